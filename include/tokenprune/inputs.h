@@ -70,11 +70,14 @@ typedef struct tkp_model_desc {
     int64_t intermediate; /* FFN inner size */
     int32_t mlp_matrices; /* 3 gated, 2 plain; 0 = 3 */
     int32_t kv_dtype;     /* of the KV cache; 0 = dtype */
+    int32_t kv_page;      /* keys of a page, if k comes in pages; 0 = never */
+    int32_t reserved;
+    int64_t kv_pages; /* pages of the pool; 0 with kv_page = 0 */
 } tkp_model_desc;
 
 #define TKP_MODEL_DESC_INIT                                                    \
     {                                                                          \
-        (uint32_t)sizeof(tkp_model_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0            \
+        (uint32_t)sizeof(tkp_model_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0   \
     }
 TKP_API void tkp_model_desc_init(tkp_model_desc *model);
 
