@@ -10,7 +10,7 @@
 
 typedef struct tkp__tokenizer tkp__tokenizer;
 
-/* Reads DIR/tokenizer.json (+ tokenizer_config.json, special_tokens_map.json
+/* Reads DIR/tokenizer.json (+ added_tokens_decoder of tokenizer_config.json
  * where present). Any layout that is not understood is an error that names
  * what was met; nothing is guessed. */
 tkp_status tkp__tokenizer_load(tkp__tokenizer **out, const char *model_dir);
@@ -18,11 +18,9 @@ void tkp__tokenizer_destroy(tkp__tokenizer *tokenizer);
 
 int64_t tkp__tokenizer_vocab_size(const tkp__tokenizer *tokenizer);
 /* Id of exactly this piece or added token; -1 if there is none. */
-int32_t
-tkp__tokenizer_find(const tkp__tokenizer *tokenizer, const char *piece);
+int32_t tkp__tokenizer_find(const tkp__tokenizer *tokenizer, const char *piece);
 /* Bytes of the piece as stored (not decoded); NULL outside the vocabulary. */
-const char *
-tkp__tokenizer_piece(const tkp__tokenizer *tokenizer, int32_t id);
+const char *tkp__tokenizer_piece(const tkp__tokenizer *tokenizer, int32_t id);
 
 enum tkp__encode_flags {
     TKP__ENCODE_SPECIAL = 1, /* add BOS etc. as the post-processor says */
@@ -30,7 +28,7 @@ enum tkp__encode_flags {
 };
 
 /* ids: allocated with tkp__alloc, freed by the caller with tkp__free. `text`
- * must be valid UTF-8 (checked). */
+ * must be valid UTF-8 (TKP_ERR_ARGUMENT names the byte); it may hold NULs. */
 tkp_status tkp__tokenizer_encode(
     const tkp__tokenizer *tokenizer,
     const char *text,
@@ -39,7 +37,9 @@ tkp_status tkp__tokenizer_encode(
     int32_t **ids_out,
     int64_t *count_out);
 
-/* Whole sequence at once; result NUL-terminated, freed with tkp__free. */
+/* Whole sequence at once; result NUL-terminated, freed with tkp__free. Ids
+ * that have no piece are no text; negative ones are TKP_ERR_ARGUMENT. A NUL
+ * among the pieces ends the C string early: use the stream if that matters. */
 tkp_status tkp__tokenizer_decode(
     const tkp__tokenizer *tokenizer,
     const int32_t *ids,
@@ -52,23 +52,31 @@ tkp_status tkp__tokenizer_decode(
  * whole run equals tkp__tokenizer_decode of all ids. */
 typedef struct tkp__text_stream tkp__text_stream;
 tkp_status tkp__text_stream_create(
-    tkp__text_stream **out, const tkp__tokenizer *tokenizer, bool skip_special);
+    tkp__text_stream **out,
+    const tkp__tokenizer *tokenizer,
+    bool skip_special);
 /* `text` stays valid until the next call on the stream. */
 tkp_status tkp__text_stream_push(
-    tkp__text_stream *stream, int32_t id, const char **text, size_t *bytes);
+    tkp__text_stream *stream,
+    int32_t id,
+    const char **text,
+    size_t *bytes);
 tkp_status tkp__text_stream_finish(
-    tkp__text_stream *stream, const char **text, size_t *bytes);
+    tkp__text_stream *stream,
+    const char **text,
+    size_t *bytes);
 void tkp__text_stream_destroy(tkp__text_stream *stream);
 
 /* Prompt formats (models.md 9.3). */
 enum tkp__prompt_format {
     TKP__PROMPT_LLAVA_HF = 0, /* "USER: <image>\n{text} ASSISTANT:" */
     TKP__PROMPT_VICUNA_V1 = 1,
-    TKP__PROMPT_RAW = 2 /* the text is the whole prompt */
+    TKP__PROMPT_RAW = 2,     /* one message, whose text is the whole prompt */
+    TKP__PROMPT_QWEN2_VL = 3 /* image_token: "<|image_pad|>" */
 };
 
 typedef struct tkp__message {
-    int32_t role; /* 0 system, 1 user, 2 assistant */
+    int32_t role;   /* 0 system, 1 user, 2 assistant */
     int32_t images; /* placeholders put before the text */
     const char *text;
 } tkp__message;

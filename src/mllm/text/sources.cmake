@@ -1,0 +1,19 @@
+target_sources(
+    tokenprune-mllm
+    PRIVATE
+        ${CMAKE_CURRENT_LIST_DIR}/json_field.c
+        ${CMAKE_CURRENT_LIST_DIR}/prompt.c
+        ${CMAKE_CURRENT_LIST_DIR}/text_buffer.c
+        ${CMAKE_CURRENT_LIST_DIR}/text_stream.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_added.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_bpe.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_decode.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_encode.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_load.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_normalize.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_pretokenize.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_regex.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_specs.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_template.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_vocab.c
+        ${CMAKE_CURRENT_LIST_DIR}/utf8.c)
