@@ -51,7 +51,7 @@ static tkp_status parse_scheme(const json_t *section, int32_t *out)
 static tkp_status
 parse_metaspace(tkp__pretokenizer *splitter, const json_t *section)
 {
-    tkp__split_step *step;
+    tkp__split_step *step = NULL;
     const char *mark;
     int32_t code;
     TKP__TRY(add_step(splitter, TKP__SPLIT_METASPACE, &step));
@@ -71,7 +71,7 @@ parse_metaspace(tkp__pretokenizer *splitter, const json_t *section)
 static tkp_status
 parse_split(tkp__pretokenizer *splitter, const json_t *section)
 {
-    tkp__split_step *step;
+    tkp__split_step *step = NULL;
     json_t *pattern;
     const char *behavior, *regex;
     bool invert;
@@ -94,7 +94,7 @@ parse_split(tkp__pretokenizer *splitter, const json_t *section)
 static tkp_status
 parse_byte_level(tkp__pretokenizer *splitter, const json_t *section)
 {
-    tkp__split_step *step;
+    tkp__split_step *step = NULL;
     bool prefix, use_regex;
     TKP__TRY(
         tkp__field_bool(section, "ByteLevel", "add_prefix_space", &prefix));
