@@ -47,6 +47,13 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX
   BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
   OUTPUT_VARIABLE TKP_PC_PREFIX)
+foreach(dir LIBDIR INCLUDEDIR)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+    set(TKP_PC_${dir} "${CMAKE_INSTALL_${dir}}")
+  else()
+    set(TKP_PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
 set(tkp_pc_files tokenprune)
 if(TARGET tokenprune-mllm)
   list(APPEND tkp_pc_files tokenprune-mllm)
