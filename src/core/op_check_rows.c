@@ -1,0 +1,89 @@
+/*
+ * Rules of the kinds that move and pool rows.
+ */
+
+#include "core/op_check.h"
+
+TKP__ASSERT_NO_PADDING(tkp_op_group_pool, pool);
+
+// clang-format off
+static const tkp__arg_rule group_pool_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32,      0,                 0},
+    {"members",       "*",  TKP__ARG_I32,      0,                 0},
+    {"weights",       "R",  TKP__ARG_F32,      TKP__ARG_OPTIONAL, 0},
+    {"dst",           "MD", TKP__ARG_FLOAT,    TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule group_broadcast_args[] = {
+    {"value",         "M",  TKP__ARG_F32,      0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32,      0,                 0},
+    {"members",       "*",  TKP__ARG_I32,      0,                 0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule gather_rows_args[] = {
+    {"src",           NULL, TKP__ARG_ANY,      0,                 0},
+    {"index",         "K",  TKP__ARG_I32,      0,                 0},
+    {"dst",           NULL, TKP__ARG_AS_FIRST, TKP__ARG_OUT,      1},
+};
+static const tkp__arg_rule scatter_rows_args[] = {
+    {"src",           "KD", TKP__ARG_FLOAT,    0,                 0},
+    {"index",         "K",  TKP__ARG_I32,      0,                 0},
+    {"dst",           "RD", TKP__ARG_FLOAT,    TKP__ARG_OUT,      0},
+};
+// clang-format on
+
+static tkp_status group_pool_params(void *params)
+{
+    tkp_op_group_pool *p = params;
+    if (p->pool == 0)
+        p->pool = TKP_POOL_AVERAGE;
+    TKP__CHECK(
+        p->pool == TKP_POOL_AVERAGE || p->pool == TKP_POOL_MAX, TKP_ERR_OPTION,
+        "pool: is %d, wanted %d or %d", p->pool, TKP_POOL_AVERAGE,
+        TKP_POOL_MAX);
+    return TKP_OK;
+}
+
+static tkp_status group_pool_relations(const tkp__check_call *call)
+{
+    const tkp_op_group_pool *p = call->params;
+    TKP__ARG_CHECK(
+        call, 3, p->pool == TKP_POOL_AVERAGE || !tkp__present(&call->args[3]),
+        TKP_ERR_ARGUMENT, "%s", "is given, but pool is the maximum");
+    return TKP_OK;
+}
+
+static tkp_status gather_rows_relations(const tkp__check_call *call)
+{
+    const tkp_tensor *src = &call->args[0];
+    const tkp_tensor *dst = &call->args[2];
+    TKP__ARG_CHECK(
+        call, 0, src->ndim >= 1, TKP_ERR_SHAPE, "ndim is %d, wanted 1 or more",
+        src->ndim);
+    TKP__ARG_CHECK(
+        call, 2, dst->ndim == src->ndim, TKP_ERR_SHAPE,
+        "ndim is %d, wanted %d as src", dst->ndim, src->ndim);
+    const int64_t k = tkp__dim(&call->dims, 'K');
+    TKP__ARG_CHECK(
+        call, 2, dst->shape[0] == k, TKP_ERR_SHAPE,
+        "dim 0 is %lld, wanted %lld", (long long)dst->shape[0], (long long)k);
+    for (int32_t d = 1; d < src->ndim; d++)
+        TKP__ARG_CHECK(
+            call, 2, dst->shape[d] == src->shape[d], TKP_ERR_SHAPE,
+            "dim %d is %lld, src has %lld", d, (long long)dst->shape[d],
+            (long long)src->shape[d]);
+    return TKP_OK;
+}
+
+const tkp__op_rule tkp__core_rules_rows[] = {
+    {TKP_OP_GROUP_POOL, TKP__RULE_ARGS(group_pool_args), "group_pool",
+     TKP__RULE_PARAMS(tkp_op_group_pool, pool), group_pool_params,
+     group_pool_relations},
+    {TKP_OP_GROUP_BROADCAST, TKP__RULE_ARGS(group_broadcast_args),
+     "group_broadcast", TKP__RULE_NO_PARAMS, NULL, NULL},
+    {TKP_OP_GATHER_ROWS, TKP__RULE_ARGS(gather_rows_args), "gather_rows",
+     TKP__RULE_NO_PARAMS, NULL, gather_rows_relations},
+    {TKP_OP_SCATTER_ROWS, TKP__RULE_ARGS(scatter_rows_args), "scatter_rows",
+     TKP__RULE_NO_PARAMS, NULL, NULL},
+    {0},
+};

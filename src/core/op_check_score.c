@@ -1,0 +1,184 @@
+/*
+ * Rules of the score kinds.
+ */
+
+#include <math.h>
+
+#include "core/op_check.h"
+
+TKP__ASSERT_NO_PADDING(tkp_op_attention_scores, scale);
+TKP__ASSERT_NO_PADDING(tkp_op_row_norm, norm);
+TKP__ASSERT_NO_PADDING(tkp_op_cosine_pairs, reduce);
+TKP__ASSERT_NO_PADDING(tkp_op_blend, complement);
+
+// clang-format off
+static const tkp__arg_rule attention_scores_args[] = {
+    {"q",           "QHC",      TKP__ARG_FLOAT,    0,                  0},
+    {"k",           "RGC|*LGC", TKP__ARG_AS_FIRST, TKP__ARG_ROWS_FREE, 0},
+    {"lse",         "QH",       TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
+    {"block_table", "BT",       TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"q_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"q_positions", "Q",        TKP__ARG_I32,      0,                  0},
+    {"k_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule attention_rows_reduce_args[] = {
+    {"probs",       "QHL|BLHL", TKP__ARG_FLOAT,    TKP__ARG_ALL_FREE,  0},
+    {"q_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"q_positions", "Q",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule row_norm_args[] = {
+    {"x",           "RD",       TKP__ARG_FLOAT,    0,                  0},
+    {"rows",        "N",        TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule cosine_args[] = {
+    {"x",           "RD",       TKP__ARG_FLOAT,    0,                  0},
+    {"rows",        "N",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"reference",   "BD",       TKP__ARG_FLOAT,    0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule cosine_pairs_args[] = {
+    {"x",           "RD",       TKP__ARG_FLOAT,    0,                  0},
+    {"rows",        "N",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule blend_args[] = {
+    {"terms",       "TN",       TKP__ARG_F32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+// clang-format on
+
+static tkp_status attention_scores_params(void *params)
+{
+    tkp_op_attention_scores *p = params;
+    const uint32_t known = TKP_ATTENTION_CAUSAL | TKP_ATTENTION_EMULATE_HALF |
+                           TKP_ATTENTION_LOGITS;
+    TKP__CHECK(
+        (p->flags & ~known) == 0, TKP_ERR_OPTION,
+        "flags: 0x%x has unknown bits", p->flags);
+    TKP__CHECK(
+        p->row_reduce >= TKP_ROW_REDUCE_DEFAULT &&
+            p->row_reduce <= TKP_ROW_REDUCE_MAX,
+        TKP_ERR_OPTION, "row_reduce: is %d, wanted 0 to %d", p->row_reduce,
+        TKP_ROW_REDUCE_MAX);
+    TKP__CHECK(
+        isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    if (p->row_reduce == TKP_ROW_REDUCE_DEFAULT)
+        p->row_reduce = TKP_ROW_REDUCE_LAST;
+    return TKP_OK;
+}
+
+static tkp_status attention_scores_relations(const tkp__check_call *call)
+{
+    const tkp_tensor *k = &call->args[1];
+    const bool paged = tkp__present(&call->args[3]);
+    const int64_t h = tkp__dim(&call->dims, 'H');
+    const int64_t g = tkp__dim(&call->dims, 'G');
+    TKP__ARG_CHECK(
+        call, 1, g > 0 ? h % g == 0 : h == 0, TKP_ERR_SHAPE,
+        "dim %d (G) is %lld, does not divide H = %lld", k->ndim - 2,
+        (long long)g, (long long)h);
+    TKP__ARG_CHECK(
+        call, 1, !paged || k->ndim == 4, TKP_ERR_SHAPE,
+        "ndim is %d, wanted 4 (pages) with block_table", k->ndim);
+    const int64_t b = tkp__dim(&call->dims, 'B');
+    TKP__ARG_CHECK(
+        call, 1, paged || k->ndim == 3 || k->shape[0] == b, TKP_ERR_SHAPE,
+        "dim 0 (B) is %lld, wanted %lld", (long long)k->shape[0], (long long)b);
+    return TKP_OK;
+}
+
+static tkp_status row_norm_params(void *params)
+{
+    tkp_op_row_norm *p = params;
+    if (p->norm == 0)
+        p->norm = TKP_NORM_L1;
+    TKP__CHECK(
+        p->norm == TKP_NORM_L1 || p->norm == TKP_NORM_L2, TKP_ERR_OPTION,
+        "norm: is %d, wanted %d or %d", p->norm, TKP_NORM_L1, TKP_NORM_L2);
+    return TKP_OK;
+}
+
+/* Without a list the rows are all there are. */
+static tkp_status row_norm_relations(const tkp__check_call *call)
+{
+    const int64_t r = tkp__dim(&call->dims, 'R');
+    const int64_t n = tkp__dim(&call->dims, 'N');
+    TKP__ARG_CHECK(
+        call, 2, tkp__present(&call->args[1]) || n == r, TKP_ERR_SHAPE,
+        "dim 0 (N) is %lld, wanted R = %lld without rows", (long long)n,
+        (long long)r);
+    return TKP_OK;
+}
+
+static tkp_status cosine_pairs_params(void *params)
+{
+    tkp_op_cosine_pairs *p = params;
+    if (p->reduce == TKP_ROW_REDUCE_DEFAULT)
+        p->reduce = TKP_ROW_REDUCE_MAX;
+    TKP__CHECK(
+        p->reduce == TKP_ROW_REDUCE_MAX || p->reduce == TKP_ROW_REDUCE_MEAN,
+        TKP_ERR_OPTION, "reduce: is %d, wanted %d (mean) or %d (max)",
+        p->reduce, TKP_ROW_REDUCE_MEAN, TKP_ROW_REDUCE_MAX);
+    return TKP_OK;
+}
+
+static tkp_status blend_params(void *params)
+{
+    const tkp_op_blend *p = params;
+    TKP__CHECK(
+        p->terms >= 1 && p->terms <= TKP_BLEND_MAX_TERMS, TKP_ERR_OPTION,
+        "terms: is %d, wanted 1 to %d", p->terms, TKP_BLEND_MAX_TERMS);
+    for (int32_t t = 0; t < p->terms; t++) {
+        TKP__CHECK(
+            isfinite(p->weight[t]), TKP_ERR_OPTION, "weight[%d]: is %g", t,
+            (double)p->weight[t]);
+        TKP__CHECK(
+            p->normalise[t] >= TKP_NORMALISE_NONE &&
+                p->normalise[t] <= TKP_NORMALISE_SUM,
+            TKP_ERR_OPTION, "normalise[%d]: is %d, wanted 0 to %d", t,
+            p->normalise[t], TKP_NORMALISE_SUM);
+        TKP__CHECK(
+            p->complement[t] == 0 || p->complement[t] == 1, TKP_ERR_OPTION,
+            "complement[%d]: is %d, wanted 0 or 1", t, p->complement[t]);
+    }
+    return TKP_OK;
+}
+
+static tkp_status blend_relations(const tkp__check_call *call)
+{
+    const tkp_op_blend *p = call->params;
+    TKP__ARG_CHECK(
+        call, 0, call->args[0].shape[0] == p->terms, TKP_ERR_SHAPE,
+        "dim 0 (T) is %lld, wanted %d as in the params",
+        (long long)call->args[0].shape[0], p->terms);
+    return TKP_OK;
+}
+
+const tkp__op_rule tkp__core_rules_score[] = {
+    {TKP_OP_ATTENTION_SCORES, TKP__RULE_ARGS(attention_scores_args),
+     "attention_scores", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
+     attention_scores_params, attention_scores_relations},
+    {TKP_OP_ATTENTION_ROWS_REDUCE, TKP__RULE_ARGS(attention_rows_reduce_args),
+     "attention_rows_reduce", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
+     attention_scores_params, NULL},
+    {TKP_OP_ROW_NORM, TKP__RULE_ARGS(row_norm_args), "row_norm",
+     TKP__RULE_PARAMS(tkp_op_row_norm, norm), row_norm_params,
+     row_norm_relations},
+    {TKP_OP_COSINE, TKP__RULE_ARGS(cosine_args), "cosine", TKP__RULE_NO_PARAMS,
+     NULL, NULL},
+    {TKP_OP_COSINE_PAIRS, TKP__RULE_ARGS(cosine_pairs_args), "cosine_pairs",
+     TKP__RULE_PARAMS(tkp_op_cosine_pairs, reduce), cosine_pairs_params, NULL},
+    {TKP_OP_BLEND, TKP__RULE_ARGS(blend_args), "blend",
+     TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
+    {0},
+};
