@@ -1,0 +1,28 @@
+#ifndef TKP_BUDGET_BUDGET_H
+#define TKP_BUDGET_BUDGET_H
+
+#include "tokenprune/budget.h"
+#include "util/util.h"
+
+/* Copy with the struct_size rule, checking every field. */
+tkp_status
+tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name);
+
+tkp_status tkp__budget_resolve(
+    const tkp_budget *budget,
+    int64_t n,
+    int32_t boundary,
+    int32_t layers,
+    int64_t *keep_out);
+
+tkp_status tkp__apportion(
+    int64_t total,
+    int64_t n,
+    const int64_t *weight,
+    const int64_t *limit,
+    int64_t *share);
+
+/* Round num / den (num >= 0, den > 0) to a whole number. */
+int64_t tkp__round_rational(__int128 num, __int128 den, int32_t rounding);
+
+#endif

@@ -1,0 +1,175 @@
+/*
+ * The batch after the cuts made so far. Candidates are listed by sequence, in
+ * each by image, in each row-major over its grid; survivors keep that order.
+ */
+#include "layout/layout.h"
+
+/* Lay the arrays out one after the other in one block. */
+typedef struct carver {
+    char *base; /* NULL while sizes are added up */
+    size_t bytes;
+} carver;
+
+static void *carve(carver *c, int64_t count, size_t size)
+{
+    const size_t at = c->bytes;
+    c->bytes = tkp__align_up(at + (size_t)count * size, 64);
+    return c->base ? c->base + at : NULL;
+}
+
+static void carve_batch(tkp__batch *b, const tkp_layout *layout, carver *c)
+{
+    const int64_t rows = layout->rows;
+    const int64_t visual = layout->visual;
+    const int64_t offsets = layout->n_sequences + 1;
+    b->row_offsets = carve(c, offsets, sizeof(int32_t));
+    b->candidate_offsets = carve(c, offsets, sizeof(int32_t));
+    b->candidate_rows = carve(c, visual + layout->padding, sizeof(int32_t));
+    b->candidate_images = carve(c, visual, sizeof(int32_t));
+    b->candidate_cells = carve(c, visual, sizeof(int32_t));
+    b->candidate_original = carve(c, visual, sizeof(int32_t));
+    b->candidate_kept = carve(c, visual, sizeof(uint8_t));
+    b->positions = carve(c, rows * layout->position_rows, sizeof(int32_t));
+    b->origin = carve(c, rows, sizeof(int32_t));
+}
+
+tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout)
+{
+    carver c = {NULL, 0};
+    *out = (tkp__batch){.layout = layout};
+    carve_batch(out, layout, &c);
+    c = (carver){tkp__alloc(1, c.bytes), 0};
+    if (!c.base)
+        return TKP_ERR_MEMORY;
+    carve_batch(out, layout, &c);
+    out->memory = c.base;
+    out->sequences = layout->n_sequences;
+    out->position_rows = layout->position_rows;
+    tkp__layout_retain(layout);
+    tkp__batch_reset(out);
+    return TKP_OK;
+}
+
+void tkp__batch_release(tkp__batch *batch)
+{
+    if (!batch->memory)
+        return;
+    tkp__free(batch->memory);
+    tkp__layout_release((tkp_layout *)batch->layout);
+    *batch = (tkp__batch){0};
+}
+
+/* Append the candidates of image i; `padding` lists the invalid cells. */
+static void list_image(tkp__batch *b, int32_t i, int64_t padding_at)
+{
+    const tkp__layout_image *image = &b->layout->images[i];
+    const int64_t first =
+        b->layout->sequences[image->sequence].start + image->start;
+    int32_t cell = 0;
+    for (int64_t line = 0; line < (int64_t)image->frames * image->rows; line++)
+        for (int32_t x = 0; x < image->cols; x++, cell++) {
+            const int64_t row = first + line * image->row_stride + x;
+            if (image->valid && !image->valid[cell]) {
+                b->candidate_rows[padding_at + b->padding++] = (int32_t)row;
+                continue;
+            }
+            const int64_t n = b->candidates++;
+            b->candidate_rows[n] = (int32_t)row;
+            b->candidate_images[n] = i;
+            b->candidate_cells[n] = cell;
+            b->candidate_original[n] = (int32_t)n;
+            b->candidate_kept[n] = image->keep && image->keep[cell];
+        }
+}
+
+void tkp__batch_reset(tkp__batch *b)
+{
+    const tkp_layout *layout = b->layout;
+    b->rows = layout->rows;
+    b->candidates = 0;
+    b->padding = 0;
+    int32_t image = 0;
+    for (int32_t s = 0; s < layout->n_sequences; s++) {
+        b->row_offsets[s] = (int32_t)layout->sequences[s].start;
+        b->candidate_offsets[s] = (int32_t)b->candidates;
+        for (; image < layout->n_images && layout->images[image].sequence == s;
+             image++)
+            list_image(b, image, layout->visual);
+        for (int64_t r = 0;
+             !layout->positions && r < layout->sequences[s].length; r++)
+            b->positions[layout->sequences[s].start + r] = (int32_t)r;
+    }
+    b->row_offsets[layout->n_sequences] = (int32_t)layout->rows;
+    b->candidate_offsets[layout->n_sequences] = (int32_t)b->candidates;
+    if (layout->positions)
+        memcpy(
+            b->positions, layout->positions,
+            (size_t)(layout->rows * layout->position_rows) * sizeof(int32_t));
+    for (int64_t r = 0; r < layout->rows; r++)
+        b->origin[r] = (int32_t)r;
+}
+
+/* Walk the surviving rows and the candidates side by side: both ascend. */
+static void advance_candidates(
+    tkp__batch *b,
+    const int32_t *indices,
+    const int32_t *offsets)
+{
+    int64_t kept = 0;
+    for (int32_t s = 0; s < b->sequences; s++) {
+        int64_t n = b->candidate_offsets[s];
+        const int64_t end = b->candidate_offsets[s + 1];
+        b->candidate_offsets[s] = (int32_t)kept;
+        for (int64_t r = offsets[s]; r < offsets[s + 1]; r++) {
+            while (n < end && b->candidate_rows[n] < indices[r])
+                n++;
+            if (n == end)
+                break;
+            if (b->candidate_rows[n] != indices[r])
+                continue;
+            b->candidate_rows[kept] = (int32_t)r;
+            b->candidate_images[kept] = b->candidate_images[n];
+            b->candidate_cells[kept] = b->candidate_cells[n];
+            b->candidate_original[kept] = b->candidate_original[n];
+            b->candidate_kept[kept] = b->candidate_kept[n];
+            kept++;
+            n++;
+        }
+    }
+    b->candidate_offsets[b->sequences] = (int32_t)kept;
+    b->candidates = kept;
+    b->padding = 0;
+}
+
+void tkp__batch_advance(
+    tkp__batch *b,
+    const int32_t *indices,
+    const int32_t *offsets,
+    const int32_t *positions)
+{
+    advance_candidates(b, indices, offsets);
+    const int64_t rows = offsets[b->sequences];
+    memcpy(
+        b->row_offsets, offsets, (size_t)(b->sequences + 1) * sizeof(int32_t));
+    memcpy(
+        b->positions, positions,
+        (size_t)(rows * b->position_rows) * sizeof(int32_t));
+    for (int64_t r = 0; r < rows; r++)
+        b->origin[r] = b->origin[indices[r]];
+    b->rows = rows;
+}
+
+void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view)
+{
+    *view = (tkp_batch_view){
+        .struct_size = sizeof(*view),
+        .sequences = batch->sequences,
+        .rows = batch->rows,
+        .candidates = batch->candidates,
+        .row_offsets = batch->row_offsets,
+        .candidate_offsets = batch->candidate_offsets,
+        .candidate_rows = batch->candidate_rows,
+        .candidate_images = batch->candidate_images,
+        .candidate_cells = batch->candidate_cells,
+    };
+}

@@ -1,0 +1,110 @@
+#ifndef TKP_LAYOUT_LAYOUT_H
+#define TKP_LAYOUT_LAYOUT_H
+
+/*
+ * Two views of a batch: the layout, as the engine described it, and the batch
+ * state, as it is after the cuts that were made so far.
+ */
+
+#include <stdatomic.h>
+
+#include "tokenprune/layout.h"
+#include "tokenprune/scorer.h"
+#include "util/util.h"
+
+typedef struct tkp__layout_sequence {
+    uint32_t id;
+    int64_t start; /* first row in the packed batch */
+    int64_t length;
+    int64_t text_begin; /* guiding text, rows of the sequence */
+    int64_t text_end;
+    int64_t visual; /* valid visual tokens */
+} tkp__layout_sequence;
+
+typedef struct tkp__layout_image {
+    int32_t sequence;
+    int64_t start; /* row in its sequence */
+    int32_t frames, rows, cols, row_stride;
+    int64_t tokens; /* rows of the span, newline tokens included */
+    uint8_t *valid; /* [frames * rows * cols] or NULL */
+    uint8_t *keep;
+} tkp__layout_image;
+
+struct tkp_layout {
+    atomic_int references;
+    atomic_bool frozen;
+    tkp__layout_sequence *sequences;
+    tkp__layout_image *images;
+    int32_t n_sequences, n_images;
+    int32_t sequence_capacity, image_capacity;
+    int64_t rows;
+    int64_t visual;  /* valid visual tokens of the batch */
+    int64_t padding; /* invalid ones */
+    int32_t position_rows;
+    int32_t *positions; /* [position_rows, rows] or NULL: 0, 1, 2 ... */
+};
+
+tkp_status tkp__layout_new(tkp_layout **out);
+tkp_status tkp__layout_add_sequence(
+    tkp_layout *layout,
+    const tkp_sequence_desc *desc,
+    int32_t *index_out);
+tkp_status tkp__layout_add_image(
+    tkp_layout *layout,
+    const tkp_image_desc *desc,
+    int32_t *index_out);
+tkp_status tkp__layout_set_positions(
+    tkp_layout *layout,
+    int32_t n_rows,
+    const int32_t *positions,
+    int64_t count);
+void tkp__layout_retain(tkp_layout *layout);
+void tkp__layout_release(tkp_layout *layout);
+/* No further changes; fills in defaults. TKP_ERR_ARGUMENT if it is empty. */
+tkp_status tkp__layout_freeze(tkp_layout *layout);
+
+static inline int64_t tkp__image_cells(const tkp__layout_image *image)
+{
+    return (int64_t)image->frames * image->rows * image->cols;
+}
+
+/* ------------------------------------------------------------------------
+ * The batch as it is now. All arrays are on the host and sized for the layout
+ * when the state is made: advancing past a cut allocates nothing.
+ * --------------------------------------------------------------------- */
+
+typedef struct tkp__batch {
+    const tkp_layout *layout;
+    int32_t sequences; /* B */
+    int32_t position_rows;
+    int64_t rows;                /* R */
+    int64_t candidates;          /* N */
+    int64_t padding;             /* invalid visual tokens still there */
+    int32_t *row_offsets;        /* [B + 1] */
+    int32_t *candidate_offsets;  /* [B + 1] */
+    int32_t *candidate_rows;     /* [N + padding]: after the candidates, the
+                                    rows of padding, which go at a cut */
+    int32_t *candidate_images;   /* [N] */
+    int32_t *candidate_cells;    /* [N] */
+    int32_t *candidate_original; /* [N] candidate number in the layout */
+    uint8_t *candidate_kept;     /* [N] 1 = protected */
+    int32_t *positions;          /* [position_rows, R] */
+    int32_t *origin;             /* [R] row in the layout's packed batch */
+    void *memory;                /* what all of the above lie in */
+} tkp__batch;
+
+tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout);
+void tkp__batch_release(tkp__batch *batch);
+/* Back to the layout's own state. */
+void tkp__batch_reset(tkp__batch *batch);
+/* After a cut: `indices` [rows_out] old row of each new row, `offsets` [B + 1],
+ * `positions` [position_rows, rows_out] new positions. */
+void tkp__batch_advance(
+    tkp__batch *batch,
+    const int32_t *indices,
+    const int32_t *offsets,
+    const int32_t *positions);
+/* What custom scorers, selectors and mergers see. */
+void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view);
+
+#endif

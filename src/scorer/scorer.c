@@ -1,0 +1,280 @@
+/* The scorer: its leaves, the blend over them, and their workspace. */
+#include "scorer/scorer.h"
+
+#include "core/names.h"
+
+TKP__ASSERT_NO_PADDING(tkp_model_desc, kv_pages);
+TKP__ASSERT_NO_PADDING(tkp_inputs, text);
+
+tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
+{
+    TKP__TRY(tkp__core_copy_options(
+        out, sizeof(*out), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_model_desc, kv_pages), "model"));
+    TKP__CHECK(
+        tkp__is_float(out->dtype), TKP_ERR_DTYPE,
+        "model: dtype is %s, wanted f32, f16 or bf16",
+        tkp_dtype_string(out->dtype));
+    TKP__CHECK(
+        out->layers >= 0 && out->layers <= 65536 && out->heads >= 0 &&
+            out->heads <= 65536 && out->kv_heads >= 0 && out->head_dim >= 0 &&
+            out->head_dim <= 65536 && out->hidden >= 0 &&
+            out->hidden <= INT32_MAX && out->intermediate >= 0 &&
+            out->intermediate <= INT32_MAX,
+        TKP_ERR_OPTION, "model: a size is out of range");
+    if (!out->kv_heads)
+        out->kv_heads = out->heads;
+    if (!out->head_dim && out->heads)
+        out->head_dim = (int32_t)(out->hidden / out->heads);
+    TKP__CHECK(
+        !out->kv_heads || out->heads % out->kv_heads == 0, TKP_ERR_OPTION,
+        "model: kv_heads is %d, wanted a divisor of heads = %d", out->kv_heads,
+        out->heads);
+    if (!out->mlp_matrices)
+        out->mlp_matrices = 3;
+    if (!out->kv_dtype)
+        out->kv_dtype = out->dtype;
+    TKP__CHECK(
+        out->mlp_matrices == 2 || out->mlp_matrices == 3, TKP_ERR_OPTION,
+        "model: mlp_matrices is %d, wanted 2 or 3", out->mlp_matrices);
+    TKP__CHECK(
+        tkp_dtype_bytes(out->kv_dtype) > 0, TKP_ERR_DTYPE,
+        "model: kv_dtype is %d, wanted an enum tkp_dtype", out->kv_dtype);
+    TKP__CHECK(
+        out->kv_page >= 0 && out->kv_pages >= 0 &&
+            (out->kv_page > 0) == (out->kv_pages > 0) &&
+            out->kv_pages <= INT32_MAX,
+        TKP_ERR_OPTION,
+        "model: kv_page %d and kv_pages %lld, wanted both or "
+        "none",
+        out->kv_page, (long long)out->kv_pages);
+    return TKP_OK;
+}
+
+tkp_status tkp__inputs_copy(tkp_inputs *out, const tkp_inputs *in)
+{
+    return tkp__core_copy_options(
+        out, sizeof(*out), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_inputs, text), "inputs");
+}
+
+static const tkp__leaf_kind *leaf_kind(int32_t kind)
+{
+    switch (kind) {
+    case TKP_SCORER_ATTENTION:
+        return &tkp__leaf_attention;
+    case TKP_SCORER_CLS_ATTENTION:
+    case TKP_SCORER_EXTERNAL:
+        return &tkp__leaf_given;
+    case TKP_SCORER_NORM:
+        return &tkp__leaf_norm;
+    case TKP_SCORER_COSINE:
+        return &tkp__leaf_cosine;
+    case TKP_SCORER_CUSTOM:
+        return &tkp__leaf_custom;
+    default:
+        return NULL;
+    }
+}
+
+static tkp_status plan_leaf(
+    tkp_scorer *s,
+    int32_t i,
+    const tkp_scorer_options *options,
+    const tkp_model_desc *model)
+{
+    tkp__leaf *leaf = &s->leaves[i];
+    const tkp__leaf_kind *kind = leaf_kind(options->kind);
+    TKP__CHECK(kind, TKP_ERR_OPTION, "scorer: kind none computes no scores");
+    *leaf = (tkp__leaf){
+        .kind = kind,
+        .context = s->context,
+        .batch = s->batch,
+        .model = *model,
+        .options = *options,
+        .ledger = TKP__LEDGER_INIT,
+    };
+    if (options->custom) { /* the options may go; the name must stay */
+        leaf->options.custom = tkp__strdup(options->custom);
+        if (!leaf->options.custom)
+            return TKP_ERR_MEMORY;
+    }
+    s->n_leaves = i + 1;
+    TKP__TRY(kind->plan(leaf, s->batch));
+    TKP__TRY(tkp__ledger_book(&leaf->ledger, leaf->ops_bytes, &leaf->ops_at));
+    return TKP_OK;
+}
+
+static tkp_status
+plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
+{
+    const int32_t terms = spec->options.n_terms;
+    const int64_t n = s->batch->layout->visual;
+    tkp_op_blend params = {.struct_size = sizeof(params), .terms = terms};
+    for (int32_t t = 0; t < terms; t++) {
+        params.weight[t] = spec->terms[t].weight;
+        params.normalise[t] = spec->terms[t].normalise;
+        params.complement[t] = spec->terms[t].complement;
+    }
+    tkp_tensor args[3];
+    tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_F32, terms, n);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, s->batch->sequences + 1);
+    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_F32, n);
+    const tkp_op_desc desc = {
+        .struct_size = sizeof(desc),
+        .kind = TKP_OP_BLEND,
+        .args = args,
+        .params = &params,
+        .n_args = 3,
+    };
+    TKP__TRY(tkp__core_op_create(&s->blend, s->context, &desc));
+    TKP__TRY(tkp__ledger_book(
+        ledger, (uint64_t)terms * (uint64_t)n * sizeof(float), &s->terms_at));
+    return tkp__ledger_book(
+        ledger, tkp__core_op_workspace(s->blend), &s->blend_at);
+}
+
+static tkp_status plan_scorer(
+    tkp_scorer *s,
+    const tkp__scorer_spec *spec,
+    const tkp_model_desc *model)
+{
+    tkp_ledger ledger = TKP__LEDGER_INIT;
+    s->blends = spec->options.kind == TKP_SCORER_BLEND;
+    if (s->blends) {
+        for (int32_t t = 0; t < spec->options.n_terms; t++)
+            TKP__TRY(plan_leaf(s, t, &spec->term_scorers[t], model));
+        TKP__TRY(plan_blend(s, spec, &ledger));
+        s->offsets =
+            tkp__alloc((size_t)s->batch->sequences + 1, sizeof(int32_t));
+        if (!s->offsets)
+            return TKP_ERR_MEMORY;
+    } else {
+        TKP__TRY(plan_leaf(s, 0, &spec->options, model));
+    }
+    /* Leaves run one after the other in the same piece. */
+    uint64_t most = 0;
+    for (int32_t i = 0; i < s->n_leaves; i++)
+        if (s->leaves[i].ledger.bytes > most)
+            most = s->leaves[i].ledger.bytes;
+    TKP__TRY(tkp__ledger_book(&ledger, most, &s->leaf_at));
+    s->workspace_bytes = ledger.bytes;
+    s->needs = tkp__scorer_spec_needs(spec);
+    return TKP_OK;
+}
+
+tkp_status tkp__scorer_new(
+    tkp_scorer **out,
+    tkp_context *context,
+    const tkp__scorer_spec *spec,
+    const tkp__batch *batch,
+    const tkp_model_desc *model)
+{
+    tkp_scorer *s = tkp__zalloc(1, sizeof(*s));
+    if (!s)
+        return TKP_ERR_MEMORY;
+    s->context = context;
+    s->batch = batch;
+    tkp__core_context_retain(context);
+    const tkp_status status = plan_scorer(s, spec, model);
+    if (status != TKP_OK) {
+        tkp__scorer_free(s);
+        return status;
+    }
+    *out = s;
+    return TKP_OK;
+}
+
+void tkp__scorer_free(tkp_scorer *s)
+{
+    if (!s)
+        return;
+    for (int32_t i = 0; i < s->n_leaves; i++) {
+        tkp__leaf *leaf = &s->leaves[i];
+        for (int32_t j = 0; j < TKP__LEAF_OPS; j++)
+            tkp__core_op_destroy(leaf->ops[j]);
+        if (leaf->custom.run)
+            tkp__names_put(&tkp__scorer_names, leaf->options.custom);
+        tkp__free((void *)leaf->options.custom);
+        tkp__free(leaf->memory);
+    }
+    tkp__core_op_destroy(s->blend);
+    tkp__free(s->offsets);
+    tkp__batch_release(&s->own);
+    tkp__core_context_release(s->context);
+    tkp__free(s);
+}
+
+void tkp__scorer_bind(tkp_scorer *s)
+{
+    for (int32_t i = 0; i < s->n_leaves; i++)
+        s->leaves[i].kind->bind(&s->leaves[i], s->batch);
+    if (s->blends)
+        memcpy(
+            s->offsets, s->batch->candidate_offsets,
+            (size_t)(s->batch->sequences + 1) * sizeof(int32_t));
+}
+
+/* Leaves that look at attention must agree on the rows: the first one's are
+ * asked for, and a blend of different queries takes them from q of all rows. */
+int64_t
+tkp__scorer_query_rows(const tkp_scorer *s, int32_t *rows, int64_t capacity)
+{
+    const tkp__leaf *chosen = NULL;
+    for (int32_t i = 0; i < s->n_leaves; i++) {
+        const tkp__leaf *leaf = &s->leaves[i];
+        if (leaf->kind != &tkp__leaf_attention)
+            continue;
+        if (chosen && chosen->options.query != leaf->options.query) {
+            for (int64_t r = 0; rows && r < s->batch->rows && r < capacity; r++)
+                rows[r] = (int32_t)r;
+            return s->batch->rows;
+        }
+        chosen = leaf;
+    }
+    if (!chosen)
+        return 0;
+    const int64_t count = chosen->q_begin[chosen->rounds];
+    for (int64_t r = 0; rows && r < count && r < capacity; r++)
+        rows[r] = chosen->q_rows[r];
+    return count;
+}
+
+static tkp_status run_leaf(
+    const tkp_scorer *s,
+    int32_t i,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    void *workspace,
+    const tkp_tensor *dst)
+{
+    const tkp__leaf *leaf = &s->leaves[i];
+    return leaf->kind->run(
+        leaf, exec, inputs, tkp__ledger_at(workspace, s->leaf_at), dst);
+}
+
+tkp_status tkp__scorer_run(
+    const tkp_scorer *s,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    void *workspace,
+    const tkp_tensor *scores)
+{
+    const int64_t n = s->batch->candidates;
+    if (!s->blends)
+        return run_leaf(s, 0, exec, inputs, workspace, scores);
+    float *terms = tkp__ledger_at(workspace, s->terms_at);
+    for (int32_t t = 0; t < s->n_leaves; t++) {
+        tkp_tensor dst;
+        tkp_tensor_make_1d(&dst, terms + t * n, TKP_DTYPE_F32, n);
+        TKP__TRY(run_leaf(s, t, exec, inputs, workspace, &dst));
+    }
+    tkp_tensor args[3];
+    tkp_tensor_make_2d(&args[0], terms, TKP_DTYPE_F32, s->n_leaves, n);
+    tkp_tensor_make_1d(
+        &args[1], s->offsets, TKP_DTYPE_I32, s->batch->sequences + 1);
+    args[2] = *scores;
+    return tkp__core_op_run(
+        s->blend, exec, args, 3, tkp__ledger_at(workspace, s->blend_at),
+        tkp__core_op_workspace(s->blend));
+}

@@ -1,0 +1,154 @@
+/* Scorer options: read, checked, copied deep. */
+#include "core/names.h"
+#include "scorer/scorer.h"
+
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, custom);
+
+static tkp_status check_range(int32_t value, int32_t last, const char *field)
+{
+    TKP__CHECK(
+        value >= 0 && value <= last, TKP_ERR_OPTION,
+        "scorer: %s is %d, wanted 0 to %d", field, value, last);
+    return TKP_OK;
+}
+
+static tkp_status copy_name(char out[64], const tkp_scorer_options *options)
+{
+    out[0] = '\0';
+    if (options->kind != TKP_SCORER_CUSTOM)
+        return TKP_OK;
+    TKP__CHECK(
+        options->custom && options->custom[0] &&
+            strlen(options->custom) < TKP__NAME_BYTES,
+        TKP_ERR_OPTION, "scorer: custom needs a name of 1 to %d characters",
+        TKP__NAME_BYTES - 1);
+    strcpy(out, options->custom);
+    return TKP_OK;
+}
+
+static tkp_status
+copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
+{
+    TKP__TRY(tkp__core_copy_options(
+        out, sizeof(*out), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_scorer_options, custom), "scorer"));
+    TKP__TRY(check_range(out->kind, TKP_SCORER_CUSTOM, "kind"));
+    TKP__TRY(check_range(out->query, TKP_QUERY_ALL, "query"));
+    TKP__TRY(check_range(out->row_reduce, TKP_ROW_REDUCE_MAX, "row_reduce"));
+    TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
+    TKP__TRY(
+        check_range(out->reference, TKP_REFERENCE_MEAN_OTHER, "reference"));
+    TKP__TRY(check_range(out->feature, TKP_FEATURE_FINAL_NORM, "feature"));
+    TKP__CHECK(
+        out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
+        "scorer: norm_eps is %g, wanted 0 to 1", (double)out->norm_eps);
+    const uint32_t known = TKP_ATTENTION_CAUSAL | TKP_ATTENTION_EMULATE_HALF |
+                           TKP_ATTENTION_LOGITS;
+    TKP__CHECK(
+        !(out->flags & ~known), TKP_ERR_OPTION,
+        "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
+    if (out->norm_eps == 0.0f)
+        out->norm_eps = 1e-5f;
+    if (!out->norm)
+        out->norm = TKP_NORM_L1;
+    return copy_name(name, out);
+}
+
+static tkp_status
+copy_terms(tkp__scorer_spec *out, const tkp_scorer_options *in)
+{
+    const int32_t n = out->options.n_terms;
+    TKP__CHECK(
+        n >= 1 && n <= TKP_BLEND_MAX_TERMS && in->terms, TKP_ERR_OPTION,
+        "scorer: blend has %d terms, wanted 1 to %d", in->terms ? n : 0,
+        TKP_BLEND_MAX_TERMS);
+    for (int32_t t = 0; t < n; t++) {
+        const tkp_blend_term *term = &in->terms[t];
+        TKP__CHECK(
+            term->scorer, TKP_ERR_OPTION, "scorer: blend term %d has no scorer",
+            t);
+        TKP__TRY(copy_one(&out->term_scorers[t], out->custom[t], term->scorer));
+        TKP__CHECK(
+            out->term_scorers[t].kind != TKP_SCORER_BLEND &&
+                out->term_scorers[t].kind != TKP_SCORER_NONE,
+            TKP_ERR_OPTION,
+            "scorer: blend term %d is %s; wanted a scorer of one kind", t,
+            out->term_scorers[t].kind ? "a blend" : "none");
+        TKP__CHECK(
+            term->weight == term->weight && term->weight <= 1e30f &&
+                term->weight >= -1e30f,
+            TKP_ERR_OPTION, "scorer: blend term %d: weight is not finite", t);
+        TKP__TRY(check_range(term->normalise, TKP_NORMALISE_SUM, "normalise"));
+        TKP__TRY(check_range(term->complement, 1, "complement"));
+        out->terms[t] = *term;
+    }
+    return TKP_OK;
+}
+
+void tkp__scorer_spec_relink(tkp__scorer_spec *spec)
+{
+    const bool blend = spec->options.kind == TKP_SCORER_BLEND;
+    spec->options.terms = blend ? spec->terms : NULL;
+    spec->options.custom =
+        spec->options.kind == TKP_SCORER_CUSTOM ? spec->custom[0] : NULL;
+    for (int32_t t = 0; blend && t < spec->options.n_terms; t++) {
+        tkp_scorer_options *scorer = &spec->term_scorers[t];
+        spec->terms[t].scorer = scorer;
+        scorer->terms = NULL;
+        scorer->n_terms = 0;
+        scorer->custom =
+            scorer->kind == TKP_SCORER_CUSTOM ? spec->custom[t] : NULL;
+    }
+}
+
+tkp_status
+tkp__scorer_spec_copy(tkp__scorer_spec *out, const tkp_scorer_options *in)
+{
+    memset(out, 0, sizeof(*out));
+    TKP__TRY(copy_one(&out->options, out->custom[0], in));
+    if (out->options.kind == TKP_SCORER_BLEND)
+        TKP__TRY(copy_terms(out, in));
+    else
+        out->options.n_terms = 0;
+    tkp__scorer_spec_relink(out);
+    return TKP_OK;
+}
+
+static uint32_t leaf_needs(const tkp_scorer_options *o)
+{
+    switch (o->kind) {
+    case TKP_SCORER_ATTENTION:
+        return TKP_NEED_ATTENTION;
+    case TKP_SCORER_CLS_ATTENTION:
+        return TKP_NEED_CLS_ATTENTION;
+    case TKP_SCORER_EXTERNAL:
+        return TKP_NEED_SCORES;
+    case TKP_SCORER_NORM:
+    case TKP_SCORER_COSINE:
+        return TKP_NEED_HIDDEN |
+               (o->feature == TKP_FEATURE_FINAL_NORM ? TKP_NEED_NORM_WEIGHT
+                                                     : 0u);
+    case TKP_SCORER_CUSTOM: {
+        tkp_scorer_vtable vtable;
+        void *user;
+        if (tkp__names_get(
+                &tkp__scorer_names, o->custom, &vtable, sizeof(vtable),
+                &user) != TKP_OK)
+            return 0;
+        tkp__names_put(&tkp__scorer_names, o->custom);
+        return vtable.needs;
+    }
+    default:
+        return 0;
+    }
+}
+
+uint32_t tkp__scorer_spec_needs(const tkp__scorer_spec *spec)
+{
+    if (spec->options.kind != TKP_SCORER_BLEND)
+        return leaf_needs(&spec->options);
+    uint32_t needs = 0;
+    for (int32_t t = 0; t < spec->options.n_terms; t++)
+        needs |= leaf_needs(&spec->term_scorers[t]);
+    return needs;
+}

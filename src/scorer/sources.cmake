@@ -1,0 +1,9 @@
+target_sources(
+  tokenprune
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/leaf.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_attention.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_custom.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_features.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_given.c
+          ${CMAKE_CURRENT_LIST_DIR}/scorer.c
+          ${CMAKE_CURRENT_LIST_DIR}/scorer_spec.c)
