@@ -40,7 +40,9 @@ typedef struct tkp_context_options {
                              TKP_ERR_NO_BACKEND with the reason. */
     const char *backend_dir; /* where modules lie; NULL = $TKP_BACKEND_DIR,
                                 else "tokenprune" beside the library */
-    tkp_log_fn log;          /* NULL = standard error, only if $TKP_VERBOSE */
+    tkp_log_fn log; /* NULL = standard error, only if $TKP_VERBOSE. A function
+                       hears of backends and plans always, of runs only
+                       with TKP_VERBOSE=2. */
     void *log_user;
 } tkp_context_options;
 
@@ -60,7 +62,8 @@ TKP_API void tkp_context_options_init(tkp_context_options *options);
  * @param[out] out      The context; destroy with tkp_context_destroy().
  * @param[in]  options  NULL = defaults.
  * @retval TKP_ERR_OPTION      a field out of range
- * @retval TKP_ERR_NO_BACKEND  a backend asked for by name cannot be had
+ * @retval TKP_ERR_NO_BACKEND  a backend asked for by name cannot be had, or
+ *                             there is none for the device
  * @since 0.1
  */
 TKP_API TKP_NODISCARD tkp_status
@@ -69,7 +72,10 @@ tkp_context_create(tkp_context **out, const tkp_context_options *options);
 /** Give up the caller's reference; NULL is fine. */
 TKP_API void tkp_context_destroy(tkp_context *context);
 
-/** Backends in order of preference; the last is always "ref". */
+/**
+ * Backends in order of preference. On the CPU "ref" is always among them: the
+ * last, unless options or $TKP_BACKEND list it earlier.
+ */
 TKP_API int32_t tkp_context_backend_count(const tkp_context *context);
 
 /** Name of backend i ("cpu", "ref"); NULL outside the list. */

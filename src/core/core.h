@@ -235,6 +235,7 @@ struct tkp_op {
     uint64_t workspace_bytes;
     _Alignas(8) unsigned char params[TKP__MAX_PARAMS_BYTES];
     tkp_tensor args[TKP_OP_MAX_ARGS]; /* the description, data and all */
+    tkp_op_desc desc; /* what the backend saw: points at params and args */
 };
 
 tkp_status tkp__core_op_create(

@@ -37,11 +37,11 @@ static tkp_status check_desc(const tkp_op_desc *desc, const tkp__op_rule *rule)
 }
 
 /* Take the description over into `op` and hold it against the kind's rules.
- * `own` is what the backends get to see: our copies, params complete. The
- * params of a user's kind go through as they are. */
-static tkp_status
-take_desc(tkp_op *op, tkp_op_desc *own, const tkp_op_desc *desc)
+ * The backends get to see our copies, params complete. The params of a user's
+ * kind go through as they are. */
+static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc)
 {
+    tkp_op_desc *own = &op->desc;
     TKP__TRY(tkp__core_copy_options(
         own, sizeof(*own), desc, desc->struct_size,
         TKP__SIZE_THROUGH(tkp_op_desc, reserved), "op description"));
@@ -172,14 +172,15 @@ tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
     if (!op)
         return TKP_ERR_MEMORY;
     op->context = context;
-    tkp_op_desc own;
-    tkp_status status = take_desc(op, &own, desc);
+    tkp_status status = take_desc(op, desc);
     if (status == TKP_OK)
-        status = choose_backend(op, &own);
+        status = choose_backend(op, &op->desc);
     if (status != TKP_OK) {
         tkp__free(op);
         return status;
     }
+    if (!op->rule)
+        op->desc.params = NULL; /* the caller's, and he has it back now */
     tkp__core_context_retain(context);
     log_plan(op);
     *out = op;

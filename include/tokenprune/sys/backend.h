@@ -6,7 +6,10 @@
  * ("ref"), registered by the program (tkp_backend_register), or found in a
  * module libtokenprune-NAME.so that exports tkp_backend_entry().
  *
- * Modules link against libtokenprune for the tkp_sys_* functions only.
+ * Modules link against libtokenprune for the tkp_sys_* functions only. Their
+ * NAME is the backend's, of a-z 0-9 _ -; those for CUDA begin with "cuda", so
+ * that a program on the CPU does not load them to find out. They lie in one
+ * folder and are never unloaded.
  */
 
 #include "tokenprune/sys/op.h"
@@ -43,8 +46,8 @@ typedef struct tkp_backend_exec_info {
 typedef struct tkp_backend_vtable {
     uint32_t abi_version; /* TKP_BACKEND_ABI_VERSION */
     uint32_t struct_size;
-    const char *name;     /* "ref", "cpu", "cuda" */
-    int32_t device_type;  /* enum tkp_device_type */
+    const char *name;    /* "ref", "cpu", "cuda" */
+    int32_t device_type; /* enum tkp_device_type */
     int32_t reserved;
     /* 0 = cannot run here (message says why); higher is preferred. */
     int32_t (*score)(void);
@@ -52,7 +55,10 @@ typedef struct tkp_backend_vtable {
     const char *(*info)(void);
     tkp_status (*device_count)(int32_t *count_out);
     /* TKP_OK, or TKP_ERR_UNSUPPORTED with the reason as message. The core has
-     * already checked the description against the rules of the kind. */
+     * already checked the description against the rules of the kind and
+     * filled the defaults of its params in (but a scale of 0). It lives until
+     * plan_destroy(). Params of a user's kind are the caller's, unchecked, and
+     * go with the call. */
     tkp_status (*supports)(const tkp_op_desc *desc);
     /* Choose the kernel, book workspace. `kernel_out` is a static name. */
     tkp_status (*plan)(
@@ -70,15 +76,18 @@ typedef struct tkp_backend_vtable {
         void *workspace);
     void (*plan_destroy)(void *plan);
     /* Optional, NULL if there is nothing to keep for an exec. */
-    tkp_status (*exec_create)(
-        void **state_out, const tkp_backend_exec_info *info);
+    tkp_status (
+        *exec_create)(void **state_out, const tkp_backend_exec_info *info);
     void (*exec_destroy)(void *state);
     /* Optional, NULL = host memory: what a sequence keeps between calls. */
     tkp_status (*memory_alloc)(void **out, uint64_t bytes, int32_t device_id);
     void (*memory_free)(void *memory, int32_t device_id);
     /* Host to device in the exec's order; `src` may go after the call. */
     tkp_status (*memory_upload)(
-        void *exec_state, void *dst, const void *src, uint64_t bytes);
+        void *exec_state,
+        void *dst,
+        const void *src,
+        uint64_t bytes);
 } tkp_backend_vtable;
 
 /** Symbol a module exports: `const tkp_backend_vtable *tkp_backend_entry(void)`. */
@@ -94,7 +103,11 @@ typedef const tkp_backend_vtable *(*tkp_backend_entry_fn)(void);
 TKP_API TKP_NODISCARD tkp_status
 tkp_backend_register(const tkp_backend_vtable *vtable);
 
-/** 1 if $TKP_DISABLE names this ISA or kernel ("avx512", "dnnl", ...). */
+/**
+ * 1 if $TKP_DISABLE names this ISA, kernel or backend ("avx512", "dnnl", ...).
+ * The variable is read when a context is created; the newest one counts. For
+ * score(), supports() and plan(), not for run().
+ */
 TKP_API int32_t tkp_sys_disabled(const char *name);
 
 TKP_END_DECLS

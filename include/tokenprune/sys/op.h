@@ -18,8 +18,10 @@
  *   divides H; query head h uses key head h / (H / G)), C channels of a head,
  *   Q query rows.
  * - "float" = f32 | f16 | bf16. Sums run in f32 or wider; one rounding at the
- *   end. Rows may be strided; the last dimension has unit stride unless said
- *   otherwise. Outputs are row-major and overlap no input unless said.
+ *   end. Unless said otherwise, an input may have gaps between its rows (the
+ *   stride of dimension 0 is free, 0 included) but none inside a row. Outputs
+ *   are row-major and overlap no input unless said. Strides are not part of
+ *   the plan: each run brings its own. No dimension exceeds INT32_MAX.
  * - Ragged data are packed: offsets[B + 1] i32, offsets[0] = 0, sequence b
  *   has entries offsets[b] .. offsets[b + 1].
  * - Offset and index arguments are trusted as far as memory safety allows: the
@@ -72,9 +74,9 @@ TKP_API const char *tkp_op_kind_string(int32_t kind);
  * --------------------------------------------------------------------- */
 
 enum tkp_row_reduce {
-    TKP_ROW_REDUCE_DEFAULT = 0, /* LAST where a scorer asks for one row */
-    TKP_ROW_REDUCE_LAST = 1,    /* only the last of the query rows given */
-    TKP_ROW_REDUCE_MEAN = 2,    /* over all rows given */
+    TKP_ROW_REDUCE_DEFAULT = 0,      /* LAST where a scorer asks for one row */
+    TKP_ROW_REDUCE_LAST = 1,         /* only the last of the query rows given */
+    TKP_ROW_REDUCE_MEAN = 2,         /* over all rows given */
     TKP_ROW_REDUCE_MEAN_VISIBLE = 3, /* over the rows that can see the key */
     TKP_ROW_REDUCE_SUM = 4,
     TKP_ROW_REDUCE_MAX = 5
@@ -228,6 +230,7 @@ typedef struct tkp_op_sample {
  *   0 candidates [N] i32 row of each candidate (unique)
  *   1 selected   [K] i32 index into candidates (unique, any order)
  *   2 dst        [R - N + K] i32 rows, ascending
+ * In a description the three sizes are each the largest of any run.
  */
 typedef struct tkp_op_compact {
     uint32_t struct_size;
@@ -276,7 +279,8 @@ typedef struct tkp_op_group_pool {
 /*
  * LINEAR: dst = x w^T (+ bias), rounded to dst's dtype, then (+ residual),
  * rounded again.
- *   0 x [M, K] f32 | bf16    1 w [N, K] float, constant while the plan lives
+ *   0 x [M, K] f32 | bf16    1 w [N, K] float, constant while the plan lives;
+ *   a run gives the same sizes, and the same data if the plan was given them
  *   2 bias [N] float or none 3 residual [M, N] dtype of dst or none (may be
  *   dst itself)              4 dst [M, N] f32 | dtype of x
  */
@@ -294,7 +298,7 @@ enum tkp_pack {
  * RMS_NORM: dst = round(x * rsqrt(mean(x^2) + eps)) * w
  *   0 x [M, D] float   1 w [D] float   2 dst [M, D] dtype of x
  * LAYER_NORM: dst = (x - mean) * rsqrt(var + eps) * w + b
- *   0 x [M, D] float   1 w [D] float   2 b [D] float   3 dst [M, D]
+ *   0 x [M, D] float   1 w [D] float   2 b [D] float   3 dst [M, D] dtype of x
  */
 typedef struct tkp_op_norm {
     uint32_t struct_size;
@@ -328,7 +332,7 @@ typedef struct tkp_op_rotary_table {
  *   0 q [Lq, H, C] f32 | bf16   1 k [Lk, G, C]   2 v [Lk, G, C] (same dtype;
  *   all strides but the last free)
  *   3 q_offsets [B + 1] i32     4 k_offsets [B + 1] i32
- *   5 dst [Lq, H, C]            6 lse [Lq, H] f32 or none
+ *   5 dst [Lq, H, C] dtype of q 6 lse [Lq, H] f32 or none
  * Causal: query i of nq sees keys 0 .. nk - nq + i (bottom-right aligned).
  */
 typedef struct tkp_op_attention {
@@ -340,7 +344,8 @@ typedef struct tkp_op_attention {
 
 /*
  * ACTIVATION: dst = f(a), or f(a) * b when b is there (gated MLP).
- *   0 a [M, N] float   1 b [M, N] dtype of a or none   2 dst [M, N], may be a
+ *   0 a [M, N] float   1 b [M, N] dtype of a or none
+ *   2 dst [M, N] dtype of a, may be a
  */
 enum tkp_activation {
     TKP_ACTIVATION_SILU = 1,
@@ -356,7 +361,8 @@ typedef struct tkp_op_activation {
  * ADD: dst[i] = a[i] + b[i mod Mb].
  *   0 a [M, D] float   1 b [Mb, D] float   2 dst [M, D] dtype of a, may be a
  *
- * PATCHES: flatten non-overlapping patches, row-major, elements (c, y, x).
+ * PATCHES: flatten non-overlapping patches, row-major, elements (c, y, x);
+ * pixels that do not fill a patch at the far edges are left out.
  *   0 pixels [V, 3, S, T] f32   1 dst [V * (S / p) * (T / p), 3 p p] float
  *
  * CAST: dst = x in dst's dtype, round to nearest even.
@@ -404,11 +410,18 @@ TKP_API TKP_NODISCARD tkp_status
 tkp_op_query(const tkp_op *op, tkp_requirements *requirements);
 
 /**
- * Run in the exec's workspace. Checks ranks, dtypes and that no size exceeds
- * the plan's.
+ * Run in the exec's workspace. Checks ranks, dtypes, that no size exceeds the
+ * plan's, and that sizes, strides and overlaps are what the kind wants.
+ *
+ * @retval TKP_ERR_ARGUMENT, TKP_ERR_SHAPE, TKP_ERR_DTYPE, TKP_ERR_ALIAS,
+ *         TKP_ERR_WORKSPACE  nothing was written; the message names it
+ * Allocates: nothing.
  */
 TKP_API TKP_NODISCARD tkp_status tkp_op_run(
-    const tkp_op *op, tkp_exec *exec, const tkp_tensor *args, int32_t n_args);
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args);
 
 TKP_API void tkp_op_destroy(tkp_op *op);
 
