@@ -48,14 +48,14 @@ enum tkp_training_mode {
 
 typedef struct tkp_budget {
     uint32_t struct_size;
-    int32_t kind;     /* enum tkp_budget_kind */
-    int64_t count;    /* COUNT: tokens, >= 0 */
+    int32_t kind;      /* enum tkp_budget_kind */
+    int64_t count;     /* COUNT: tokens, >= 0 */
     int64_t ratio_num; /* RATIO: kept share; TOTAL_REDUCTION: removed share */
     int64_t ratio_den; /* >= 1 */
     int64_t min_keep;  /* clamp from below (never above what is there) */
-    int32_t rounding; /* enum tkp_rounding */
-    int32_t label;    /* enum tkp_budget_label */
-    int32_t scope;    /* enum tkp_budget_scope */
+    int32_t rounding;  /* enum tkp_rounding */
+    int32_t label;     /* enum tkp_budget_label */
+    int32_t scope;     /* enum tkp_budget_scope */
     int32_t training_mode; /* TOTAL_REDUCTION: enum tkp_training_mode */
     int64_t tacr_num; /* TOTAL_REDUCTION: compression done in training; 0 = 1 */
     int64_t tacr_den;

@@ -7,8 +7,8 @@
  */
 
 #if defined(__GNUC__) || defined(__clang__)
-#    define TKP_API        __attribute__((visibility("default")))
-#    define TKP_NODISCARD  __attribute__((warn_unused_result))
+#    define TKP_API              __attribute__((visibility("default")))
+#    define TKP_NODISCARD        __attribute__((warn_unused_result))
 #    define TKP_DEPRECATED(text) __attribute__((deprecated(text)))
 #else
 #    define TKP_API

@@ -38,7 +38,7 @@ typedef struct tkp_inputs {
     const tkp_tensor *block_table;    /* [B, T] i32 */
     const tkp_tensor *attention_rows; /* [Q, H, L] probabilities of the query
                                          rows, keys counted in the sequence */
-    const tkp_tensor *attention; /* [B, L, H, L] view of the full tensor
+    const tkp_tensor *attention;      /* [B, L, H, L] view of the full tensor
                                     (permute [B, H, L, L] by strides) */
     /* Others: */
     const tkp_tensor *hidden;        /* [R, D] entering the boundary */

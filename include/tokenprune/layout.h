@@ -42,14 +42,16 @@ TKP_API void tkp_sequence_desc_init(tkp_sequence_desc *desc);
 
 /** @param[out] index_out number of the sequence in the batch; may be NULL */
 TKP_API TKP_NODISCARD tkp_status tkp_layout_add_sequence(
-    tkp_layout *layout, const tkp_sequence_desc *desc, int32_t *index_out);
+    tkp_layout *layout,
+    const tkp_sequence_desc *desc,
+    int32_t *index_out);
 
 typedef struct tkp_image_desc {
     uint32_t struct_size;
-    int32_t sequence;     /* index in the batch */
-    int64_t start;        /* first visual token, row within the sequence */
-    int32_t frames;       /* temporal grid; 0 = 1 */
-    int32_t rows;         /* token grid, >= 1 */
+    int32_t sequence; /* index in the batch */
+    int64_t start;    /* first visual token, row within the sequence */
+    int32_t frames;   /* temporal grid; 0 = 1 */
+    int32_t rows;     /* token grid, >= 1 */
     int32_t cols;
     int32_t row_stride;   /* tokens from one grid row to the next; 0 = cols.
                              cols + 1: each row ends in a newline token, which
@@ -71,7 +73,9 @@ TKP_API void tkp_image_desc_init(tkp_image_desc *desc);
  * @retval TKP_ERR_SHAPE  the image reaches past its sequence, or overlaps
  */
 TKP_API TKP_NODISCARD tkp_status tkp_layout_add_image(
-    tkp_layout *layout, const tkp_image_desc *desc, int32_t *index_out);
+    tkp_layout *layout,
+    const tkp_image_desc *desc,
+    int32_t *index_out);
 
 /**
  * Rotary positions of all rows, if they are not 0, 1, 2, ... in each sequence.

@@ -22,7 +22,7 @@ enum tkp_merger_kind {
 
 typedef struct tkp_merger_options {
     uint32_t struct_size;
-    int32_t kind; /* enum tkp_merger_kind */
+    int32_t kind;             /* enum tkp_merger_kind */
     int32_t adaptive_overlap; /* window grids of the budget's own shape: 1 =
                                  bins may overlap, floor(i h / h') ..
                                  ceil((i + 1) h / h'), as adaptive pooling
@@ -87,7 +87,9 @@ typedef struct tkp_merger_vtable {
 } tkp_merger_vtable;
 
 TKP_API TKP_NODISCARD tkp_status tkp_merger_register(
-    const char *name, const tkp_merger_vtable *vtable, void *user);
+    const char *name,
+    const tkp_merger_vtable *vtable,
+    void *user);
 TKP_API TKP_NODISCARD tkp_status tkp_merger_unregister(const char *name);
 
 TKP_END_DECLS

@@ -21,9 +21,9 @@ typedef struct tkp_mllm_result tkp_mllm_result;
 
 typedef struct tkp_mllm_options {
     uint32_t struct_size;
-    int32_t dtype;      /* activations: TKP_DTYPE_F32 | _BF16; 0 = bf16 for bf16
+    int32_t dtype; /* activations: TKP_DTYPE_F32 | _BF16; 0 = bf16 for bf16
                            weights, else f32 */
-    int32_t pack;       /* enum tkp_pack, for the linear weights */
+    int32_t pack;  /* enum tkp_pack, for the linear weights */
     int32_t reserved;
     int64_t max_pixels; /* larger images are refused; 0 = 178956970 */
 } tkp_mllm_options;
@@ -96,22 +96,28 @@ TKP_API void tkp_mllm_request_init(tkp_mllm_request *request);
 
 /** Text that became certain; return non-zero to stop (TKP_ERR_CANCELLED). */
 typedef int32_t (*tkp_mllm_text_fn)(
-    void *user, int32_t request, const char *text, size_t bytes);
+    void *user,
+    int32_t request,
+    const char *text,
+    size_t bytes);
 
 /** Activations by name, for parity tests and research: "vision.layer",
  * "projector", "embeddings", "llm.layer", "llm.q", "llm.k", "llm.norm",
  * "logits" ...; see docs/mllm.md. The view dies with the call. */
 typedef void (*tkp_mllm_trace_fn)(
-    void *user, const char *name, int32_t layer, const tkp_tensor *tensor);
+    void *user,
+    const char *name,
+    int32_t layer,
+    const tkp_tensor *tensor);
 
 typedef struct tkp_mllm_generate_options {
     uint32_t struct_size;
-    int32_t max_new_tokens; /* 0 = 64; -1 = prefill only */
-    tkp_policy *policy;     /* NULL = no pruning */
-    int32_t do_sample;      /* 0 = greedy */
-    int32_t top_k;          /* 0 = off */
-    double temperature;     /* 0 = 1 */
-    double top_p;           /* 0 = 1 */
+    int32_t max_new_tokens;    /* 0 = 64; -1 = prefill only */
+    tkp_policy *policy;        /* NULL = no pruning */
+    int32_t do_sample;         /* 0 = greedy */
+    int32_t top_k;             /* 0 = off */
+    double temperature;        /* 0 = 1 */
+    double top_p;              /* 0 = 1 */
     double repetition_penalty; /* 0 = 1 */
     uint64_t seed;
     int32_t ignore_eos; /* 1: always max_new_tokens (benchmarks) */
@@ -126,8 +132,7 @@ typedef struct tkp_mllm_generate_options {
     {                                                                          \
         (uint32_t)sizeof(tkp_mllm_generate_options)                            \
     }
-TKP_API void
-tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
+TKP_API void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
 
 /**
  * Answer a batch of prompts.
@@ -150,11 +155,13 @@ TKP_API const char *
 tkp_mllm_result_text(const tkp_mllm_result *result, int32_t i);
 /** New token ids, the stop token included. */
 TKP_API int64_t tkp_mllm_result_tokens(
-    const tkp_mllm_result *result, int32_t i, const int32_t **ids);
+    const tkp_mllm_result *result,
+    int32_t i,
+    const int32_t **ids);
 
 /** Tokens, layers, MACs, KV bytes of the batch's prefill. */
-TKP_API TKP_NODISCARD tkp_status tkp_mllm_result_report(
-    const tkp_mllm_result *result, tkp_report *report);
+TKP_API TKP_NODISCARD tkp_status
+tkp_mllm_result_report(const tkp_mllm_result *result, tkp_report *report);
 
 typedef struct tkp_mllm_times {
     uint32_t struct_size;

@@ -101,7 +101,9 @@ TKP_API int32_t tkp_policy_stage_count(const tkp_policy *policy);
  * Look at stage i. The structs that `options` points to belong to the policy.
  */
 TKP_API TKP_NODISCARD tkp_status tkp_policy_get_stage(
-    const tkp_policy *policy, int32_t i, tkp_stage_options *options);
+    const tkp_policy *policy,
+    int32_t i,
+    tkp_stage_options *options);
 
 /**
  * A copy with one stage's budget changed; `stage` = -1: the only stage that
@@ -122,8 +124,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_policy_with_point(
     int32_t boundary);
 
 /** A copy in which every random selector draws from this seed. */
-TKP_API TKP_NODISCARD tkp_status tkp_policy_with_seed(
-    tkp_policy **out, const tkp_policy *policy, uint64_t seed);
+TKP_API TKP_NODISCARD tkp_status
+tkp_policy_with_seed(tkp_policy **out, const tkp_policy *policy, uint64_t seed);
 
 TKP_END_DECLS
 

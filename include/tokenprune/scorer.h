@@ -16,8 +16,8 @@ TKP_BEGIN_DECLS
 typedef struct tkp_scorer tkp_scorer;
 
 enum tkp_scorer_kind {
-    TKP_SCORER_NONE = 0,      /* the selector needs no scores */
-    TKP_SCORER_ATTENTION = 1, /* attention received from a few query rows */
+    TKP_SCORER_NONE = 0,          /* the selector needs no scores */
+    TKP_SCORER_ATTENTION = 1,     /* attention received from a few query rows */
     TKP_SCORER_CLS_ATTENTION = 2, /* the vision encoder's CLS row, given */
     TKP_SCORER_NORM = 3,          /* norm of the token's features */
     TKP_SCORER_COSINE = 4,        /* likeness to a reference */
@@ -63,7 +63,7 @@ typedef struct tkp_scorer_options {
     float norm_eps;     /* FINAL_NORM; 0 = 1e-5 */
     int32_t n_terms;    /* blend: 1..8 */
     const struct tkp_blend_term *terms; /* blend; copied */
-    const char *custom; /* custom: registered name; copied */
+    const char *custom;                 /* custom: registered name; copied */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
@@ -111,7 +111,9 @@ tkp_scorer_query(const tkp_scorer *scorer, tkp_requirements *requirements);
  * @return the count
  */
 TKP_API int64_t tkp_scorer_query_rows(
-    const tkp_scorer *scorer, int32_t *rows, int64_t capacity);
+    const tkp_scorer *scorer,
+    int32_t *rows,
+    int64_t capacity);
 
 /**
  * @param[out] scores [N] f32, N = all candidates of the batch, packed by
@@ -129,14 +131,14 @@ TKP_API TKP_NODISCARD tkp_status tkp_scorer_run(
  * valid during the call). */
 typedef struct tkp_batch_view {
     uint32_t struct_size;
-    int32_t sequences;         /* B */
-    int64_t rows;              /* R now */
-    int64_t candidates;        /* N now */
+    int32_t sequences;                /* B */
+    int64_t rows;                     /* R now */
+    int64_t candidates;               /* N now */
     const int32_t *row_offsets;       /* [B + 1] */
     const int32_t *candidate_offsets; /* [B + 1] */
     const int32_t *candidate_rows;    /* [N] row in the packed batch */
     const int32_t *candidate_images;  /* [N] image index in the layout */
-    const int32_t *candidate_cells;   /* [N] (frame * rows + row) * cols + col */
+    const int32_t *candidate_cells; /* [N] (frame * rows + row) * cols + col */
 } tkp_batch_view;
 
 typedef struct tkp_scorer_vtable {
@@ -160,7 +162,9 @@ typedef struct tkp_scorer_vtable {
  * @retval TKP_ERR_ARGUMENT  the name is empty, too long (63) or taken
  */
 TKP_API TKP_NODISCARD tkp_status tkp_scorer_register(
-    const char *name, const tkp_scorer_vtable *vtable, void *user);
+    const char *name,
+    const tkp_scorer_vtable *vtable,
+    void *user);
 TKP_API TKP_NODISCARD tkp_status tkp_scorer_unregister(const char *name);
 
 TKP_END_DECLS

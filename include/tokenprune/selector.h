@@ -39,11 +39,11 @@ typedef struct tkp_selector_options {
                             square windows if some size gives exactly that many
                             windows, else a grid of the budget's own shape */
     int32_t window_cols;
-    int32_t quota;       /* window: tokens of each window; 0 = the budget,
+    int32_t quota;      /* window: tokens of each window; 0 = the budget,
                             shared out by largest remainder over areas */
-    int32_t stratified;  /* random: 1 = one draw a window */
-    uint64_t seed;       /* random */
-    const char *custom;  /* custom: registered name; copied */
+    int32_t stratified; /* random: 1 = one draw a window */
+    uint64_t seed;      /* random */
+    const char *custom; /* custom: registered name; copied */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -61,7 +61,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_create(
 TKP_API void tkp_selector_destroy(tkp_selector *selector);
 
 TKP_API TKP_NODISCARD tkp_status tkp_selector_query(
-    const tkp_selector *selector, tkp_requirements *requirements);
+    const tkp_selector *selector,
+    tkp_requirements *requirements);
 
 /** Tokens kept of a sequence (protected ones included); -1 outside. */
 TKP_API int64_t
@@ -97,7 +98,9 @@ typedef struct tkp_selector_vtable {
 } tkp_selector_vtable;
 
 TKP_API TKP_NODISCARD tkp_status tkp_selector_register(
-    const char *name, const tkp_selector_vtable *vtable, void *user);
+    const char *name,
+    const tkp_selector_vtable *vtable,
+    void *user);
 TKP_API TKP_NODISCARD tkp_status tkp_selector_unregister(const char *name);
 
 TKP_END_DECLS

@@ -49,7 +49,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_sequence_begin(
 
 /** Workspace of the most demanding stage of this batch. */
 TKP_API TKP_NODISCARD tkp_status tkp_sequence_query(
-    const tkp_sequence *sequence, tkp_requirements *requirements);
+    const tkp_sequence *sequence,
+    tkp_requirements *requirements);
 
 typedef struct tkp_point {
     uint32_t struct_size;
@@ -79,12 +80,14 @@ tkp_sequence_next(tkp_sequence *sequence, tkp_point *point);
 /** Rows of the packed batch whose q the point wants; as
  * tkp_scorer_query_rows(). */
 TKP_API int64_t tkp_sequence_query_rows(
-    const tkp_sequence *sequence, int32_t *rows, int64_t capacity);
+    const tkp_sequence *sequence,
+    int32_t *rows,
+    int64_t capacity);
 
 typedef struct tkp_decision {
     uint32_t struct_size;
     int32_t stage;
-    int32_t sequences;    /* B */
+    int32_t sequences;     /* B */
     int32_t position_rows; /* 1, or 3 for M-RoPE */
     int64_t rows_in;
     int64_t rows_out;
@@ -99,7 +102,7 @@ typedef struct tkp_decision {
     tkp_tensor sizes;     /* [rows_out] f32 tokens each new row stands for */
     tkp_tensor assignment; /* [rows_in] i32 new row each old row went to; -1 =
                               dropped */
-    tkp_tensor scores;    /* [N] f32 of the candidates, or none */
+    tkp_tensor scores;     /* [N] f32 of the candidates, or none */
     const int32_t *host_offsets; /* [B + 1] the counts, on the host: they are
                                     known without asking the device */
 } tkp_decision;
@@ -157,7 +160,9 @@ TKP_API TKP_NODISCARD tkp_status tkp_gather_kv(
  * @return -1 outside the batch or the layers
  */
 TKP_API int32_t tkp_sequence_next_position(
-    const tkp_sequence *sequence, int32_t index, int32_t layer);
+    const tkp_sequence *sequence,
+    int32_t index,
+    int32_t layer);
 
 /* --- the cost ----------------------------------------------------------- */
 
@@ -172,9 +177,9 @@ typedef struct tkp_report {
     const int64_t *layer_visual;
     int64_t visual_before; /* candidates in the layout */
     int64_t visual_after;  /* after the last cut: RETAIN */
-    double equiv_in;  /* mean over layers of the visual tokens processed */
-    double equiv_out; /* mean over layers of those that leave the layer */
-    double macs;      /* prefill multiply-accumulates of the decoder */
+    double equiv_in;       /* mean over layers of the visual tokens processed */
+    double equiv_out;      /* mean over layers of those that leave the layer */
+    double macs;           /* prefill multiply-accumulates of the decoder */
     double macs_unpruned;
     int64_t kv_bytes; /* after prefill, summed over layers */
     int64_t kv_bytes_unpruned;

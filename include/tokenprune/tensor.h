@@ -27,19 +27,16 @@ enum tkp_dtype {
 };
 
 /* Numbered as DLPack does. */
-enum tkp_device_type {
-    TKP_DEVICE_CPU = 1,
-    TKP_DEVICE_CUDA = 2
-};
+enum tkp_device_type { TKP_DEVICE_CPU = 1, TKP_DEVICE_CUDA = 2 };
 
 typedef struct tkp_tensor {
-    void *data;                     /* host or device; may be NULL if empty */
-    uint64_t byte_offset;           /* added to data */
-    int64_t shape[TKP_MAX_DIMS];    /* outermost first */
-    int64_t strides[TKP_MAX_DIMS];  /* in elements, not bytes */
-    int32_t ndim;                   /* 0..TKP_MAX_DIMS */
-    int32_t dtype;                  /* enum tkp_dtype */
-    int32_t device_type;            /* enum tkp_device_type */
+    void *data;                    /* host or device; may be NULL if empty */
+    uint64_t byte_offset;          /* added to data */
+    int64_t shape[TKP_MAX_DIMS];   /* outermost first */
+    int64_t strides[TKP_MAX_DIMS]; /* in elements, not bytes */
+    int32_t ndim;                  /* 0..TKP_MAX_DIMS */
+    int32_t dtype;                 /* enum tkp_dtype */
+    int32_t device_type;           /* enum tkp_device_type */
     int32_t device_id;
 } tkp_tensor;
 
