@@ -13,6 +13,12 @@ const char *tkp_op_kind_string(int32_t kind)
     return rule ? rule->name : NULL;
 }
 
+void tkp_op_desc_init(tkp_op_desc *desc)
+{
+    if (desc)
+        *desc = (tkp_op_desc)TKP_OP_DESC_INIT;
+}
+
 tkp_status
 tkp_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
 {

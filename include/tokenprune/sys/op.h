@@ -395,6 +395,9 @@ typedef struct tkp_op_desc {
         (uint32_t)sizeof(tkp_op_desc), 0, NULL, NULL, 0, 0                     \
     }
 
+/** The bytes of the INIT macro, for languages without macros. */
+TKP_API void tkp_op_desc_init(tkp_op_desc *desc);
+
 /**
  * Check the description and plan it on the first backend that supports it.
  *
