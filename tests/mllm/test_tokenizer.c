@@ -1,0 +1,434 @@
+/*
+ * Tokenizers against the Hugging Face library: ids and texts of
+ * tests/golden/text, made by tools/golden/make_tokenizer_fixtures.py; then the
+ * contract of each function.
+ */
+
+#include "text_testing.h"
+
+static const char *const folders[] = {
+    "llava15",    "metaspace_first", "metaspace_always",
+    "odd_tokens", "qwen2",           "byte_level"};
+enum { folder_count = sizeof(folders) / sizeof(*folders) };
+
+static tkp__tokenizer *load_golden(const char *name)
+{
+    tkp__tokenizer *tokenizer = NULL;
+    expect_ok(tkp__tokenizer_load(&tokenizer, golden_text_path(name)));
+    return tokenizer;
+}
+
+/* --- golden ------------------------------------------------------------ */
+
+typedef void (*row_fn)(const tkp__tokenizer *tokenizer, const json_t *row);
+
+static int64_t for_each_row(const char *folder, const char *file, row_fn check)
+{
+    tkp__tokenizer *tokenizer = load_golden(folder);
+    char name[256];
+    snprintf(name, sizeof(name), "%s/%s", folder, file);
+    FILE *lines = fopen(golden_text_path(name), "rb");
+    ck_assert_msg(lines, "%s is missing", golden_text_path(name));
+    int64_t count = 0;
+    json_t *row;
+    json_error_t error;
+    /* Rows follow each other; a row that cannot be read is not the end. */
+    while (
+        (row = json_loadf(
+             lines, JSON_ALLOW_NUL | JSON_DISABLE_EOF_CHECK, &error))) {
+        check(tokenizer, row);
+        json_decref(row);
+        ++count;
+    }
+    ck_assert_msg(
+        feof(lines), "%s: row %lld: %s", name, (long long)count, error.text);
+    fclose(lines);
+    tkp__tokenizer_destroy(tokenizer);
+    return count;
+}
+
+static int32_t *ids_of(const json_t *array, int64_t *count)
+{
+    *count = (int64_t)json_array_size(array);
+    int32_t *ids = malloc((size_t)*count * sizeof(*ids) + 1);
+    ck_assert_ptr_nonnull(ids);
+    for (int64_t i = 0; i < *count; ++i)
+        ids[i] = (int32_t)json_integer_value(json_array_get(array, (size_t)i));
+    return ids;
+}
+
+static void check_ids(
+    const tkp__tokenizer *tokenizer,
+    const json_t *text,
+    uint32_t flags,
+    const json_t *wanted)
+{
+    int32_t *ids = NULL;
+    int64_t count = -1, wanted_count;
+    int32_t *wanted_ids = ids_of(wanted, &wanted_count);
+    expect_ok(tkp__tokenizer_encode(
+        tokenizer, json_string_value(text), json_string_length(text), flags,
+        &ids, &count));
+    char *shown = json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    ck_assert_msg(
+        count == wanted_count, "%s: %lld ids, wanted %lld", shown,
+        (long long)count, (long long)wanted_count);
+    for (int64_t i = 0; i < count; ++i)
+        ck_assert_msg(
+            ids[i] == wanted_ids[i], "%s: ids[%lld] is %d, wanted %d", shown,
+            (long long)i, ids[i], wanted_ids[i]);
+    free(shown);
+    free(wanted_ids);
+    tkp__free(ids);
+}
+
+static void check_text(
+    const tkp__tokenizer *tokenizer,
+    const json_t *id_array,
+    bool skip_special,
+    const json_t *wanted)
+{
+    int64_t count;
+    int32_t *ids = ids_of(id_array, &count);
+    char *text = NULL;
+    expect_ok(
+        tkp__tokenizer_decode(tokenizer, ids, count, skip_special, &text));
+    char *shown = json_dumps(id_array, JSON_COMPACT);
+    /* A NUL ends both alike. */
+    ck_assert_msg(
+        strcmp(text, json_string_value(wanted)) == 0,
+        "%s: \"%s\", wanted \"%s\"", shown, text, json_string_value(wanted));
+    tkp__free(text);
+
+    /* The stream sees past NULs, and holds what it gave out. */
+    tkp__text_stream *stream = NULL;
+    tkp__text_buffer all = {0};
+    const char *part;
+    size_t bytes;
+    expect_ok(tkp__text_stream_create(&stream, tokenizer, skip_special));
+    for (int64_t i = 0; i <= count; ++i) {
+        expect_ok(
+            i < count ? tkp__text_stream_push(stream, ids[i], &part, &bytes)
+                      : tkp__text_stream_finish(stream, &part, &bytes));
+        ck_assert_uint_eq(tkp__utf8_valid_prefix(part, bytes), bytes);
+        expect_ok(tkp__text_buffer_append(&all, part, bytes));
+    }
+    ck_assert_msg(
+        all.bytes == json_string_length(wanted) &&
+            memcmp(all.data, json_string_value(wanted), all.bytes) == 0,
+        "%s: the stream gave \"%s\"", shown, all.data);
+    tkp__text_stream_destroy(stream);
+    tkp__text_buffer_free(&all);
+    free(shown);
+    free(ids);
+}
+
+static void check_encode_row(const tkp__tokenizer *tokenizer, const json_t *row)
+{
+    const json_t *text = json_array_get(row, 0);
+    const json_t *ids = json_array_get(row, 1);
+    const json_t *plain = json_array_get(row, 2);
+    const json_t *decoded = json_array_get(row, 3);
+    check_ids(tokenizer, text, TKP__ENCODE_SPECIAL, ids);
+    if (json_is_array(plain))
+        check_ids(
+            tokenizer, text, TKP__ENCODE_SPECIAL | TKP__ENCODE_PLAIN, plain);
+    if (!json_is_false(decoded))
+        check_text(
+            tokenizer, ids, true, json_is_null(decoded) ? text : decoded);
+}
+
+static void check_decode_row(const tkp__tokenizer *tokenizer, const json_t *row)
+{
+    const json_t *ids = json_array_get(row, 0);
+    check_text(tokenizer, ids, true, json_array_get(row, 1));
+    check_text(tokenizer, ids, false, json_array_get(row, 2));
+}
+
+START_TEST(tokenizer_encode__golden_strings__ids_equal)
+{
+    const int64_t rows =
+        for_each_row(folders[_i], "encode.jsonl", check_encode_row);
+    ck_assert_int_ge(rows, 1500);
+}
+END_TEST
+
+START_TEST(tokenizer_decode__golden_ids__texts_equal_also_streamed)
+{
+    const int64_t rows =
+        for_each_row(folders[_i], "decode.jsonl", check_decode_row);
+    ck_assert_int_ge(rows, 200);
+}
+END_TEST
+
+/* --- encode ------------------------------------------------------------ */
+
+static tkp_status encode_text(
+    const tkp__tokenizer *tokenizer,
+    const char *text,
+    uint32_t flags,
+    int32_t **ids,
+    int64_t *count)
+{
+    return tkp__tokenizer_encode(
+        tokenizer, text, strlen(text), flags, ids, count);
+}
+
+START_TEST(tokenizer_encode__no_flags__no_bos)
+{
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    int32_t *ids = NULL;
+    int64_t count = -1;
+    expect_ok(encode_text(tokenizer, "", 0, &ids, &count));
+    ck_assert_int_eq(count, 0);
+    ck_assert_ptr_nonnull(ids);
+    tkp__free(ids);
+    expect_ok(encode_text(tokenizer, "", TKP__ENCODE_SPECIAL, &ids, &count));
+    ck_assert_int_eq(count, 1);
+    ck_assert_int_eq(ids[0], tkp__tokenizer_find(tokenizer, "<s>"));
+    tkp__free(ids);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+/* models.md: the prefix mark comes again after each added token, or, with
+ * `first`, only at the beginning. */
+START_TEST(tokenizer_encode__newline_after_image__mark_as_the_file_says)
+{
+    for (int first = 0; first < 2; ++first) {
+        tkp__tokenizer *tokenizer =
+            load_golden(first ? "metaspace_first" : "llava15");
+        int32_t *ids = NULL;
+        int64_t count = -1;
+        expect_ok(encode_text(tokenizer, "<image>\n", 0, &ids, &count));
+        ck_assert_int_eq(count, first ? 2 : 3);
+        ck_assert_int_eq(ids[0], tkp__tokenizer_find(tokenizer, "<image>"));
+        if (!first)
+            ck_assert_int_eq(
+                ids[1], tkp__tokenizer_find(tokenizer, "\xe2\x96\x81"));
+        tkp__free(ids);
+        tkp__tokenizer_destroy(tokenizer);
+    }
+}
+END_TEST
+
+START_TEST(tokenizer_encode__plain__image_token_is_text)
+{
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    int32_t *ids = NULL;
+    int64_t count = -1;
+    expect_ok(
+        encode_text(tokenizer, "<image>", TKP__ENCODE_PLAIN, &ids, &count));
+    ck_assert_int_gt(count, 1);
+    for (int64_t i = 0; i < count; ++i)
+        ck_assert_int_ne(ids[i], tkp__tokenizer_find(tokenizer, "<image>"));
+    tkp__free(ids);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *message;
+} not_utf8[] = {
+    {"ab\xff", "byte 2 (0xff)"},    {"\xc3", "byte 0 (0xc3)"},
+    {"a\xe2\x96", "byte 1"},        {"a\xc0\xaf", "byte 1"}, /* overlong */
+    {"abc\xed\xa0\x80", "byte 3"},                           /* surrogate */
+    {"\xf4\x90\x80\x80", "byte 0"}, /* above U+10FFFF */
+    {"\xe2\x82\xac\x80", "byte 3"}, /* stray continuation */
+};
+
+START_TEST(tokenizer_encode__not_utf8__refused_with_the_byte)
+{
+    tkp__tokenizer *tokenizer = load_golden("qwen2");
+    int32_t *ids = (int32_t *)&ids;
+    int64_t count = -7;
+    expect_refused(
+        encode_text(tokenizer, not_utf8[_i].text, 0, &ids, &count),
+        TKP_ERR_ARGUMENT, not_utf8[_i].message);
+    ck_assert_ptr_eq(ids, &ids);
+    ck_assert_int_eq(count, -7);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+/* A quadratic merge would take minutes. */
+START_TEST(tokenizer_encode__long_word__soon_done_and_decodes_to_itself)
+{
+    enum { bytes = 600000 };
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    char *text = malloc(bytes + 1);
+    for (int i = 0; i < bytes; ++i)
+        text[i] = "ab ha=  x"[(i * 7 + i / 13) % 9];
+    text[bytes] = '\0';
+    int32_t *ids = NULL;
+    int64_t count = -1;
+    char *back = NULL;
+    expect_ok(encode_text(tokenizer, text, 0, &ids, &count));
+    expect_ok(tkp__tokenizer_decode(tokenizer, ids, count, true, &back));
+    ck_assert(strcmp(text, back) == 0);
+    tkp__free(back);
+    tkp__free(ids);
+    free(text);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+START_TEST(tokenizer_encode__unknown_flag__refused)
+{
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    int32_t *ids = NULL;
+    int64_t count;
+    expect_refused(
+        encode_text(tokenizer, "a", 8, &ids, &count), TKP_ERR_ARGUMENT,
+        "flags 0x8");
+    expect_refused(
+        tkp__tokenizer_encode(tokenizer, NULL, 1, 0, &ids, &count),
+        TKP_ERR_ARGUMENT, "NULL");
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+/* --- pieces ------------------------------------------------------------ */
+
+START_TEST(tokenizer_piece__every_id__find_gives_it_back)
+{
+    tkp__tokenizer *tokenizer = load_golden(folders[_i]);
+    const int64_t size = tkp__tokenizer_vocab_size(tokenizer);
+    for (int32_t id = 0; id < size; ++id) {
+        const char *piece = tkp__tokenizer_piece(tokenizer, id);
+        ck_assert_ptr_nonnull(piece);
+        ck_assert_int_eq(tkp__tokenizer_find(tokenizer, piece), id);
+    }
+    ck_assert_ptr_null(tkp__tokenizer_piece(tokenizer, -1));
+    ck_assert_ptr_null(tkp__tokenizer_piece(tokenizer, (int32_t)size));
+    ck_assert_int_eq(tkp__tokenizer_find(tokenizer, "no such piece"), -1);
+    ck_assert_int_eq(tkp__tokenizer_find(tokenizer, ""), -1);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+/* --- decode ------------------------------------------------------------ */
+
+START_TEST(tokenizer_decode__negative_id__refused)
+{
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    const int32_t ids[] = {5, -1};
+    char *text = NULL;
+    expect_refused(
+        tkp__tokenizer_decode(tokenizer, ids, 2, true, &text), TKP_ERR_ARGUMENT,
+        "id -1");
+    ck_assert_ptr_null(text);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+START_TEST(tokenizer_decode__row_without_a_piece__is_no_text)
+{
+    tkp__tokenizer *tokenizer = load_golden("qwen2");
+    const int32_t ids[] = {1 << 30, INT32_MAX};
+    char *text = NULL;
+    expect_ok(tkp__tokenizer_decode(tokenizer, ids, 2, false, &text));
+    ck_assert_str_eq(text, "");
+    tkp__free(text);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+static void
+push_expecting(tkp__text_stream *stream, int32_t id, const char *wanted)
+{
+    const char *text = NULL;
+    size_t bytes = 77;
+    expect_ok(tkp__text_stream_push(stream, id, &text, &bytes));
+    ck_assert_str_eq(text, wanted);
+    ck_assert_uint_eq(bytes, strlen(wanted));
+}
+
+static void finish_expecting(tkp__text_stream *stream, const char *wanted)
+{
+    const char *text = NULL;
+    size_t bytes = 77;
+    expect_ok(tkp__text_stream_finish(stream, &text, &bytes));
+    ck_assert_str_eq(text, wanted);
+    ck_assert_uint_eq(bytes, strlen(wanted));
+}
+
+START_TEST(text_stream_push__byte_run__held_until_its_end)
+{
+    tkp__tokenizer *tokenizer = load_golden("llava15");
+    const int32_t zero = tkp__tokenizer_find(tokenizer, "<0x00>");
+    const int32_t x = tkp__tokenizer_find(tokenizer, "x");
+    tkp__text_stream *stream = NULL;
+    expect_ok(tkp__text_stream_create(&stream, tokenizer, true));
+    push_expecting(stream, zero + 0xc3, "");
+    push_expecting(stream, zero + 0xa9, "");
+    push_expecting(stream, x, "\xc3\xa9x");
+    push_expecting(stream, zero + 0x41, "");
+    push_expecting(stream, zero + 0xff, "");
+    finish_expecting(stream, "\xef\xbf\xbd\xef\xbf\xbd");
+    finish_expecting(stream, "");
+    tkp__text_stream_destroy(stream);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+START_TEST(text_stream_push__byte_level__only_an_unfinished_character_held)
+{
+    tkp__tokenizer *tokenizer = load_golden("qwen2");
+    /* C3 and A9 in the byte alphabet are themselves. */
+    const int32_t lead = tkp__tokenizer_find(tokenizer, "\xc3\x83");
+    const int32_t tail = tkp__tokenizer_find(tokenizer, "\xc2\xa9");
+    const int32_t x = tkp__tokenizer_find(tokenizer, "x");
+    tkp__text_stream *stream = NULL;
+    expect_ok(tkp__text_stream_create(&stream, tokenizer, true));
+    push_expecting(stream, lead, "");
+    push_expecting(stream, tail, "\xc3\xa9");
+    push_expecting(stream, lead, "");
+    push_expecting(stream, x, "\xef\xbf\xbdx");
+    push_expecting(stream, lead, "");
+    finish_expecting(stream, "\xef\xbf\xbd");
+    tkp__text_stream_destroy(stream);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mllm/tokenizer");
+    TCase *golden = tcase_create("golden");
+    tcase_add_loop_test(
+        golden, tokenizer_encode__golden_strings__ids_equal, 0, folder_count);
+    tcase_add_loop_test(
+        golden, tokenizer_decode__golden_ids__texts_equal_also_streamed, 0,
+        folder_count);
+    suite_add_tcase(suite, golden);
+
+    TCase *contract = tcase_create("contract");
+    tcase_add_test(contract, tokenizer_encode__no_flags__no_bos);
+    tcase_add_test(
+        contract, tokenizer_encode__newline_after_image__mark_as_the_file_says);
+    tcase_add_test(contract, tokenizer_encode__plain__image_token_is_text);
+    tcase_add_loop_test(
+        contract, tokenizer_encode__not_utf8__refused_with_the_byte, 0,
+        sizeof(not_utf8) / sizeof(*not_utf8));
+    tcase_add_test(
+        contract, tokenizer_encode__long_word__soon_done_and_decodes_to_itself);
+    tcase_add_test(contract, tokenizer_encode__unknown_flag__refused);
+    tcase_add_loop_test(
+        contract, tokenizer_piece__every_id__find_gives_it_back, 0,
+        folder_count);
+    tcase_add_test(contract, tokenizer_decode__negative_id__refused);
+    tcase_add_test(contract, tokenizer_decode__row_without_a_piece__is_no_text);
+    tcase_add_test(contract, text_stream_push__byte_run__held_until_its_end);
+    tcase_add_test(
+        contract,
+        text_stream_push__byte_level__only_an_unfinished_character_held);
+    suite_add_tcase(suite, contract);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
