@@ -4,6 +4,8 @@
  * contract of each function.
  */
 
+#include <time.h>
+
 #include "text_testing.h"
 
 static const char *const folders[] = {
@@ -274,6 +276,34 @@ START_TEST(tokenizer_encode__long_word__soon_done_and_decodes_to_itself)
 }
 END_TEST
 
+/* 400 kB of marks out of order: sorting them by swaps would take minutes. */
+START_TEST(tokenizer_encode__long_run_of_marks__soon_done_and_in_order)
+{
+    enum { pairs = 100000 };
+    tkp__tokenizer *tokenizer = load_golden("qwen2");
+    char *text = malloc(4 * pairs + 2);
+    text[0] = 'x';
+    for (int i = 0; i < pairs; ++i)
+        memcpy(text + 1 + 4 * i, "\xcc\x81\xcc\xa3", 4);
+    text[4 * pairs + 1] = '\0';
+    int32_t *ids = NULL;
+    int64_t count = -1;
+    char *back = NULL;
+    const clock_t begin = clock();
+    expect_ok(encode_text(tokenizer, text, 0, &ids, &count));
+    ck_assert_int_lt((clock() - begin) / CLOCKS_PER_SEC, 10);
+    expect_ok(tkp__tokenizer_decode(tokenizer, ids, count, true, &back));
+    /* All dots below, then all accents. */
+    ck_assert(strncmp(back, "x\xcc\xa3\xcc\xa3", 5) == 0);
+    ck_assert_uint_eq(strlen(back), 4 * pairs + 1);
+    ck_assert_str_eq(back + 4 * pairs - 3, "\xcc\x81\xcc\x81");
+    tkp__free(back);
+    tkp__free(ids);
+    free(text);
+    tkp__tokenizer_destroy(tokenizer);
+}
+END_TEST
+
 START_TEST(tokenizer_encode__unknown_flag__refused)
 {
     tkp__tokenizer *tokenizer = load_golden("llava15");
@@ -414,6 +444,8 @@ int main(void)
         sizeof(not_utf8) / sizeof(*not_utf8));
     tcase_add_test(
         contract, tokenizer_encode__long_word__soon_done_and_decodes_to_itself);
+    tcase_add_test(
+        contract, tokenizer_encode__long_run_of_marks__soon_done_and_in_order);
     tcase_add_test(contract, tokenizer_encode__unknown_flag__refused);
     tcase_add_loop_test(
         contract, tokenizer_piece__every_id__find_gives_it_back, 0,

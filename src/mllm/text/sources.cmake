@@ -10,6 +10,7 @@ target_sources(
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_decode.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_encode.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_load.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_nfc.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_normalize.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_pretokenize.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_regex.c

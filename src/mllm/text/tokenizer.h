@@ -109,6 +109,9 @@ tkp_status tkp__normalizer_run(
     tkp__text_buffer *out,
     tkp__text_buffer *scratch);
 
+/* `text` in its canonical composed form (NFC), appended to `out`. */
+tkp_status tkp__text_nfc(tkp__text_buffer *out, const char *text, size_t bytes);
+
 /* All of `pattern` in `text` replaced, left to right, appended to `out`. */
 tkp_status tkp__text_replace(
     tkp__text_buffer *out,

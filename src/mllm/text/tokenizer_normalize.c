@@ -3,9 +3,6 @@
 #include "mllm/text/json_field.h"
 #include "mllm/text/tokenizer.h"
 
-#include <stdlib.h>
-#include <utf8proc.h>
-
 static tkp_status
 parse_replace(tkp__normalize_step *step, const json_t *section)
 {
@@ -108,22 +105,6 @@ tkp_status tkp__text_replace(
     return TKP_OK;
 }
 
-static tkp_status compose(tkp__text_buffer *out, const char *text, size_t bytes)
-{
-    utf8proc_uint8_t *composed = NULL;
-    const utf8proc_ssize_t length = utf8proc_map(
-        (const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &composed,
-        UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (length < 0)
-        return tkp__fail(
-            length == UTF8PROC_ERROR_NOMEM ? TKP_ERR_MEMORY : TKP_ERR_ARGUMENT,
-            "NFC of %zu bytes: %s", bytes, utf8proc_errmsg(length));
-    const tkp_status status =
-        tkp__text_buffer_append(out, (const char *)composed, (size_t)length);
-    free(composed);
-    return status;
-}
-
 static tkp_status run_step(
     const tkp__normalize_step *step,
     const tkp__text_buffer *in,
@@ -140,7 +121,7 @@ static tkp_status run_step(
         return tkp__text_replace(
             out, in->data, in->bytes, step->pattern, step->content);
     default:
-        return compose(out, in->data, in->bytes);
+        return tkp__text_nfc(out, in->data, in->bytes);
     }
 }
 
