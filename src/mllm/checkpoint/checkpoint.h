@@ -25,7 +25,9 @@ void tkp__safetensors_entry(
     tkp_tensor *view);
 /* False if absent. */
 bool tkp__safetensors_find(
-    const tkp__safetensors *file, const char *name, tkp_tensor *view);
+    const tkp__safetensors *file,
+    const char *name,
+    tkp_tensor *view);
 
 /* Write a file; the tensors must be contiguous. */
 tkp_status tkp__safetensors_write(
@@ -42,7 +44,7 @@ typedef struct tkp__vision_config {
     int64_t hidden, intermediate, layers, heads;
     int64_t image, patch;
     double norm_eps;
-    int32_t activation; /* enum tkp__activation */
+    int32_t activation;    /* enum tkp__activation */
     int64_t feature_layer; /* layers that run, after resolving negatives:
                               -2 of 24 layers gives 23 */
     bool drop_cls;         /* "default": drop CLS; "full": keep */
@@ -104,11 +106,15 @@ typedef struct tkp__weights tkp__weights;
  * Every tensor that `config` needs must be there with the right shape and a
  * floating dtype; what is missing or unexpected is listed in the message. */
 tkp_status tkp__weights_open(
-    tkp__weights **out, const char *model_dir, const tkp__model_config *config);
+    tkp__weights **out,
+    const char *model_dir,
+    const tkp__model_config *config);
 void tkp__weights_close(tkp__weights *weights);
 /* View of an internal name; TKP_ERR_FORMAT if absent. Tied heads resolve. */
 tkp_status tkp__weights_get(
-    const tkp__weights *weights, const char *name, tkp_tensor *view);
+    const tkp__weights *weights,
+    const char *name,
+    tkp_tensor *view);
 /* Dtype most weight bytes have (enum tkp_dtype). */
 int32_t tkp__weights_dtype(const tkp__weights *weights);
 int64_t tkp__weights_bytes(const tkp__weights *weights);

@@ -1,0 +1,208 @@
+/*
+ * preprocessor_config.json: sizes are integers in old files and objects in new
+ * ones; missing keys take CLIPImageProcessor's defaults.
+ */
+
+#include "mllm/checkpoint/config_parts.h"
+
+static const tkp__image_spec clip_default = {
+    .resize_shortest = 224,
+    .crop_height = 224,
+    .crop_width = 224,
+    .do_rescale = true,
+    .do_normalize = true,
+    .rescale_factor = 0.00392156862745098,
+    .mean = {0.48145466, 0.4578275, 0.40821073},
+    .std = {0.26862954, 0.26130258, 0.27577711}};
+
+/* {"height": h, "width": w}: both or none. */
+static tkp_status
+read_pair(int64_t *height, int64_t *width, const tkp__json_at *at)
+{
+    TKP__TRY(tkp__json_int(height, at, "height", 1, TKP__MAX_PICTURE));
+    TKP__TRY(tkp__json_int(width, at, "width", 1, TKP__MAX_PICTURE));
+    TKP__CHECK(
+        (*height > 0) == (*width > 0), TKP_ERR_FORMAT,
+        "%s: %sheight or %swidth is missing, wanted both", at->file,
+        at->section, at->section);
+    return TKP_OK;
+}
+
+static tkp_status read_size(tkp__image_spec *out, const tkp__json_at *at)
+{
+    if (json_is_integer(tkp__json_get(at, "size")))
+        return tkp__json_int(
+            &out->resize_shortest, at, "size", 1, TKP__MAX_PICTURE);
+    tkp__json_at size;
+    TKP__TRY(tkp__json_section(&size, at, "size", "size."));
+    if (!size.object)
+        return TKP_OK;
+    TKP__CHECK(
+        !tkp__json_get(&size, "longest_edge"), TKP_ERR_UNSUPPORTED,
+        "%s: size.longest_edge is there, wanted shortest_edge or height and "
+        "width",
+        at->file);
+    out->resize_shortest = 0;
+    TKP__TRY(tkp__json_int(
+        &out->resize_shortest, &size, "shortest_edge", 1, TKP__MAX_PICTURE));
+    TKP__TRY(read_pair(&out->resize_height, &out->resize_width, &size));
+    TKP__CHECK(
+        (out->resize_shortest > 0) != (out->resize_height > 0), TKP_ERR_FORMAT,
+        "%s: size has both or none of shortest_edge and height, wanted one",
+        at->file);
+    return TKP_OK;
+}
+
+static tkp_status read_crop(tkp__image_spec *out, const tkp__json_at *at)
+{
+    if (json_is_integer(tkp__json_get(at, "crop_size"))) {
+        TKP__TRY(tkp__json_int(
+            &out->crop_height, at, "crop_size", 1, TKP__MAX_PICTURE));
+        out->crop_width = out->crop_height;
+        return TKP_OK;
+    }
+    tkp__json_at crop;
+    TKP__TRY(tkp__json_section(&crop, at, "crop_size", "crop_size."));
+    if (!crop.object)
+        return TKP_OK;
+    int64_t height = 0;
+    int64_t width = 0;
+    TKP__TRY(read_pair(&height, &width, &crop));
+    TKP__CHECK(
+        height > 0, TKP_ERR_FORMAT,
+        "%s: crop_size is empty, wanted height and width", at->file);
+    out->crop_height = height;
+    out->crop_width = width;
+    return TKP_OK;
+}
+
+static tkp_status read_switches(tkp__image_spec *out, const tkp__json_at *at)
+{
+    bool resize = true;
+    bool crop = true;
+    TKP__TRY(tkp__json_bool(&resize, at, "do_resize"));
+    TKP__TRY(tkp__json_bool(&crop, at, "do_center_crop"));
+    TKP__TRY(tkp__json_bool(&out->do_rescale, at, "do_rescale"));
+    TKP__TRY(tkp__json_bool(&out->do_normalize, at, "do_normalize"));
+    TKP__TRY(tkp__json_bool(&out->pad_square, at, "do_pad"));
+    if (!resize)
+        out->resize_shortest = out->resize_height = out->resize_width = 0;
+    if (!crop)
+        out->crop_height = out->crop_width = 0;
+    return TKP_OK;
+}
+
+static tkp_status read_numbers(tkp__image_spec *out, const tkp__json_at *at)
+{
+    int64_t resample = 3;
+    TKP__TRY(tkp__json_int(&resample, at, "resample", 0, 5));
+    TKP__CHECK(
+        resample == 3, TKP_ERR_UNSUPPORTED,
+        "%s: resample is %lld, wanted 3 (bicubic)", at->file,
+        (long long)resample);
+    TKP__TRY(
+        tkp__json_real(&out->rescale_factor, at, "rescale_factor", 0.0, 1e6));
+    TKP__TRY(tkp__json_real3(out->mean, at, "image_mean"));
+    TKP__TRY(tkp__json_real3(out->std, at, "image_std"));
+    for (int c = 0; c < 3; c++)
+        TKP__CHECK(
+            out->std[c] > 0.0, TKP_ERR_FORMAT,
+            "%s: image_std holds %g, wanted above 0", at->file, out->std[c]);
+    return TKP_OK;
+}
+
+/* Every way through must end at the square that the encoder takes. */
+static tkp_status
+check_result(const tkp__image_spec *spec, const char *file, int64_t side)
+{
+    int64_t height = spec->crop_height;
+    int64_t width = spec->crop_width;
+    if (height == 0 && spec->resize_height > 0) {
+        height = spec->resize_height;
+        width = spec->resize_width;
+    } else if (height == 0 && spec->pad_square) {
+        height = width = spec->resize_shortest;
+    }
+    TKP__CHECK(
+        height == side && width == side, TKP_ERR_FORMAT,
+        "%s: pictures end as %lld x %lld (0: as they come), wanted "
+        "vision_config.image_size %lld on both sides",
+        file, (long long)width, (long long)height, (long long)side);
+    return TKP_OK;
+}
+
+static tkp_status read_processor(tkp__image_spec *out, const tkp__json_at *at)
+{
+    TKP__TRY(read_size(out, at));
+    TKP__TRY(read_crop(out, at));
+    TKP__TRY(read_switches(out, at));
+    return read_numbers(out, at);
+}
+
+/* `found` is false if the file is not there or has no such section. */
+static tkp_status read_file(
+    tkp__image_spec *out,
+    bool *found,
+    const char *path,
+    const char *section,
+    int64_t side)
+{
+    json_t *root = NULL;
+    TKP__TRY(tkp__json_load(&root, path, true));
+    tkp__json_at at = {.object = root, .file = path, .section = ""};
+    tkp_status status = TKP_OK;
+    if (section)
+        status = tkp__json_section(&at, &at, section, "image_processor.");
+    *found = at.object != NULL;
+    if (status == TKP_OK && *found) {
+        tkp__image_spec spec = clip_default;
+        spec.pad_square = out->pad_square;
+        status = read_processor(&spec, &at);
+        if (status == TKP_OK)
+            status = check_result(&spec, path, side);
+        if (status == TKP_OK)
+            *out = spec;
+    }
+    json_decref(root);
+    return status;
+}
+
+static tkp_status
+read_files(tkp__image_spec *out, const char *model_dir, int64_t side)
+{
+    static const struct {
+        const char *name;
+        const char *section;
+    } places[] = {
+        {"preprocessor_config.json", NULL},
+        {"processor_config.json", "image_processor"}};
+    bool found = false;
+    for (size_t i = 0; i < 2 && !found; i++) {
+        char *path = tkp__path_join(model_dir, places[i].name);
+        if (!path)
+            return TKP_ERR_MEMORY;
+        const tkp_status status =
+            read_file(out, &found, path, places[i].section, side);
+        tkp__free(path);
+        if (status != TKP_OK)
+            return status;
+    }
+    return TKP_OK;
+}
+
+tkp_status tkp__config_read_image(
+    tkp__image_spec *out,
+    const char *model_dir,
+    const tkp__json_at *root,
+    const tkp__vision_config *vision)
+{
+    tkp__image_spec spec = clip_default;
+    spec.resize_shortest = vision->image;
+    spec.crop_height = spec.crop_width = vision->image;
+    const char *aspect = "";
+    TKP__TRY(tkp__json_text(&aspect, root, "image_aspect_ratio"));
+    spec.pad_square = strcmp(aspect, "pad") == 0;
+    TKP__TRY(read_files(&spec, model_dir, vision->image));
+    *out = spec;
+    return TKP_OK;
+}

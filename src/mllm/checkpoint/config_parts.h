@@ -1,0 +1,47 @@
+#ifndef TKP_MLLM_CHECKPOINT_CONFIG_PARTS_H
+#define TKP_MLLM_CHECKPOINT_CONFIG_PARTS_H
+
+/*
+ * The parts of a model's configuration, one reader each. `root` is the whole
+ * of config.json.
+ */
+
+#include "mllm/checkpoint/checkpoint.h"
+#include "mllm/checkpoint/checkpoint_json.h"
+
+/* Bounds that no real model comes near and that keep every product of sizes
+ * far inside 64 bits. */
+#define TKP__MAX_LAYERS    1024
+#define TKP__MAX_HEADS     1024
+#define TKP__MAX_HEAD_DIM  1024
+#define TKP__MAX_WIDTH     65536
+#define TKP__MAX_MLP_WIDTH 1048576
+#define TKP__MAX_VOCAB     16777216
+#define TKP__MAX_POSITIONS 16777216
+#define TKP__MAX_PICTURE   16384
+
+tkp_status
+tkp__config_read_vision(tkp__vision_config *out, const tkp__json_at *root);
+tkp_status
+tkp__config_read_text(tkp__text_config *out, const tkp__json_at *root);
+
+/* preprocessor_config.json, or the image_processor of processor_config.json,
+ * or what the class would do for this vision encoder. */
+tkp_status tkp__config_read_image(
+    tkp__image_spec *out,
+    const char *model_dir,
+    const tkp__json_at *root,
+    const tkp__vision_config *vision);
+
+/* generation_config.json, then the token ids of the text configuration. */
+tkp_status tkp__config_read_generation(
+    tkp__generation_config *out,
+    const char *model_dir,
+    const tkp__json_at *root,
+    int64_t vocab);
+
+/* enum tkp__activation by its Hugging Face name; `*out` is the default. */
+tkp_status
+tkp__config_activation(int32_t *out, const tkp__json_at *at, const char *key);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * config.json and its side files: what kind of model, and the fields that
+ * belong to no part. Missing keys take the defaults of LlavaConfig.
+ */
+
+#include "mllm/checkpoint/config_parts.h"
+
+static const struct {
+    const char *name;
+    int32_t value;
+} activations[] = {
+    {"silu", TKP__ACT_SILU},
+    {"swish", TKP__ACT_SILU},
+    {"gelu", TKP__ACT_GELU},
+    {"quick_gelu", TKP__ACT_QUICK_GELU},
+};
+
+tkp_status
+tkp__config_activation(int32_t *out, const tkp__json_at *at, const char *key)
+{
+    const char *name = NULL;
+    TKP__TRY(tkp__json_text(&name, at, key));
+    if (!name)
+        return TKP_OK;
+    for (size_t i = 0; i < sizeof(activations) / sizeof(activations[0]); i++)
+        if (strcmp(name, activations[i].name) == 0) {
+            *out = activations[i].value;
+            return TKP_OK;
+        }
+    return tkp__fail(
+        TKP_ERR_UNSUPPORTED,
+        "%s: %s%s is \"%.40s\", wanted silu, gelu or quick_gelu", at->file,
+        at->section, key, name);
+}
+
+static tkp_status check_kind(const tkp__json_at *root)
+{
+    const char *type = NULL;
+    TKP__TRY(tkp__json_text(&type, root, "model_type"));
+    TKP__CHECK(
+        type, TKP_ERR_FORMAT, "%s: model_type is missing, wanted \"llava\"",
+        root->file);
+    TKP__CHECK(
+        strcmp(type, "llava") == 0, TKP_ERR_UNSUPPORTED,
+        "%s: model_type is \"%.40s\", wanted \"llava\"", root->file, type);
+    TKP__CHECK(
+        !tkp__json_get(root, "mm_vision_tower"), TKP_ERR_UNSUPPORTED,
+        "%s: mm_vision_tower is there (the original LLaVA layout), wanted a "
+        "checkpoint in Hugging Face layout",
+        root->file);
+    TKP__CHECK(
+        !tkp__json_get(root, "quantization_config"), TKP_ERR_UNSUPPORTED,
+        "%s: quantization_config is there, wanted plain f32, f16 or bf16 "
+        "weights",
+        root->file);
+    return TKP_OK;
+}
+
+/* Both spellings are in use; two different values would be a trap. */
+static tkp_status
+read_image_token(tkp__model_config *out, const tkp__json_at *root)
+{
+    int64_t index = -1;
+    int64_t id = -1;
+    const int64_t last = out->text.vocab - 1;
+    TKP__TRY(tkp__json_int(&index, root, "image_token_index", 0, last));
+    TKP__TRY(tkp__json_int(&id, root, "image_token_id", 0, last));
+    TKP__CHECK(
+        index < 0 || id < 0 || index == id, TKP_ERR_FORMAT,
+        "%s: image_token_index is %lld, image_token_id is %lld, wanted one "
+        "value",
+        root->file, (long long)index, (long long)id);
+    int64_t token = id >= 0 ? id : index;
+    if (token < 0)
+        token = 32000;
+    TKP__CHECK(
+        token <= last, TKP_ERR_FORMAT,
+        "%s: image_token_index is %lld (the default), wanted below vocab_size "
+        "%lld",
+        root->file, (long long)token, (long long)out->text.vocab);
+    out->image_token_id = (int32_t)token;
+    return TKP_OK;
+}
+
+static tkp_status read_feature(tkp__model_config *out, const tkp__json_at *root)
+{
+    const int64_t states = out->vision.layers + 1; /* index 0: before layer 0 */
+    const json_t *value = tkp__json_get(root, "vision_feature_layer");
+    TKP__CHECK(
+        !json_is_array(value), TKP_ERR_UNSUPPORTED,
+        "%s: vision_feature_layer is an array, wanted one integer", root->file);
+    int64_t layer = -2;
+    TKP__TRY(tkp__json_int(
+        &layer, root, "vision_feature_layer", -states, states - 1));
+    out->vision.feature_layer = layer < 0 ? layer + states : layer;
+    const char *strategy = "default";
+    TKP__TRY(tkp__json_text(&strategy, root, "vision_feature_select_strategy"));
+    out->vision.drop_cls = strcmp(strategy, "default") == 0;
+    TKP__CHECK(
+        out->vision.drop_cls || strcmp(strategy, "full") == 0,
+        TKP_ERR_UNSUPPORTED,
+        "%s: vision_feature_select_strategy is \"%.40s\", wanted \"default\" "
+        "or \"full\"",
+        root->file, strategy);
+    return TKP_OK;
+}
+
+static tkp_status read_all(
+    tkp__model_config *out,
+    const char *model_dir,
+    const tkp__json_at *root)
+{
+    TKP__TRY(check_kind(root));
+    *out = (tkp__model_config){
+        .kind = TKP__MODEL_LLAVA,
+        .projector_activation = TKP__ACT_GELU,
+        .projector_bias = true};
+    TKP__TRY(tkp__config_read_vision(&out->vision, root));
+    TKP__TRY(tkp__config_read_text(&out->text, root));
+    TKP__TRY(read_image_token(out, root));
+    TKP__TRY(read_feature(out, root));
+    TKP__TRY(tkp__config_activation(
+        &out->projector_activation, root, "projector_hidden_act"));
+    TKP__TRY(tkp__json_bool(
+        &out->projector_bias, root, "multimodal_projector_bias"));
+    TKP__TRY(
+        tkp__config_read_image(&out->image, model_dir, root, &out->vision));
+    return tkp__config_read_generation(
+        &out->generation, model_dir, root, out->text.vocab);
+}
+
+tkp_status tkp__model_config_load(tkp__model_config *out, const char *model_dir)
+{
+    TKP__CHECK(
+        out && model_dir, TKP_ERR_ARGUMENT,
+        "out or model_dir is NULL, wanted both");
+    char *path = tkp__path_join(model_dir, "config.json");
+    if (!path)
+        return TKP_ERR_MEMORY;
+    json_t *root = NULL;
+    tkp__model_config config;
+    tkp_status status = tkp__json_load(&root, path, false);
+    if (status == TKP_OK) {
+        const tkp__json_at at = {.object = root, .file = path, .section = ""};
+        status = read_all(&config, model_dir, &at);
+    }
+    if (status == TKP_OK)
+        *out = config;
+    json_decref(root);
+    tkp__free(path);
+    return status;
+}
