@@ -18,8 +18,9 @@
  *   divides H; query head h uses key head h / (H / G)), C channels of a head,
  *   Q query rows.
  * - "float" = f32 | f16 | bf16. Sums run in f32 or wider; one rounding at the
- *   end. Unless said otherwise, an input may have gaps between its rows (the
- *   stride of dimension 0 is free, 0 included) but none inside a row. Outputs
+ *   end. Unless said otherwise, an input of two or more dimensions may have
+ *   gaps between its rows (the stride of dimension 0 is free, 0 included) but
+ *   none inside a row, and one of one dimension has unit stride. Outputs
  *   are row-major and overlap no input unless said. Strides are not part of
  *   the plan: each run brings its own. No dimension exceeds INT32_MAX.
  * - Ragged data are packed: offsets[B + 1] i32, offsets[0] = 0, sequence b
