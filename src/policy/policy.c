@@ -1,0 +1,228 @@
+/* The policy object: stages added, checked against each other, copied. */
+#include "policy/policy.h"
+
+TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
+
+tkp_status tkp__policy_new(tkp_policy **out, const char *name)
+{
+    const size_t length = strlen(name);
+    TKP__CHECK(
+        length >= 1 && length < TKP__POLICY_NAME_BYTES, TKP_ERR_POLICY,
+        "policy: name has %zu characters, wanted 1 to %d", length,
+        TKP__POLICY_NAME_BYTES - 1);
+    tkp_policy *policy = tkp__zalloc(1, sizeof(*policy));
+    if (!policy)
+        return TKP_ERR_MEMORY;
+    atomic_init(&policy->references, 1);
+    memcpy(policy->name, name, length + 1);
+    *out = policy;
+    return TKP_OK;
+}
+
+void tkp__policy_retain(tkp_policy *policy)
+{
+    atomic_fetch_add(&policy->references, 1);
+}
+
+void tkp__policy_release(tkp_policy *policy)
+{
+    if (!policy || atomic_fetch_sub(&policy->references, 1) != 1)
+        return;
+    for (int32_t i = 0; i < policy->n_stages; i++)
+        tkp__free(policy->stages[i]);
+    tkp__free(policy);
+}
+
+/* --- one stage ------------------------------------------------------------ */
+
+static bool wants_attention(const tkp__stage *stage)
+{
+    return (tkp__scorer_spec_needs(&stage->scorer) & TKP_NEED_ATTENTION) != 0;
+}
+
+uint32_t tkp__stage_needs(const tkp__stage *stage)
+{
+    uint32_t needs = tkp__merger_spec_needs(&stage->merger);
+    if (tkp__selector_needs_scores(&stage->selector))
+        needs |= tkp__scorer_spec_needs(&stage->scorer);
+    return needs;
+}
+
+static tkp_status check_point(tkp__stage *s, int32_t number)
+{
+    TKP__CHECK(
+        s->point >= TKP_POINT_PROJECTOR && s->point <= TKP_POINT_KV,
+        TKP_ERR_POLICY, "stage %d: point is %d, wanted 1 to 4", number,
+        s->point);
+    TKP__CHECK(
+        s->boundary >= 0 && s->boundary <= 65536, TKP_ERR_POLICY,
+        "stage %d: boundary is %d, wanted 0 to the number of layers", number,
+        s->boundary);
+    TKP__CHECK(
+        s->point != TKP_POINT_PROJECTOR || s->boundary == 0, TKP_ERR_POLICY,
+        "stage %d: boundary is %d, but the projector has none: wanted 0",
+        number, s->boundary);
+    TKP__CHECK(
+        s->score_layer >= -1, TKP_ERR_POLICY,
+        "stage %d: score_layer is %d, wanted -1 or a layer", number,
+        s->score_layer);
+    TKP__CHECK(
+        s->positions == TKP_POSITIONS_KEEP ||
+            s->positions == TKP_POSITIONS_REPACK,
+        TKP_ERR_POLICY, "stage %d: positions is %d, wanted 0 or 1", number,
+        s->positions);
+    if (!wants_attention(s)) {
+        s->score_layer = -1;
+        return TKP_OK;
+    }
+    TKP__CHECK(
+        s->point == TKP_POINT_LLM && s->boundary >= 1, TKP_ERR_POLICY,
+        "stage %d: attention scores need a decoder layer that has run; wanted "
+        "point llm with boundary 1 or more",
+        number);
+    if (s->score_layer < 0)
+        s->score_layer = s->boundary - 1;
+    TKP__CHECK(
+        s->score_layer < s->boundary, TKP_ERR_POLICY,
+        "stage %d: score_layer is %d, wanted below boundary %d", number,
+        s->score_layer, s->boundary);
+    return TKP_OK;
+}
+
+static tkp_status check_parts(const tkp__stage *s, int32_t number)
+{
+    const int32_t scorer = s->scorer.options.kind;
+    const tkp_selector_options *selector = &s->selector.options;
+    const int32_t merger = s->merger.options.kind;
+    TKP__CHECK(
+        !tkp__selector_needs_scores(&s->selector) || scorer != TKP_SCORER_NONE,
+        TKP_ERR_POLICY, "stage %d: the selector needs a scorer, wanted one",
+        number);
+    TKP__CHECK(
+        merger == TKP_MERGER_NONE || merger == TKP_MERGER_CUSTOM ||
+            selector->kind == TKP_SELECTOR_WINDOW,
+        TKP_ERR_POLICY, "stage %d: a window merger needs a window selector",
+        number);
+    TKP__CHECK(
+        selector->kind == TKP_SELECTOR_ALL ||
+            s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0,
+        TKP_ERR_POLICY, "stage %d: has no budget, wanted count, ratio or quota",
+        number);
+    TKP__CHECK(
+        !selector->quota || s->budget.kind == TKP_BUDGET_ALL, TKP_ERR_POLICY,
+        "stage %d: has both a quota of %d and a budget, wanted one of them",
+        number, selector->quota);
+    return TKP_OK;
+}
+
+/* Where a stage comes in the forward. */
+static int64_t place(const tkp__stage *s)
+{
+    switch (s->point) {
+    case TKP_POINT_VISION:
+        return s->boundary;
+    case TKP_POINT_PROJECTOR:
+        return 1 << 20;
+    case TKP_POINT_LLM:
+        return (1 << 20) + 1 + s->boundary;
+    default:
+        return 1 << 22;
+    }
+}
+
+/* Counts are known before anything runs: rules that keep it so. */
+static tkp_status
+check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
+{
+    for (int32_t i = 0; i < policy->n_stages; i++) {
+        const tkp__stage *before = policy->stages[i];
+        TKP__CHECK(
+            place(before) < place(s), TKP_ERR_POLICY,
+            "stage %d: does not come after stage %d in the forward", number, i);
+        TKP__CHECK(
+            s->score_layer < 0 || before->point != TKP_POINT_LLM ||
+                s->score_layer >= before->boundary,
+            TKP_ERR_POLICY,
+            "stage %d: score_layer %d runs before the cut of stage %d at "
+            "boundary %d",
+            number, s->score_layer, i, before->boundary);
+        TKP__CHECK(
+            s->budget.scope != TKP_SCOPE_IMAGE ||
+                before->budget.scope == TKP_SCOPE_IMAGE ||
+                before->selector.options.kind == TKP_SELECTOR_ALL,
+            TKP_ERR_POLICY,
+            "stage %d: scope image after stage %d with scope sequence: counts "
+            "would not be known beforehand",
+            number, i);
+    }
+    TKP__CHECK(
+        !policy->n_stages || !s->selector.options.quota, TKP_ERR_POLICY,
+        "stage %d: a quota stands only in the first stage; later ones need a "
+        "budget",
+        number);
+    return TKP_OK;
+}
+
+static tkp_status
+fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
+{
+    static const tkp_scorer_options no_scorer = TKP_SCORER_OPTIONS_INIT;
+    static const tkp_selector_options all = TKP_SELECTOR_OPTIONS_INIT;
+    static const tkp_merger_options no_merger = TKP_MERGER_OPTIONS_INIT;
+    static const tkp_budget everything = TKP_BUDGET_INIT;
+    tkp_stage_options o;
+    TKP__TRY(tkp__core_copy_options(
+        &o, sizeof(o), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_stage_options, budget), "stage"));
+    s->point = o.point;
+    s->boundary = o.boundary;
+    s->score_layer = o.score_layer;
+    s->positions = o.positions;
+    TKP__TRY(
+        tkp__scorer_spec_copy(&s->scorer, o.scorer ? o.scorer : &no_scorer));
+    TKP__TRY(
+        tkp__selector_spec_copy(&s->selector, o.selector ? o.selector : &all));
+    TKP__TRY(
+        tkp__merger_spec_copy(&s->merger, o.merger ? o.merger : &no_merger));
+    TKP__TRY(tkp__budget_copy(
+        &s->budget, o.budget ? o.budget : &everything, "budget"));
+    TKP__TRY(check_point(s, number));
+    return check_parts(s, number);
+}
+
+tkp_status
+tkp__policy_add_stage(tkp_policy *policy, const tkp_stage_options *options)
+{
+    const int32_t number = policy->n_stages;
+    TKP__CHECK(
+        number < TKP_POLICY_MAX_STAGES, TKP_ERR_POLICY,
+        "policy: has %d stages, wanted at most %d", number + 1,
+        TKP_POLICY_MAX_STAGES);
+    tkp__stage *stage = tkp__zalloc(1, sizeof(*stage));
+    if (!stage)
+        return TKP_ERR_MEMORY;
+    tkp_status status = fill_stage(stage, options, number);
+    if (status == TKP_OK)
+        status = check_order(policy, stage, number);
+    if (status != TKP_OK) {
+        tkp__free(stage);
+        return status;
+    }
+    policy->stages[policy->n_stages++] = stage;
+    return TKP_OK;
+}
+
+void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options)
+{
+    *options = (tkp_stage_options){
+        .struct_size = sizeof(*options),
+        .point = stage->point,
+        .boundary = stage->boundary,
+        .score_layer = stage->score_layer,
+        .positions = stage->positions,
+        .scorer = &stage->scorer.options,
+        .selector = &stage->selector.options,
+        .merger = &stage->merger.options,
+        .budget = &stage->budget,
+    };
+}

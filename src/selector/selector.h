@@ -1,0 +1,128 @@
+#ifndef TKP_SELECTOR_SELECTOR_H
+#define TKP_SELECTOR_SELECTOR_H
+
+/*
+ * A selector cuts the candidates into groups (a sequence, an image, a window),
+ * gives each group its share of the budget, and keeps that many of each.
+ */
+
+#include "budget/budget.h"
+#include "core/core.h"
+#include "layout/layout.h"
+#include "tokenprune/selector.h"
+
+/* Options with every rule checked; `custom` points into the struct. */
+typedef struct tkp__selector_spec {
+    tkp_selector_options options;
+    char custom[64];
+} tkp__selector_spec;
+tkp_status tkp__selector_spec_copy(
+    tkp__selector_spec *out,
+    const tkp_selector_options *in);
+void tkp__selector_spec_relink(tkp__selector_spec *spec);
+bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
+
+/* Groups in CSR form; room for as many as there are candidates. Within a
+ * sequence windows come image by image, row-major. */
+typedef struct tkp__groups {
+    int32_t count;         /* M groups; none is empty */
+    int32_t members;       /* entries of `member` */
+    int32_t kept;          /* sum of keep */
+    int32_t *offsets;      /* [M + 1] */
+    int32_t *member;       /* candidate numbers */
+    int32_t *keep;         /* [M] */
+    int32_t *kept_offsets; /* [M + 1] */
+    int32_t *stream;       /* [M, 2] sequence id, group's number in sequence */
+    int32_t *first;        /* [B + 1] groups of each sequence */
+    int32_t *of;           /* [N] group of each candidate; -1 = protected */
+} tkp__groups;
+
+/* The window grid of one image. Disjoint windows: window line of grid line y
+ * of h is y / size where size is given, else ((y + 1) lines - 1) / h. */
+typedef struct tkp__window_grid {
+    int32_t lines, columns; /* windows a frame */
+    int32_t height, width;  /* cells of a window; 0 = grid of own shape */
+} tkp__window_grid;
+
+struct tkp_selector {
+    atomic_int references;
+    tkp_context *context;
+    tkp__batch own;
+    const tkp__batch *batch;
+    tkp__selector_spec spec;
+    tkp_selector_vtable custom;
+    void *custom_user;
+    bool has_custom;
+    tkp_budget budget;
+    int32_t boundary, layers;
+    int32_t index; /* stage number, salt of the random draws */
+    tkp__groups groups;
+    tkp__groups windows;     /* WINDOW_RANK: the windows it ranks */
+    tkp__window_grid *grids; /* [images] */
+    int32_t kept;            /* K, protected ones included */
+    int32_t *kept_offsets;   /* [B + 1] */
+    int32_t protected_count;
+    int32_t *protected_list; /* candidates always kept */
+    int32_t *identity;       /* [N] 0, 1, 2 ... */
+    int64_t *scratch[3];     /* [N + windows] weights, limits, shares */
+    int32_t *cells;          /* scratch: counts by window */
+    void *memory;
+    tkp_op *topk, *sample, *pool, *broadcast, *compact;
+    uint64_t selected_at, means_at, spread_at, ops_at, ops_bytes;
+    uint64_t workspace_bytes;
+};
+
+tkp_status tkp__selector_new(
+    tkp_selector **out,
+    tkp_context *context,
+    const tkp__selector_spec *spec,
+    const tkp_budget *budget,
+    const tkp__batch *batch,
+    int32_t boundary,
+    int32_t layers,
+    int32_t stage);
+void tkp__selector_retain(tkp_selector *selector);
+void tkp__selector_release(tkp_selector *selector);
+
+/* Groups and counts for the batch as it is now; allocates nothing.
+ * TKP_ERR_OPTION if the budget does not fit. */
+tkp_status tkp__selector_bind(tkp_selector *selector);
+
+/* selected: [K] i32 candidate numbers, ascending in each sequence. */
+tkp_status tkp__selector_run(
+    const tkp_selector *selector,
+    tkp_exec *exec,
+    const tkp_tensor *scores,
+    void *workspace,
+    const tkp_tensor *selected);
+
+/* --- windows.c ------------------------------------------------------------ */
+
+/* Windows of an image of `frames` frames of rows x cols cells for a budget of
+ * `keep` tokens (used when no size is given). */
+tkp__window_grid tkp__window_grid_choose(
+    int32_t frames,
+    int32_t rows,
+    int32_t cols,
+    int64_t keep);
+tkp__window_grid tkp__window_grid_sized(
+    int32_t rows,
+    int32_t cols,
+    int32_t height,
+    int32_t width);
+static inline int32_t
+tkp__window_line(int32_t y, int32_t rows, int32_t lines, int32_t height)
+{
+    return height ? y / height
+                  : (int32_t)((((int64_t)y + 1) * lines - 1) / rows);
+}
+
+/* Fill offsets, member, of, first, stream by the windows in selector->grids. */
+void tkp__groups_by_window(tkp__groups *groups, tkp_selector *selector);
+/* One group a sequence, or (by_image) an image. */
+void tkp__groups_whole(
+    tkp__groups *groups,
+    const tkp_selector *selector,
+    bool by_image);
+
+#endif

@@ -1,0 +1,99 @@
+/* Selector options: read, checked, copied. */
+#include "core/names.h"
+#include "selector/selector.h"
+
+TKP__ASSERT_NO_PADDING(tkp_selector_options, custom);
+TKP__ASSERT_NO_PADDING(tkp_budget, tacr_den);
+
+static tkp_status check_range(int32_t value, int32_t last, const char *field)
+{
+    TKP__CHECK(
+        value >= 0 && value <= last, TKP_ERR_OPTION,
+        "selector: %s is %d, wanted 0 to %d", field, value, last);
+    return TKP_OK;
+}
+
+static tkp_status check_window(const tkp_selector_options *o)
+{
+    TKP__CHECK(
+        (o->window_rows > 0) == (o->window_cols > 0) && o->window_rows >= 0 &&
+            o->window_cols >= 0,
+        TKP_ERR_OPTION,
+        "selector: window is %d x %d, wanted both sides at least 1, or 0 x 0 "
+        "for windows by budget",
+        o->window_rows, o->window_cols);
+    TKP__CHECK(
+        o->quota >= 0, TKP_ERR_OPTION,
+        "selector: quota is %d, wanted 0 or more", o->quota);
+    TKP__CHECK(
+        !o->quota || (o->kind == TKP_SELECTOR_WINDOW ||
+                      (o->kind == TKP_SELECTOR_RANDOM && o->stratified)),
+        TKP_ERR_OPTION, "selector: quota %d, but there are no windows",
+        o->quota);
+    TKP__CHECK(
+        !o->quota || o->window_rows, TKP_ERR_OPTION,
+        "selector: quota %d needs a window size", o->quota);
+    TKP__CHECK(
+        o->kind != TKP_SELECTOR_WINDOW_RANK || o->window_rows, TKP_ERR_OPTION,
+        "selector: window_rank needs a window size");
+    TKP__CHECK(
+        o->pick == TKP_PICK_SCORE ||
+            (o->kind == TKP_SELECTOR_WINDOW && o->quota <= 1),
+        TKP_ERR_OPTION,
+        "selector: pick %d is for windows that keep one token each", o->pick);
+    return TKP_OK;
+}
+
+tkp_status
+tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
+{
+    tkp_selector_options *o = &out->options;
+    memset(out, 0, sizeof(*out));
+    TKP__TRY(tkp__core_copy_options(
+        o, sizeof(*o), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_selector_options, custom), "selector"));
+    TKP__TRY(check_range(o->kind, TKP_SELECTOR_CUSTOM, "kind"));
+    TKP__TRY(check_range(o->order, TKP_ORDER_LOWEST, "order"));
+    TKP__TRY(check_range(o->pick, TKP_PICK_FIRST, "pick"));
+    TKP__TRY(check_range(o->stratified, 1, "stratified"));
+    TKP__TRY(check_window(o));
+    if (o->kind == TKP_SELECTOR_CUSTOM) {
+        TKP__CHECK(
+            o->custom && o->custom[0] && strlen(o->custom) < TKP__NAME_BYTES,
+            TKP_ERR_OPTION,
+            "selector: custom needs a name of 1 to %d characters",
+            TKP__NAME_BYTES - 1);
+        strcpy(out->custom, o->custom);
+    }
+    tkp__selector_spec_relink(out);
+    return TKP_OK;
+}
+
+void tkp__selector_spec_relink(tkp__selector_spec *spec)
+{
+    spec->options.custom =
+        spec->options.kind == TKP_SELECTOR_CUSTOM ? spec->custom : NULL;
+}
+
+bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
+{
+    switch (spec->options.kind) {
+    case TKP_SELECTOR_TOPK:
+    case TKP_SELECTOR_WINDOW_RANK:
+        return true;
+    case TKP_SELECTOR_WINDOW:
+        return spec->options.pick == TKP_PICK_SCORE;
+    case TKP_SELECTOR_CUSTOM: {
+        tkp_selector_vtable vtable;
+        void *user;
+        if (tkp__names_get(
+                &tkp__selector_names, spec->custom, &vtable, sizeof(vtable),
+                &user) != TKP_OK)
+            return false;
+        tkp__names_put(&tkp__selector_names, spec->custom);
+        return vtable.needs_scores != 0;
+    }
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,314 @@
+/* Starting a batch: plan every stage, resolve every budget, book memory. */
+#include "sequence/sequence.h"
+
+tkp_status tkp__sequence_new(tkp_sequence **out, tkp_context *context)
+{
+    tkp_sequence *s = tkp__zalloc(1, sizeof(*s));
+    if (!s)
+        return TKP_ERR_MEMORY;
+    s->context = context;
+    tkp__core_context_retain(context);
+    *out = s;
+    return TKP_OK;
+}
+
+/* Forget the batch; the object stays. */
+static void clear(tkp_sequence *s)
+{
+    for (int32_t i = 0; i < s->n_stages; i++) {
+        tkp__merger_free(s->stages[i].merger);
+        tkp__selector_release(s->stages[i].selector);
+        tkp__scorer_free(s->stages[i].scorer);
+    }
+    tkp__core_op_destroy(s->compact);
+    tkp__core_op_destroy(s->gather);
+    tkp__core_op_destroy(s->scatter);
+    tkp__cost_release(&s->cost);
+    tkp__batch_release(&s->batch);
+    tkp__free(s->memory);
+    tkp__free(s->next_position);
+    tkp__layout_release(s->layout);
+    tkp__policy_release(s->policy);
+    *s = (tkp_sequence){.context = s->context};
+}
+
+void tkp__sequence_free(tkp_sequence *s)
+{
+    if (!s)
+        return;
+    clear(s);
+    tkp__core_context_release(s->context);
+    tkp__free(s);
+}
+
+/* --- stages -------------------------------------------------------------- */
+
+static tkp_status plan_parts(tkp_sequence *s, int32_t i)
+{
+    tkp__run_stage *run = &s->stages[i];
+    const tkp__stage *stage = run->stage;
+    if (stage->selector.options.kind == TKP_SELECTOR_ALL &&
+        stage->merger.options.kind == TKP_MERGER_NONE)
+        return TKP_OK;
+    if (tkp__selector_needs_scores(&stage->selector))
+        TKP__TRY(tkp__scorer_new(
+            &run->scorer, s->context, &stage->scorer, &s->batch, &s->model));
+    TKP__TRY(tkp__selector_new(
+        &run->selector, s->context, &stage->selector, &stage->budget, &s->batch,
+        stage->boundary, s->model.layers, i));
+    if (stage->merger.options.kind != TKP_MERGER_NONE)
+        TKP__TRY(tkp__merger_new(
+            &run->merger, s->context, &stage->merger, run->selector,
+            &s->model));
+    uint64_t most = run->selector->workspace_bytes;
+    if (run->scorer && run->scorer->workspace_bytes > most)
+        most = run->scorer->workspace_bytes;
+    if (run->merger && run->merger->workspace_bytes > most)
+        most = run->merger->workspace_bytes;
+    run->workspace_bytes = most;
+    return TKP_OK;
+}
+
+static tkp_status plan_stage(tkp_sequence *s, int32_t i)
+{
+    tkp__run_stage *run = &s->stages[i];
+    const tkp__stage *stage = s->policy->stages[i];
+    run->stage = stage;
+    s->n_stages = i + 1;
+    TKP__CHECK(
+        stage->point != TKP_POINT_LLM || stage->boundary <= s->model.layers,
+        TKP_ERR_OPTION,
+        "policy '%s': stage %d: boundary is %d, wanted 0 to the %d layers of "
+        "the model",
+        s->policy->name, i, stage->boundary, s->model.layers);
+    const tkp_status status = plan_parts(s, i);
+    if (status != TKP_OK)
+        return tkp__fail_prefix(
+            status, "policy '%s': stage %d", s->policy->name, i);
+    if (run->workspace_bytes > s->workspace_bytes)
+        s->workspace_bytes = run->workspace_bytes;
+    return TKP_OK;
+}
+
+/* --- budgets, before anything is computed --------------------------------- */
+
+/* Counts of every stage, walked through without running: of each sequence, or
+ * of each image while all cuts so far had scope image. */
+static tkp_status walk_part(
+    tkp_sequence *s,
+    int32_t i,
+    int64_t *n,
+    int64_t kept,
+    const char *what,
+    int32_t index)
+{
+    const tkp__stage *stage = s->stages[i].stage;
+    int64_t keep;
+    const tkp_status status = tkp__budget_resolve(
+        &stage->budget, *n, stage->boundary, s->model.layers, &keep);
+    if (status != TKP_OK)
+        return tkp__fail_prefix(
+            status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,
+            index);
+    *n = keep > kept ? keep : kept;
+    return TKP_OK;
+}
+
+static int64_t protected_of(const tkp__batch *batch, int32_t b, int32_t image)
+{
+    int64_t kept = 0;
+    for (int32_t n = batch->candidate_offsets[b];
+         n < batch->candidate_offsets[b + 1]; n++)
+        if (image < 0 || batch->candidate_images[n] == image)
+            kept += batch->candidate_kept[n];
+    return kept;
+}
+
+static int64_t visual_of(const tkp__batch *batch, int32_t b, int32_t image)
+{
+    int64_t count = 0;
+    for (int32_t n = batch->candidate_offsets[b];
+         n < batch->candidate_offsets[b + 1]; n++)
+        count += image < 0 || batch->candidate_images[n] == image;
+    return count;
+}
+
+static bool cuts_by_budget(const tkp__run_stage *run)
+{
+    return run->selector &&
+           run->stage->selector.options.kind != TKP_SELECTOR_ALL &&
+           !run->stage->selector.options.quota;
+}
+
+static tkp_status walk_budgets(tkp_sequence *s)
+{
+    for (int32_t b = 0; b < s->batch.sequences; b++) {
+        int64_t n = visual_of(&s->batch, b, -1);
+        const int64_t kept = protected_of(&s->batch, b, -1);
+        for (int32_t i = 0; i < s->n_stages; i++)
+            if (cuts_by_budget(&s->stages[i]) &&
+                s->stages[i].stage->budget.scope == TKP_SCOPE_SEQUENCE)
+                TKP__TRY(walk_part(s, i, &n, kept, "sequence", b));
+    }
+    for (int32_t image = 0; image < s->layout->n_images; image++) {
+        const int32_t b = s->layout->images[image].sequence;
+        int64_t n = visual_of(&s->batch, b, image);
+        const int64_t kept = protected_of(&s->batch, b, image);
+        for (int32_t i = 0; i < s->n_stages; i++)
+            if (cuts_by_budget(&s->stages[i]) &&
+                s->stages[i].stage->budget.scope == TKP_SCOPE_IMAGE)
+                TKP__TRY(walk_part(s, i, &n, kept, "image", image));
+    }
+    return TKP_OK;
+}
+
+/* --- memory and the sequence's own ops ------------------------------------ */
+
+typedef struct carver {
+    char *base; /* NULL while sizes are added up */
+    size_t bytes;
+} carver;
+
+static void *carve(carver *c, int64_t count, size_t size)
+{
+    const size_t at = c->bytes;
+    c->bytes = tkp__align_up(at + (size_t)count * size, 64);
+    return c->base ? c->base + at : NULL;
+}
+
+static bool merges(const tkp_sequence *s)
+{
+    for (int32_t i = 0; i < s->n_stages; i++)
+        if (s->stages[i].merger)
+            return true;
+    return false;
+}
+
+static void carve_results(tkp_sequence *s, carver *c)
+{
+    const int64_t n = s->layout->visual;
+    const int64_t rows = s->layout->rows;
+    s->scores = carve(c, n, sizeof(float));
+    s->selected = carve(c, n, sizeof(int32_t));
+    s->indices = carve(c, rows, sizeof(int32_t));
+    s->offsets = carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
+    s->positions = carve(c, rows * s->layout->position_rows, sizeof(int32_t));
+    s->sizes = carve(c, rows, sizeof(float));
+    s->assignment = carve(c, rows, sizeof(int32_t));
+    if (!merges(s))
+        return;
+    s->merged = carve(c, n * s->model.hidden, tkp_dtype_bytes(s->model.dtype));
+    s->merged_at = carve(c, n, sizeof(int32_t));
+    s->kept_sizes = carve(c, n, sizeof(float));
+    s->kept_of = carve(c, n, sizeof(int32_t));
+}
+
+static tkp_status plan_op(
+    tkp_sequence *s,
+    tkp_op **op,
+    int32_t kind,
+    const tkp_tensor *args,
+    const void *params)
+{
+    const tkp_op_desc desc = {
+        .struct_size = sizeof(desc),
+        .kind = kind,
+        .args = args,
+        .params = params,
+        .n_args = 3,
+    };
+    TKP__TRY(tkp__core_op_create(op, s->context, &desc));
+    if (tkp__core_op_workspace(*op) > s->workspace_bytes)
+        s->workspace_bytes = tkp__core_op_workspace(*op);
+    return TKP_OK;
+}
+
+static tkp_status plan_ops(tkp_sequence *s)
+{
+    const int64_t rows = s->layout->rows;
+    const int64_t n = s->layout->visual + s->layout->padding;
+    const tkp_op_compact params = {.struct_size = sizeof(params), .rows = rows};
+    tkp_tensor args[3];
+    tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_I32, n);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, n);
+    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, rows);
+    TKP__TRY(plan_op(s, &s->compact, TKP_OP_COMPACT, args, &params));
+    /* Rows of whatever the engine has are gathered as bytes. */
+    tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_U8, rows, INT32_MAX);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, rows);
+    tkp_tensor_make_2d(&args[2], NULL, TKP_DTYPE_U8, rows, INT32_MAX);
+    TKP__TRY(plan_op(s, &s->gather, TKP_OP_GATHER_ROWS, args, NULL));
+    if (!merges(s))
+        return TKP_OK;
+    tkp_tensor_make_2d(
+        &args[0], NULL, s->model.dtype, s->layout->visual, s->model.hidden);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, s->layout->visual);
+    tkp_tensor_make_2d(&args[2], NULL, s->model.dtype, rows, s->model.hidden);
+    return plan_op(s, &s->scatter, TKP_OP_SCATTER_ROWS, args, NULL);
+}
+
+/* Highest position of each sequence + 1, in every layer. */
+static tkp_status plan_positions(tkp_sequence *s)
+{
+    const int32_t b = s->batch.sequences;
+    const int64_t rows = s->batch.rows;
+    s->next_position =
+        tkp__alloc(((size_t)s->model.layers + 1) * (size_t)b, sizeof(int32_t));
+    if (!s->next_position)
+        return TKP_ERR_MEMORY;
+    for (int32_t i = 0; i < b; i++) {
+        int32_t top = 0;
+        for (int32_t p = 0; p < s->batch.position_rows; p++)
+            for (int32_t r = s->batch.row_offsets[i];
+                 r < s->batch.row_offsets[i + 1]; r++)
+                if (s->batch.positions[p * rows + r] >= top)
+                    top = s->batch.positions[p * rows + r] + 1;
+        for (int32_t layer = 0; layer <= s->model.layers; layer++)
+            s->next_position[layer * b + i] = top;
+    }
+    return TKP_OK;
+}
+
+static tkp_status build(tkp_sequence *s)
+{
+    TKP__TRY(tkp__batch_create(&s->batch, s->layout));
+    for (int32_t i = 0; i < s->policy->n_stages; i++)
+        TKP__TRY(plan_stage(s, i));
+    TKP__TRY(walk_budgets(s));
+    TKP__TRY(plan_ops(s));
+    TKP__TRY(plan_positions(s));
+    carver c = {NULL, 0};
+    carve_results(s, &c);
+    c = (carver){tkp__alloc(1, c.bytes), 0};
+    if (!c.base)
+        return TKP_ERR_MEMORY;
+    s->memory = c.base;
+    carve_results(s, &c);
+    return tkp__cost_create(&s->cost, &s->model, &s->batch);
+}
+
+tkp_status tkp__sequence_begin(
+    tkp_sequence *s,
+    tkp_policy *policy,
+    tkp_layout *layout,
+    const tkp_model_desc *model)
+{
+    tkp_model_desc shapes;
+    TKP__CHECK(
+        s->context->device_type == TKP_DEVICE_CPU, TKP_ERR_UNSUPPORTED,
+        "sequence: batches on device type %d are not available in this "
+        "version; wanted the CPU",
+        s->context->device_type);
+    TKP__TRY(tkp__model_copy(&shapes, model));
+    TKP__TRY(tkp__layout_freeze(layout));
+    clear(s);
+    s->policy = policy;
+    tkp__policy_retain(policy);
+    s->layout = layout;
+    tkp__layout_retain(layout);
+    s->model = shapes;
+    const tkp_status status = build(s);
+    if (status != TKP_OK)
+        clear(s);
+    return status;
+}

@@ -1,0 +1,359 @@
+/* A point of the forward: score, select, merge, and say which rows stay. */
+#include "sequence/sequence.h"
+
+static int64_t rows_after(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    return s->batch.rows - s->batch.candidates - s->batch.padding +
+           run->selector->kept;
+}
+
+/* A stage that keeps every row as it is needs no point. */
+static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    return !run->selector || (rows_after(s, run) == s->batch.rows &&
+                              (!run->merger || !run->merger->has_custom));
+}
+
+static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)
+{
+    if (!run->selector)
+        return TKP_OK;
+    TKP__TRY(tkp__selector_bind(run->selector));
+    if (run->scorer)
+        tkp__scorer_bind(run->scorer);
+    if (run->merger && rows_after(s, run) != s->batch.rows)
+        TKP__TRY(tkp__merger_bind(run->merger));
+    return TKP_OK;
+}
+
+tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
+{
+    *point = (tkp_point)TKP_POINT_INIT;
+    for (; s->at < s->n_stages && !s->ready; s->at++) {
+        tkp__run_stage *run = &s->stages[s->at];
+        const tkp_status status = bind_stage(s, run);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(
+                status, "policy '%s': stage %d", s->policy->name, s->at);
+        if (!changes_nothing(s, run)) {
+            s->ready = true;
+            break;
+        }
+    }
+    if (!s->ready)
+        return TKP_OK;
+    const tkp__run_stage *run = &s->stages[s->at];
+    point->kind = run->stage->point;
+    point->stage = s->at;
+    point->boundary = run->stage->boundary;
+    point->score_layer = run->stage->score_layer;
+    point->needs = tkp__stage_needs(run->stage);
+    point->rows_in = s->batch.rows;
+    point->rows_out = rows_after(s, run);
+    point->query_rows =
+        run->scorer ? tkp__scorer_query_rows(run->scorer, NULL, 0) : 0;
+    return TKP_OK;
+}
+
+/* --- the rows that stay ---------------------------------------------------- */
+
+static tkp_status list_rows(
+    tkp_sequence *s,
+    const tkp__run_stage *run,
+    tkp_exec *exec,
+    void *workspace)
+{
+    tkp_tensor args[3];
+    tkp_tensor_make_1d(
+        &args[0], s->batch.candidate_rows, TKP_DTYPE_I32,
+        s->batch.candidates + s->batch.padding);
+    tkp_tensor_make_1d(
+        &args[1], s->selected, TKP_DTYPE_I32, run->selector->kept);
+    tkp_tensor_make_1d(&args[2], s->indices, TKP_DTYPE_I32, rows_after(s, run));
+    return tkp__core_op_run(
+        s->compact, exec, args, 3, workspace,
+        tkp__core_op_workspace(s->compact));
+}
+
+/* Rows of each sequence: its structure, and what was kept of its tokens. */
+static void list_offsets(tkp_sequence *s, const tkp__run_stage *run)
+{
+    const tkp__batch *batch = &s->batch;
+    int32_t padding = 0; /* listed by sequence, as the candidates are */
+    s->offsets[0] = 0;
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        int32_t invalid = 0;
+        while (padding < batch->padding &&
+               batch->candidate_rows[s->layout->visual + padding] <
+                   batch->row_offsets[b + 1]) {
+            padding++;
+            invalid++;
+        }
+        const int32_t rows = batch->row_offsets[b + 1] - batch->row_offsets[b];
+        const int32_t visual =
+            batch->candidate_offsets[b + 1] - batch->candidate_offsets[b];
+        const int32_t kept =
+            run->selector->kept_offsets[b + 1] - run->selector->kept_offsets[b];
+        s->offsets[b + 1] = s->offsets[b] + rows - visual - invalid + kept;
+    }
+}
+
+static void list_positions(tkp_sequence *s, int32_t rule)
+{
+    const int64_t out = s->offsets[s->batch.sequences];
+    for (int32_t p = 0; p < s->batch.position_rows; p++) {
+        const int32_t *old = s->batch.positions + p * s->batch.rows;
+        int32_t *to = s->positions + p * out;
+        for (int32_t b = 0; b < s->batch.sequences; b++)
+            for (int32_t r = s->offsets[b]; r < s->offsets[b + 1]; r++)
+                to[r] = rule == TKP_POSITIONS_REPACK ? r - s->offsets[b]
+                                                     : old[s->indices[r]];
+    }
+}
+
+/* Where every old row went, and how many tokens each new row stands for. */
+static void list_assignment(tkp_sequence *s, const tkp__run_stage *run)
+{
+    const int32_t out = s->offsets[s->batch.sequences];
+    for (int64_t r = 0; r < s->batch.rows; r++)
+        s->assignment[r] = -1;
+    for (int32_t r = 0; r < out; r++) {
+        s->assignment[s->indices[r]] = r;
+        s->sizes[r] = 1.0f;
+    }
+    if (!run->merger)
+        return;
+    for (int32_t j = 0; j < run->selector->kept; j++) {
+        const int32_t old = s->batch.candidate_rows[s->selected[j]];
+        s->merged_at[j] = s->assignment[old];
+        s->sizes[s->merged_at[j]] = s->kept_sizes[j];
+    }
+    for (int64_t n = 0; n < s->batch.candidates; n++)
+        if (s->kept_of[n] >= 0)
+            s->assignment[s->batch.candidate_rows[n]] =
+                s->merged_at[s->kept_of[n]];
+}
+
+/* From this boundary on, the next position follows the renumbering. */
+static void note_next_positions(tkp_sequence *s, const tkp__stage *stage)
+{
+    if (stage->positions != TKP_POSITIONS_REPACK)
+        return;
+    const int32_t b = s->batch.sequences;
+    for (int32_t layer = stage->boundary; layer <= s->model.layers; layer++)
+        for (int32_t i = 0; i < b; i++)
+            s->next_position[layer * b + i] = s->offsets[i + 1] - s->offsets[i];
+}
+
+static void
+fill_decision(tkp_sequence *s, const tkp__run_stage *run, tkp_decision *d)
+{
+    const int64_t in = s->batch.rows;
+    const int64_t out = s->offsets[s->batch.sequences];
+    const int64_t kept = run->selector->kept;
+    *d = (tkp_decision){
+        .struct_size = sizeof(*d),
+        .stage = s->at,
+        .sequences = s->batch.sequences,
+        .position_rows = s->batch.position_rows,
+        .rows_in = in,
+        .rows_out = out,
+        .host_offsets = s->offsets,
+    };
+    tkp_tensor_make_1d(&d->indices, s->indices, TKP_DTYPE_I32, out);
+    tkp_tensor_make_1d(
+        &d->offsets, s->offsets, TKP_DTYPE_I32, s->batch.sequences + 1);
+    tkp_tensor_make_2d(
+        &d->positions, s->positions, TKP_DTYPE_I32, s->batch.position_rows,
+        out);
+    tkp_tensor_make_1d(&d->sizes, s->sizes, TKP_DTYPE_F32, out);
+    tkp_tensor_make_1d(&d->assignment, s->assignment, TKP_DTYPE_I32, in);
+    if (run->scorer)
+        tkp_tensor_make_1d(
+            &d->scores, s->scores, TKP_DTYPE_F32, s->batch.candidates);
+    if (run->merger) {
+        tkp_tensor_make_2d(
+            &d->merged, s->merged, s->model.dtype, kept, s->model.hidden);
+        tkp_tensor_make_1d(&d->merged_at, s->merged_at, TKP_DTYPE_I32, kept);
+    }
+}
+
+/* --- prune ----------------------------------------------------------------- */
+
+static tkp_status decide(
+    tkp_sequence *s,
+    const tkp__run_stage *run,
+    tkp_exec *exec,
+    const tkp_inputs *in,
+    void *workspace)
+{
+    const double t0 = tkp__cost_now();
+    tkp_tensor scores;
+    tkp_tensor selected;
+    tkp_tensor_make_1d(&scores, s->scores, TKP_DTYPE_F32, s->batch.candidates);
+    tkp_tensor_make_1d(
+        &selected, s->selected, TKP_DTYPE_I32, run->selector->kept);
+    if (run->scorer)
+        TKP__TRY(tkp__scorer_run(run->scorer, exec, in, workspace, &scores));
+    const double t1 = tkp__cost_now();
+    TKP__TRY(
+        tkp__selector_run(run->selector, exec, &scores, workspace, &selected));
+    const double t2 = tkp__cost_now();
+    if (run->merger) {
+        tkp_tensor rows;
+        tkp_tensor_make_2d(
+            &rows, s->merged, s->model.dtype, run->selector->kept,
+            s->model.hidden);
+        TKP__TRY(tkp__merger_run(
+            run->merger, exec, in, workspace, &selected, &rows, s->kept_sizes,
+            s->kept_of));
+    }
+    const double t3 = tkp__cost_now();
+    TKP__TRY(list_rows(s, run, exec, workspace));
+    s->cost.seconds[TKP__SCORE] += t1 - t0;
+    s->cost.seconds[TKP__MERGE] += t3 - t2;
+    s->cost.seconds[TKP__SELECT] += t2 - t1 + tkp__cost_now() - t3;
+    return TKP_OK;
+}
+
+static tkp_status check_inputs(
+    const tkp_sequence *s,
+    const tkp__run_stage *run,
+    const tkp_inputs *in)
+{
+    const tkp_tensor *h = in->hidden;
+    if (!(tkp__stage_needs(run->stage) & TKP_NEED_HIDDEN))
+        return TKP_OK;
+    TKP__CHECK(
+        h, TKP_ERR_ARGUMENT, "inputs: hidden is NULL, but stage %d needs it",
+        s->at);
+    TKP__TRY(tkp__check_view(h, "inputs: hidden", false));
+    TKP__CHECK(
+        h->ndim == 2 && h->shape[0] == s->batch.rows &&
+            h->shape[1] == s->model.hidden && h->strides[1] == 1,
+        TKP_ERR_SHAPE, "inputs: hidden: wanted rows [%lld, %lld]",
+        (long long)s->batch.rows, (long long)s->model.hidden);
+    TKP__CHECK(
+        h->dtype == s->model.dtype, TKP_ERR_DTYPE,
+        "inputs: hidden is %s, the model has %s", tkp_dtype_string(h->dtype),
+        tkp_dtype_string(s->model.dtype));
+    return TKP_OK;
+}
+
+tkp_status tkp__sequence_prune(
+    tkp_sequence *s,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    tkp_decision *decision)
+{
+    TKP__CHECK(
+        s->ready, TKP_ERR_STATE,
+        "sequence: prune without a point; call next first");
+    TKP__CHECK(
+        tkp__core_exec_context(exec) == s->context, TKP_ERR_ARGUMENT,
+        "exec: made for another context than the sequence");
+    TKP__TRY(tkp__core_exec_check_workspace(exec, s->workspace_bytes));
+    const tkp__run_stage *run = &s->stages[s->at];
+    TKP__TRY(check_inputs(s, run, inputs));
+    TKP__TRY(decide(s, run, exec, inputs, tkp__core_exec_workspace(exec)));
+    list_offsets(s, run);
+    list_positions(s, run->stage->positions);
+    list_assignment(s, run);
+    note_next_positions(s, run->stage);
+    fill_decision(s, run, decision);
+    tkp__batch_advance(&s->batch, s->indices, s->offsets, s->positions);
+    tkp__cost_cut(&s->cost, &s->batch, run->stage->boundary);
+    s->cost.cuts++;
+    s->ready = false;
+    s->at++;
+    return TKP_OK;
+}
+
+/* --- applying a decision ---------------------------------------------------- */
+
+/* Any rows as rows of bytes; false if a row is not contiguous. */
+static bool as_bytes(const tkp_tensor *t, tkp_tensor *out)
+{
+    const int64_t element = (int64_t)tkp_dtype_bytes(t->dtype);
+    int64_t width = 1;
+    for (int32_t d = t->ndim - 1; d >= 1; d--) {
+        if (t->shape[d] != 1 && t->strides[d] != width)
+            return false;
+        width *= t->shape[d];
+    }
+    tkp_tensor_make_2d(
+        out, tkp__data(t), TKP_DTYPE_U8, t->shape[0], width * element);
+    out->strides[0] = t->strides[0] * element;
+    return true;
+}
+
+static tkp_status check_rows(
+    const tkp_tensor *t,
+    const char *name,
+    int64_t rows,
+    tkp_tensor *bytes)
+{
+    TKP__TRY(tkp__check_view(t, name, false));
+    TKP__CHECK(
+        t->ndim >= 1 && t->shape[0] == rows, TKP_ERR_SHAPE,
+        "%s: dim 0 is %lld, wanted %lld", name,
+        (long long)(t->ndim ? t->shape[0] : 0), (long long)rows);
+    TKP__CHECK(
+        as_bytes(t, bytes), TKP_ERR_SHAPE, "%s: its rows are not contiguous",
+        name);
+    return TKP_OK;
+}
+
+static tkp_status put_merged(
+    tkp_sequence *s,
+    tkp_exec *exec,
+    const tkp_tensor *dst,
+    const tkp_decision *d)
+{
+    if (!tkp__present(&d->merged) || d->merged.shape[0] == 0)
+        return TKP_OK;
+    TKP__CHECK(
+        dst->ndim == 2 && dst->shape[1] == d->merged.shape[1] &&
+            dst->dtype == d->merged.dtype,
+        TKP_ERR_SHAPE,
+        "dst: merged rows are %s of width %lld; use tkp_gather_kv() for other "
+        "rows",
+        tkp_dtype_string(d->merged.dtype), (long long)d->merged.shape[1]);
+    const tkp_tensor args[3] = {d->merged, d->merged_at, *dst};
+    return tkp__core_op_run(
+        s->scatter, exec, args, 3, tkp__core_exec_workspace(exec),
+        tkp__core_exec_workspace_bytes(exec));
+}
+
+tkp_status tkp__sequence_gather(
+    tkp_sequence *s,
+    tkp_exec *exec,
+    const tkp_tensor *dst,
+    const tkp_tensor *src,
+    const tkp_decision *d,
+    bool with_merged)
+{
+    const double start = tkp__cost_now();
+    tkp_tensor args[3];
+    TKP__CHECK(
+        s->gather && d->rows_out >= 0 && d->indices.data == s->indices,
+        TKP_ERR_STATE, "decision: is not the last one of this sequence");
+    TKP__TRY(tkp__core_exec_check_workspace(exec, s->workspace_bytes));
+    TKP__TRY(check_rows(src, "src", d->rows_in, &args[0]));
+    TKP__TRY(check_rows(dst, "dst", d->rows_out, &args[2]));
+    TKP__CHECK(
+        src->dtype == dst->dtype, TKP_ERR_DTYPE, "dst: dtype is %s, src has %s",
+        tkp_dtype_string(dst->dtype), tkp_dtype_string(src->dtype));
+    TKP__CHECK(
+        args[0].shape[1] == args[2].shape[1], TKP_ERR_SHAPE,
+        "dst: rows have %lld bytes, src has %lld", (long long)args[2].shape[1],
+        (long long)args[0].shape[1]);
+    args[1] = d->indices;
+    TKP__TRY(tkp__core_op_run(
+        s->gather, exec, args, 3, tkp__core_exec_workspace(exec),
+        tkp__core_exec_workspace_bytes(exec)));
+    if (with_merged)
+        TKP__TRY(put_merged(s, exec, dst, d));
+    s->cost.seconds[TKP__GATHER] += tkp__cost_now() - start;
+    return TKP_OK;
+}

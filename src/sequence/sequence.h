@@ -1,0 +1,101 @@
+#ifndef TKP_SEQUENCE_SEQUENCE_H
+#define TKP_SEQUENCE_SEQUENCE_H
+
+/*
+ * The state of one batch while a policy runs on it: the parts planned for each
+ * stage, the batch as it is now, and what it cost.
+ */
+
+#include "policy/policy.h"
+#include "tokenprune/sequence.h"
+
+/* One stage of the policy, planned for this batch. */
+typedef struct tkp__run_stage {
+    const tkp__stage *stage;
+    tkp_scorer *scorer;     /* NULL where the selector asks for no scores */
+    tkp_selector *selector; /* NULL: keeps everything */
+    tkp_merger *merger;     /* NULL: none */
+    uint64_t workspace_bytes;
+} tkp__run_stage;
+
+/* Tokens that each layer processes, for the report (cost.c). */
+typedef struct tkp__cost {
+    int32_t layers;
+    int32_t sequences;
+    int64_t *tokens;       /* [layers, B] */
+    int64_t *visual;       /* [layers, B] */
+    int64_t *layer_tokens; /* [layers] sums over the batch */
+    int64_t *layer_visual;
+    int64_t *tokens_before; /* [B] */
+    int64_t visual_before, visual_after;
+    int32_t cuts;
+    double seconds[4]; /* score, select, merge, gather */
+} tkp__cost;
+
+enum { TKP__SCORE, TKP__SELECT, TKP__MERGE, TKP__GATHER };
+
+struct tkp_sequence {
+    tkp_context *context;
+    tkp_policy *policy;
+    tkp_layout *layout;
+    tkp_model_desc model;
+    tkp__batch batch;
+    int32_t n_stages;
+    tkp__run_stage stages[TKP_POLICY_MAX_STAGES];
+    int32_t at; /* next stage */
+    bool ready; /* next() gave stage `at`; prune() may run */
+    uint64_t workspace_bytes;
+    tkp_op *compact, *gather, *scatter;
+    /* results, in one block sized for the layout */
+    void *memory;
+    float *scores;          /* [N] */
+    int32_t *selected;      /* [K] */
+    int32_t *indices;       /* [R] */
+    int32_t *offsets;       /* [B + 1] */
+    int32_t *positions;     /* [P, R] */
+    void *merged;           /* [K, D] */
+    int32_t *merged_at;     /* [K] */
+    float *kept_sizes;      /* [K] from the merger */
+    int32_t *kept_of;       /* [N] from the merger */
+    float *sizes;           /* [R] */
+    int32_t *assignment;    /* [R] */
+    int32_t *next_position; /* [layers + 1, B]; at least one row */
+    tkp__cost cost;
+};
+
+tkp_status tkp__sequence_new(tkp_sequence **out, tkp_context *context);
+void tkp__sequence_free(tkp_sequence *sequence);
+tkp_status tkp__sequence_begin(
+    tkp_sequence *sequence,
+    tkp_policy *policy,
+    tkp_layout *layout,
+    const tkp_model_desc *model);
+tkp_status tkp__sequence_next(tkp_sequence *sequence, tkp_point *point);
+tkp_status tkp__sequence_prune(
+    tkp_sequence *sequence,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    tkp_decision *decision);
+tkp_status tkp__sequence_gather(
+    tkp_sequence *sequence,
+    tkp_exec *exec,
+    const tkp_tensor *dst,
+    const tkp_tensor *src,
+    const tkp_decision *decision,
+    bool with_merged);
+
+/* cost.c */
+tkp_status tkp__cost_create(
+    tkp__cost *cost,
+    const tkp_model_desc *model,
+    const tkp__batch *batch);
+void tkp__cost_release(tkp__cost *cost);
+/* The batch is as it is from layer `boundary` on. */
+void tkp__cost_cut(tkp__cost *cost, const tkp__batch *batch, int32_t boundary);
+void tkp__cost_report(
+    const tkp__cost *cost,
+    const tkp_model_desc *model,
+    tkp_report *report);
+double tkp__cost_now(void);
+
+#endif
