@@ -347,6 +347,11 @@ START_TEST(op_create__wrong_pointers_and_counts__refused)
     newer.later = 1;
     try_create("newer", context, &newer.known, TKP_ERR_OPTION, "newer");
     ck_assert_ptr_null(op);
+    desc = (tkp_op_desc)TKP_OP_DESC_INIT;
+    tkp_op_desc by_function;
+    memset(&by_function, 0xff, sizeof(by_function));
+    tkp_op_desc_init(&by_function);
+    ck_assert_mem_eq(&desc, &by_function, sizeof(desc));
     ck_assert_ptr_null(tkp_op_kind_string(0));
     ck_assert_ptr_null(tkp_op_kind_string(TKP_OP_USER_FIRST));
     tkp_context_destroy(context);
