@@ -63,7 +63,8 @@ typedef struct tkp_mllm_info {
 
 #define TKP_MLLM_INFO_INIT                                                     \
     {                                                                          \
-        (uint32_t)sizeof(tkp_mllm_info)                                        \
+        (uint32_t)sizeof(tkp_mllm_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+            0, 0, 0, 0, 0, NULL                                                \
     }
 TKP_API void tkp_mllm_info_init(tkp_mllm_info *info);
 TKP_API TKP_NODISCARD tkp_status
@@ -130,7 +131,8 @@ typedef struct tkp_mllm_generate_options {
 
 #define TKP_MLLM_GENERATE_OPTIONS_INIT                                         \
     {                                                                          \
-        (uint32_t)sizeof(tkp_mllm_generate_options)                            \
+        (uint32_t)sizeof(tkp_mllm_generate_options), 0, NULL, 0, 0, 0.0, 0.0,  \
+            0.0, 0, 0, 0, NULL, NULL, NULL, NULL                               \
     }
 TKP_API void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
 
@@ -175,7 +177,7 @@ typedef struct tkp_mllm_times {
 
 #define TKP_MLLM_TIMES_INIT                                                    \
     {                                                                          \
-        (uint32_t)sizeof(tkp_mllm_times)                                       \
+        (uint32_t)sizeof(tkp_mllm_times), 0, 0.0, 0.0, 0.0, 0.0, 0.0           \
     }
 TKP_API void tkp_mllm_times_init(tkp_mllm_times *times);
 TKP_API TKP_NODISCARD tkp_status

@@ -109,7 +109,8 @@ typedef struct tkp_decision {
 
 #define TKP_DECISION_INIT                                                      \
     {                                                                          \
-        (uint32_t)sizeof(tkp_decision)                                         \
+        (uint32_t)sizeof(tkp_decision), 0, 0, 0, 0, 0, {0}, {0}, {0}, {0},     \
+            {0}, {0}, {0}, {0}, NULL                                           \
     }
 TKP_API void tkp_decision_init(tkp_decision *decision);
 
@@ -191,7 +192,8 @@ typedef struct tkp_report {
 
 #define TKP_REPORT_INIT                                                        \
     {                                                                          \
-        (uint32_t)sizeof(tkp_report)                                           \
+        (uint32_t)sizeof(tkp_report), 0, 0, 0, NULL, NULL, 0, 0, 0.0, 0.0,     \
+            0.0, 0.0, 0, 0, 0.0, 0.0, 0.0, 0.0                                 \
     }
 TKP_API void tkp_report_init(tkp_report *report);
 
