@@ -1,0 +1,52 @@
+/*
+ * Index and offset arguments: trusted by meaning, checked for memory safety.
+ */
+
+#include "cpu/cpu.h"
+
+tkp_status tkp__cpu_check_offsets(
+    const tkp_tensor *offsets,
+    int64_t limit,
+    const char *name)
+{
+    const int64_t n = offsets->shape[0];
+    const int32_t *o = tkp__cpu_i32(offsets);
+    TKP__CHECK(n >= 1, TKP_ERR_SHAPE, "%s: empty, needs at least one", name);
+    TKP__CHECK(
+        o[0] == 0, TKP_ERR_ARGUMENT, "%s[0] is %d, not 0", name, (int)o[0]);
+    for (int64_t i = 1; i < n; i++)
+        TKP__CHECK(
+            o[i] >= o[i - 1] && o[i] <= limit, TKP_ERR_ARGUMENT,
+            "%s[%lld] is %d after %d, at most %lld", name, (long long)i,
+            (int)o[i], (int)o[i - 1], (long long)limit);
+    return TKP_OK;
+}
+
+tkp_status tkp__cpu_check_covering(
+    const tkp_tensor *offsets,
+    int64_t count,
+    const char *name)
+{
+    TKP__TRY(tkp__cpu_check_offsets(offsets, count, name));
+    const int32_t last = tkp__cpu_i32(offsets)[offsets->shape[0] - 1];
+    TKP__CHECK(
+        last == count, TKP_ERR_ARGUMENT,
+        "%s: the last entry is %d, wanted %lld", name, (int)last,
+        (long long)count);
+    return TKP_OK;
+}
+
+tkp_status tkp__cpu_check_index(
+    const tkp_tensor *index,
+    int64_t n,
+    int64_t limit,
+    const char *name)
+{
+    const int32_t *at = tkp__cpu_i32(index);
+    for (int64_t i = 0; i < n; i++)
+        TKP__CHECK(
+            at[i] >= 0 && at[i] < limit, TKP_ERR_ARGUMENT,
+            "%s[%lld] is %d, outside of 0..%lld", name, (long long)i,
+            (int)at[i], (long long)limit - 1);
+    return TKP_OK;
+}
