@@ -235,6 +235,7 @@ def second_opinion(picture, mode, size, pixels):
 
 
 RESIZES = [
+    ("coffee-444.jpg", [(120, 100), (100, 120), (56, 160)]),
     ("rgb.png", [(97, 131), (96, 131), (97, 60), (336, 454), (33, 17),
                  (1, 1), (200, 20), (13, 400)]),
     ("palette.png", [(1, 53), (224, 224), (3, 100)]),
@@ -274,7 +275,8 @@ def expectations(root):
             ("astronaut-420.jpg", "crop", 224), ("coffee-444.jpg", "crop", 56),
             ("chelsea-422-progressive.jpg", "pad", 112),
             ("rocket-tall.jpg", "crop", 56), ("rocket-tall.jpg", "pad", 56),
-            ("very-tall.png", "crop", 14), ("very-wide.png", "crop", 14),
+            ("very-tall.png", "crop", 14), ("very-tall.png", "crop", 2),
+            ("very-wide.png", "crop", 14),
             ("rgb.png", "stretch", 64), ("rgb.png", "pad", 97)]:
         picture = load(os.path.join(root, name))
         prepared = prepare(picture, mode, size)

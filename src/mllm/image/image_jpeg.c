@@ -114,8 +114,9 @@ decode(decoder *d, const tkp__encoded *in, int32_t *orientation)
         in->name));
     jpeg_start_decompress(&d->jpeg);
     read_rows(d);
-    jpeg_finish_decompress(&d->jpeg);
+    /* Finishing forgets the markers. */
     *orientation = exif_orientation(&d->jpeg);
+    jpeg_finish_decompress(&d->jpeg);
     return TKP_OK;
 }
 

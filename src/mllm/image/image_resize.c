@@ -5,15 +5,16 @@
  * One axis, n_in -> n_out, s = n_in / n_out, f = max(s, 1): output o looks at
  * the inputs within 2 f of its centre (o + 0.5) s through the cubic kernel of
  * parameter -1/2 stretched by f; weights are normalised and rounded to 22 bits.
- * Two passes with an 8-bit picture between them, rows first, except that
- * Pillow >= 12.2 shrinks the height of very tall pictures first.
+ * Two passes with an 8-bit picture between them, so their order shows. It is
+ * that of Pillow 13: columns first if the height loses more than twice what the
+ * width loses, rows first otherwise. (Pillow before 12.2 always does rows
+ * first; 12.2 until 13 does columns first above an aspect of 100 only. Most
+ * photographs meet the same order in all three.)
  */
 
 #include "mllm/image/image_codec.h"
 
 #define WEIGHT_BITS 22
-/* Height above this many widths: the vertical pass goes first. */
-#define TALL_ASPECT 100
 
 /* Weights of one axis: output o reads inputs first[o] .. first[o] + count[o]
  * with weights[o * stride ...]. */
@@ -194,12 +195,13 @@ static tkp_status both_passes(
     int64_t height,
     int64_t width)
 {
-    const bool tall = in->height / TALL_ASPECT >= in->width &&
-                      in->height > in->width * TALL_ASPECT &&
-                      height < in->height;
+    /* The rule is not documented: found by trying, 3920 random resizes of
+     * Pillow 13.0 agree. */
+    const bool columns_first =
+        height < in->height && in->height - height > 2 * (in->width - width);
     tkp__image between;
     tkp_status status;
-    if (tall) {
+    if (columns_first) {
         TKP__TRY(resize_height(&between, in, height));
         status = resize_width(out, &between, width);
     } else {
@@ -223,6 +225,12 @@ tkp_status tkp__image_resize_bicubic(
         height > 0 && width > 0, TKP_ERR_SHAPE,
         "resize: target is %lld x %lld, wanted at least 1 x 1",
         (long long)width, (long long)height);
+    int64_t pixels;
+    TKP__CHECK(
+        tkp__mul_i64(height, width, &pixels) && pixels <= TKP__IMAGE_MAX_PIXELS,
+        TKP_ERR_SHAPE,
+        "resize: target is %lld x %lld, wanted at most %d pixels",
+        (long long)width, (long long)height, TKP__IMAGE_MAX_PIXELS);
     tkp__image result;
     if (height == in->height && width == in->width)
         TKP__TRY(copy(&result, in));
