@@ -1,0 +1,128 @@
+/*
+ * Cases of the kinds that pool and move rows.
+ */
+
+#include <string.h>
+
+#include "op_cases.h"
+
+static const int32_t floats[] = {TKP_DTYPE_F32, TKP_DTYPE_BF16, TKP_DTYPE_F16};
+static const int64_t widths[] = {64, 1, 127, 16, 3, 1024};
+
+static void build_group_pool(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int32_t out = floats[tkp_test_pick(&i, 3)];
+    const bool average = tkp_test_random(c, 3) > 0;
+    const bool weighted = average && tkp_test_random(c, 2);
+    const int64_t d = batch[0] == 2880 ? 64 : widths[tkp_test_random(c, 6)];
+    const int64_t n = tkp_test_batch_total(batch), rows = n + 4;
+    const int64_t groups = tkp_test_batch_size(batch);
+    tkp_test_params(c, sizeof(tkp_op_group_pool));
+    c->params.group_pool.pool =
+        average ? (int32_t)tkp_test_random(c, 2) : TKP_POOL_MAX;
+    c->degenerate = true; /* empty groups */
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){rows, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_arg_offsets(c, 1, batch);
+    int32_t *members = tkp_test_arg_i32(c, 2, n, NULL);
+    for (int64_t m = 0; m < n; m++)
+        members[m] = (int32_t)tkp_test_random(c, (uint32_t)rows);
+    tkp_test_arg_none(c, 3);
+    if (weighted) {
+        tkp_test_arg_view(c, 3, TKP_DTYPE_F32, 1, &rows, 0);
+        for (int64_t r = 0; r < rows; r++)
+            ((float *)c->args[3].data)[r] = 1.0f + (float)tkp_test_random(c, 4);
+    }
+    tkp_test_arg_out(c, 4, out, 2, (int64_t[]){groups, d});
+    tkp_test_describe(
+        c, ",%s,n%d m%d d%d to %s pool=%d%s", tkp_dtype_string(dtype), (int)n,
+        (int)groups, (int)d, tkp_dtype_string(out), c->params.group_pool.pool,
+        weighted ? " weights" : "");
+}
+
+static void build_group_broadcast(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int64_t n = tkp_test_batch_total(batch), all = n + 6;
+    const int64_t groups = tkp_test_batch_size(batch);
+    c->exact = true;
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &groups, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_offsets(c, 1, batch);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 2, n, NULL), (int32_t)n, (int32_t)all, false);
+    tkp_test_arg_out(c, 3, TKP_DTYPE_F32, 1, &all);
+    tkp_test_arg_fill(c, 3, TKP_TEST_NORMAL); /* what has to stay */
+    tkp_test_describe(c, ",f32,n%d m%d", (int)n, (int)groups);
+}
+
+static void fill_bytes(tkp_test_case *c, int32_t arg)
+{
+    unsigned char *data = c->args[arg].data;
+    const size_t bytes = c->blocks[arg].bytes;
+    for (size_t i = 0; i < bytes; i++)
+        data[i] = (unsigned char)tkp_test_random(c, 256);
+}
+
+static void build_gather_rows(tkp_test_case *c, int32_t i)
+{
+    static const int32_t dtypes[] = {TKP_DTYPE_F32, TKP_DTYPE_BF16,
+                                     TKP_DTYPE_I32, TKP_DTYPE_U8,
+                                     TKP_DTYPE_I64, TKP_DTYPE_F16};
+    const int32_t n =
+        tkp_test_batch_total(tkp_test_batch(tkp_test_pick(&i, 10)));
+    const int32_t dtype = dtypes[tkp_test_pick(&i, 6)];
+    const int32_t ndim = 1 + (int32_t)tkp_test_random(c, 4);
+    const bool in_place = tkp_test_random(c, 2);
+    const int64_t rows = n + 3;
+    const int64_t shape[] = {
+        rows, widths[tkp_test_random(c, 5)], 1 + tkp_test_random(c, 4), 2};
+    c->exact = true;
+    tkp_test_arg_view(
+        c, 0, dtype, ndim, shape,
+        in_place || ndim == 1 ? 0 : tkp_test_random(c, 2) * 3);
+    fill_bytes(c, 0);
+    int32_t *index = tkp_test_arg_i32(c, 1, n, NULL);
+    tkp_test_distinct(c, index, n, (int32_t)rows, true);
+    for (int32_t k = 0; !in_place && k < n; k++)
+        index[k] = (int32_t)tkp_test_random(c, (uint32_t)rows);
+    if (in_place)
+        tkp_test_arg_alias(c, 2, 0);
+    else
+        tkp_test_arg_out(
+            c, 2, dtype, ndim, (int64_t[]){n, shape[1], shape[2], shape[3]});
+    c->args[2].shape[0] = n;
+    tkp_test_describe(
+        c, ",%s,n%d of %d, %d dims%s", tkp_dtype_string(dtype), n, (int)rows,
+        ndim, in_place ? ", in place" : "");
+}
+
+static void build_scatter_rows(tkp_test_case *c, int32_t i)
+{
+    const int32_t n =
+        tkp_test_batch_total(tkp_test_batch(tkp_test_pick(&i, 10)));
+    const int32_t from = floats[tkp_test_pick(&i, 3)];
+    const int32_t to = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = widths[tkp_test_random(c, 5)];
+    c->exact = true;
+    tkp_test_arg_float(
+        c, 0, from, 2, (int64_t[]){n, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 9, tkp_test_random(c, 2));
+    tkp_test_arg_out(c, 2, to, 2, (int64_t[]){n + 9, d});
+    tkp_test_arg_fill(c, 2, TKP_TEST_NORMAL); /* what has to stay */
+    tkp_test_describe(
+        c, ",%s,n%d d%d to %s", tkp_dtype_string(from), n, (int)d,
+        tkp_dtype_string(to));
+}
+
+const tkp_test_kind tkp_test_kinds_rows[] = {
+    {TKP_OP_GROUP_POOL, 180, build_group_pool},
+    {TKP_OP_GROUP_BROADCAST, 20, build_group_broadcast},
+    {TKP_OP_GATHER_ROWS, 120, build_gather_rows},
+    {TKP_OP_SCATTER_ROWS, 90, build_scatter_rows},
+    {0, 0, NULL},
+};

@@ -1,0 +1,335 @@
+/*
+ * Cases of the score kinds.
+ */
+
+#include <math.h>
+#include <string.h>
+
+#include "op_cases.h"
+
+static const int32_t floats[] = {TKP_DTYPE_F32, TKP_DTYPE_BF16, TKP_DTYPE_F16};
+static const int64_t widths[] = {64, 1, 127, 16, 3, 128};
+
+/* Candidates do not begin at key 0: there is text around the image. */
+enum { text_before = 5, text_after = 7 };
+
+/* Query rows per sequence, at the end of its keys, and their positions. */
+static int32_t build_queries(
+    tkp_test_case *c,
+    int32_t arg_offsets,
+    int32_t arg_positions,
+    const int32_t *batch)
+{
+    const int32_t b = tkp_test_batch_size(batch);
+    int32_t *offsets = tkp_test_arg_i32(c, arg_offsets, b + 1, NULL);
+    offsets[0] = 0;
+    for (int32_t i = 0; i < b; i++)
+        offsets[i + 1] = offsets[i] + (int32_t)tkp_test_random(c, 5);
+    int32_t *positions = tkp_test_arg_i32(c, arg_positions, offsets[b], NULL);
+    for (int32_t i = 0; i < b; i++) {
+        const int32_t keys = batch[i] + text_before + text_after;
+        const int32_t rows = offsets[i + 1] - offsets[i];
+        for (int32_t q = 0; q < rows; q++)
+            positions[offsets[i] + q] =
+                tkp_test_random(c, 3)
+                    ? keys - rows + q
+                    : (int32_t)tkp_test_random(c, (uint32_t)keys);
+    }
+    return offsets[b];
+}
+
+/* offsets, candidates and dst. */
+static void
+build_candidates(tkp_test_case *c, int32_t arg_offsets, const int32_t *batch)
+{
+    const int64_t n = tkp_test_batch_total(batch);
+    const bool shuffled = tkp_test_random(c, 2);
+    const int32_t *offsets = tkp_test_arg_offsets(c, arg_offsets, batch);
+    int32_t *cand = tkp_test_arg_i32(c, arg_offsets + 1, n, NULL);
+    for (int32_t b = 0; batch[b] >= 0; b++)
+        for (int32_t i = 0; i < batch[b]; i++)
+            cand[offsets[b] + i] =
+                text_before + (shuffled ? batch[b] - 1 - i : i);
+    tkp_test_arg_out(c, arg_offsets + 2, TKP_DTYPE_F32, 1, &n);
+}
+
+static void build_score_params(tkp_test_case *c, int32_t dtype)
+{
+    static const uint32_t flags[] = {
+        0,
+        TKP_ATTENTION_CAUSAL,
+        TKP_ATTENTION_CAUSAL | TKP_ATTENTION_EMULATE_HALF,
+        TKP_ATTENTION_CAUSAL | TKP_ATTENTION_LOGITS,
+    };
+    tkp_test_params(c, sizeof(tkp_op_attention_scores));
+    tkp_op_attention_scores *p = &c->params.attention_scores;
+    p->flags = flags[tkp_test_random(c, 4)];
+    p->row_reduce = (int32_t)tkp_test_random(c, 6);
+    p->scale = tkp_test_random(c, 2) ? 0.0f : 0.25f;
+    c->degenerate = true; /* rows may see nothing, sequences have no rows */
+    /* A probability on the edge of two halves may fall to either side. */
+    if (p->flags & TKP_ATTENTION_EMULATE_HALF)
+        c->looser = tkp_test_table(dtype)->fail / tkp_test_f32.fail;
+    tkp_test_describe(
+        c, " flags=%u reduce=%d scale=%g", p->flags, p->row_reduce,
+        (double)p->scale);
+}
+
+/* Packed keys [R, G, C]; a row more than the sequences need. */
+static void build_keys_packed(
+    tkp_test_case *c,
+    const int32_t *keys,
+    int64_t g,
+    int64_t ch,
+    int32_t dtype)
+{
+    tkp_test_arg_view(
+        c, 1, dtype, 3, (int64_t[]){tkp_test_batch_total(keys) + 1, g, ch},
+        tkp_test_random(c, 2) * 3);
+    if (tkp_test_random(c, 3) == 0)
+        tkp_test_arg_swap(c, 1);
+    tkp_test_arg_fill(c, 1, TKP_TEST_NORMAL);
+    tkp_test_arg_none(c, 3);
+}
+
+static int32_t longest(const int32_t *keys)
+{
+    int32_t top = 0;
+    for (int32_t b = 0; keys[b] >= 0; b++)
+        top = keys[b] > top ? keys[b] : top;
+    return top;
+}
+
+/* One block a sequence [B, L, G, C]. */
+static void build_keys_block(
+    tkp_test_case *c,
+    const int32_t *keys,
+    int64_t g,
+    int64_t ch,
+    int32_t dtype)
+{
+    tkp_test_arg_view(
+        c, 1, dtype, 4,
+        (int64_t[]){tkp_test_batch_size(keys), longest(keys) + 2, g, ch},
+        tkp_test_random(c, 2) * 5);
+    tkp_test_arg_fill(c, 1, TKP_TEST_NORMAL);
+    tkp_test_arg_none(c, 3);
+}
+
+/* Pages [P, S, G, C]; entries of the table that no key needs are wild. */
+static void build_keys_paged(
+    tkp_test_case *c,
+    const int32_t *keys,
+    int64_t g,
+    int64_t ch,
+    int32_t dtype)
+{
+    static const int32_t sizes[] = {16, 1, 3, 64};
+    const int32_t s = sizes[tkp_test_random(c, 4)];
+    const int32_t b = tkp_test_batch_size(keys);
+    const int32_t per_sequence = (longest(keys) + s - 1) / s + 1;
+    const int32_t pages = b * per_sequence + 1;
+    tkp_test_arg_float(
+        c, 1, dtype, 4, (int64_t[]){pages, s, g, ch}, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_view(c, 3, TKP_DTYPE_I32, 2, (int64_t[]){b, per_sequence}, 0);
+    int32_t *table = c->args[3].data;
+    tkp_test_distinct(c, table, b * per_sequence, pages, false);
+    for (int32_t i = 0; i < b; i++)
+        for (int32_t t = (keys[i] + s - 1) / s; t < per_sequence; t++)
+            table[i * per_sequence + t] = -1000000;
+    tkp_test_describe(c, " page=%d", s);
+}
+
+static void build_attention_scores(tkp_test_case *c, int32_t i)
+{
+    static const int64_t heads[][3] = {
+        {4, 2, 64}, {1, 1, 1}, {7, 1, 33}, {8, 8, 16}, {4, 4, 128}};
+    static void (*const keys_of[])(
+        tkp_test_case *, const int32_t *, int64_t, int64_t,
+        int32_t) = {build_keys_packed, build_keys_block, build_keys_paged};
+
+    const int32_t *batch =
+        tkp_test_batch(tkp_test_pick(&i, tkp_test_batches()));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int32_t layout = tkp_test_pick(&i, 3);
+    const int64_t *h = heads[batch[0] == 2880 ? 0 : tkp_test_random(c, 5)];
+    int32_t keys[8];
+    int32_t b = 0;
+    for (; batch[b] >= 0; b++)
+        keys[b] = batch[b] + text_before + text_after;
+    keys[b] = -1;
+
+    tkp_test_describe(
+        c, ",%s,n%d b%d h%d g%d c%d %s", tkp_dtype_string(dtype),
+        tkp_test_batch_total(batch), b, (int)h[0], (int)h[1], (int)h[2],
+        layout == 0   ? "packed"
+        : layout == 1 ? "block"
+                      : "paged");
+    build_score_params(c, dtype);
+    const int64_t rows = build_queries(c, 4, 5, batch);
+    tkp_test_arg_float(
+        c, 0, dtype, 3, (int64_t[]){rows, h[0], h[2]},
+        tkp_test_random(c, 2) * 2, TKP_TEST_NORMAL);
+    keys_of[layout](c, keys, h[1], h[2], dtype);
+    tkp_test_arg_none(c, 2);
+    if (tkp_test_random(c, 3) == 0)
+        tkp_test_arg_float(
+            c, 2, TKP_DTYPE_F32, 2, (int64_t[]){rows, h[0]}, 0,
+            TKP_TEST_NORMAL);
+    tkp_test_arg_offsets(c, 6, keys);
+    build_candidates(c, 7, batch);
+}
+
+static void build_attention_rows_reduce(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch =
+        tkp_test_batch(tkp_test_pick(&i, tkp_test_batches()));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const bool full = tkp_test_pick(&i, 2) && longest(batch) < 300;
+    const int64_t h = tkp_test_random(c, 2) ? 4 : 1;
+    const int64_t l = longest(batch) + text_before + text_after;
+    tkp_test_describe(
+        c, ",%s,n%d b%d h%d %s", tkp_dtype_string(dtype),
+        tkp_test_batch_total(batch), tkp_test_batch_size(batch), (int)h,
+        full ? "full" : "rows");
+    build_score_params(c, dtype);
+    const int64_t rows = build_queries(c, 1, 2, batch);
+    if (full)
+        tkp_test_arg_view(
+            c, 0, dtype, 4, (int64_t[]){tkp_test_batch_size(batch), l, h, l},
+            0);
+    else
+        tkp_test_arg_view(c, 0, dtype, 3, (int64_t[]){rows, h, l}, 0);
+    if (tkp_test_random(c, 2))
+        tkp_test_arg_swap(c, 0);
+    tkp_test_arg_fill(c, 0, TKP_TEST_NORMAL);
+    build_candidates(c, 3, batch);
+}
+
+/* Rows to look at, some twice, out of more than there are. */
+static int64_t build_rows(tkp_test_case *c, int32_t arg, int64_t n)
+{
+    const int64_t all = n + 3;
+    int32_t *rows = tkp_test_arg_i32(c, arg, n, NULL);
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = (int32_t)tkp_test_random(c, (uint32_t)all);
+    return all;
+}
+
+static void build_row_norm(tkp_test_case *c, int32_t i)
+{
+    const int64_t n =
+        tkp_test_batch_total(tkp_test_batch(tkp_test_pick(&i, 10)));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    const bool listed = tkp_test_random(c, 2);
+    tkp_test_params(c, sizeof(tkp_op_row_norm));
+    c->params.row_norm.norm = (int32_t)tkp_test_random(c, 3);
+    tkp_test_describe(
+        c, ",%s,n%d d%d norm=%d%s", tkp_dtype_string(dtype), (int)n, (int)d,
+        c->params.row_norm.norm, listed ? " rows" : "");
+    int64_t all = n;
+    tkp_test_arg_none(c, 1);
+    if (listed)
+        all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_arg_out(c, 2, TKP_DTYPE_F32, 1, &n);
+}
+
+/* Rows of zeros have no direction. */
+static void zero_some_rows(tkp_test_case *c, int32_t arg)
+{
+    tkp_tensor *t = &c->args[arg];
+    for (int64_t r = 0; r < t->shape[0]; r++)
+        for (int64_t d = 0; r % 11 == 4 && d < t->shape[1]; d++)
+            tkp_test_store(t->data, t->dtype, r * t->strides[0] + d, 0.0);
+}
+
+static void build_cosine(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int32_t other = floats[tkp_test_random(c, 3)];
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d reference %s", tkp_dtype_string(dtype), (int)n,
+        tkp_test_batch_size(batch), (int)d, tkp_dtype_string(other));
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_float(
+        c, 3, other, 2, (int64_t[]){tkp_test_batch_size(batch), d}, 0,
+        TKP_TEST_NORMAL);
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
+}
+
+static void build_cosine_pairs(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = batch[0] == 2880 ? 16 : widths[tkp_test_random(c, 6)];
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_params(c, sizeof(tkp_op_cosine_pairs));
+    c->params.cosine_pairs.reduce = (int32_t[]){
+        0, TKP_ROW_REDUCE_MAX, TKP_ROW_REDUCE_MEAN}[tkp_test_random(c, 3)];
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d reduce=%d", tkp_dtype_string(dtype), (int)n,
+        tkp_test_batch_size(batch), (int)d, c->params.cosine_pairs.reduce);
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_out(c, 3, TKP_DTYPE_F32, 1, &n);
+}
+
+static void build_blend(tkp_test_case *c, int32_t i)
+{
+    static const int32_t fills[] = {
+        TKP_TEST_NORMAL, TKP_TEST_TIES, TKP_TEST_NANS, TKP_TEST_CONSTANT,
+        TKP_TEST_RISING};
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int64_t n = tkp_test_batch_total(batch);
+    const int32_t fill = fills[tkp_test_pick(&i, 5)];
+    const int32_t terms = 1 + (int32_t)tkp_test_random(c, TKP_BLEND_MAX_TERMS);
+    tkp_test_params(c, sizeof(tkp_op_blend));
+    tkp_op_blend *p = &c->params.blend;
+    p->terms = terms;
+    tkp_test_describe(
+        c, ",f32,n%d b%d fill=%d", (int)n, tkp_test_batch_size(batch), fill);
+    tkp_test_arg_float(
+        c, 0, TKP_DTYPE_F32, 2, (int64_t[]){terms, n},
+        tkp_test_random(c, 2) * 3, fill);
+    for (int32_t t = 0; t < terms; t++) {
+        p->weight[t] = (float)tkp_test_normal(c);
+        p->normalise[t] = (int32_t)tkp_test_random(c, 5);
+        p->complement[t] = (int32_t)tkp_test_random(c, 2);
+        tkp_test_describe(
+            c, " %g*f%d%s", (double)p->weight[t], p->normalise[t],
+            p->complement[t] ? "c" : "");
+        /* A sum that cancels magnifies what is below f32. */
+        float *row = (float *)c->args[0].data + t * c->args[0].strides[0];
+        for (int64_t k = 0; p->normalise[t] == TKP_NORMALISE_SUM && k < n; k++)
+            row[k] = fabsf(row[k]);
+    }
+    c->degenerate = fill != TKP_TEST_NORMAL;
+    tkp_test_arg_offsets(c, 1, batch);
+    tkp_test_arg_out(c, 2, TKP_DTYPE_F32, 1, &n);
+}
+
+const tkp_test_kind tkp_test_kinds_score[] = {
+    {TKP_OP_ATTENTION_SCORES, 180, build_attention_scores},
+    {TKP_OP_ATTENTION_ROWS_REDUCE, 120, build_attention_rows_reduce},
+    {TKP_OP_ROW_NORM, 60, build_row_norm},
+    {TKP_OP_COSINE, 60, build_cosine},
+    {TKP_OP_COSINE_PAIRS, 60, build_cosine_pairs},
+    {TKP_OP_BLEND, 100, build_blend},
+    {0, 0, NULL},
+};

@@ -1,0 +1,134 @@
+/*
+ * Cases of the selection kinds. Their inputs are the same bits everywhere and
+ * the order is total, so the results are, too.
+ */
+
+#include <math.h>
+#include <string.h>
+
+#include "op_cases.h"
+
+/* How many to keep of each group; out_offsets; the sum. */
+static int64_t build_keep(
+    tkp_test_case *c,
+    int32_t arg,
+    const int32_t *batch,
+    const int32_t *keep)
+{
+    const int32_t groups = tkp_test_batch_size(batch);
+    tkp_test_arg_i32(c, arg, groups, keep);
+    int32_t *offsets = tkp_test_arg_i32(c, arg + 1, groups + 1, NULL);
+    offsets[0] = 0;
+    for (int32_t g = 0; g < groups; g++)
+        offsets[g + 1] = offsets[g] + keep[g];
+    return offsets[groups];
+}
+
+/* Nothing, all, or some. */
+static int32_t some_of(tkp_test_case *c, int32_t n)
+{
+    switch (tkp_test_random(c, 4)) {
+    case 0:
+        return n;
+    case 1:
+        return n / 9;
+    default:
+        return (int32_t)tkp_test_random(c, (uint32_t)n + 1);
+    }
+}
+
+static void build_topk(tkp_test_case *c, int32_t i)
+{
+    static const int32_t fills[] = {
+        TKP_TEST_NORMAL, TKP_TEST_TIES,   TKP_TEST_NANS,
+        TKP_TEST_ZEROS,  TKP_TEST_RISING,
+    };
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t fill = fills[tkp_test_pick(&i, 5)];
+    const bool listed = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_params(c, sizeof(tkp_op_topk));
+    c->params.topk.order = (int32_t)tkp_test_random(c, 2);
+    c->params.topk.sorted_by_score = (int32_t)tkp_test_random(c, 2);
+    c->exact = true;
+
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &n, 0, fill);
+    const int32_t *offsets = tkp_test_arg_offsets(c, 1, batch);
+    const int32_t *members = NULL;
+    tkp_test_arg_none(c, 2);
+    if (listed) {
+        int32_t *list = tkp_test_arg_i32(c, 2, n + 2, NULL);
+        tkp_test_distinct(c, list, (int32_t)n, (int32_t)n, false);
+        members = list;
+    }
+    const float *scores = c->args[0].data;
+    int32_t keep[8] = {0};
+    for (int32_t g = 0; batch[g] >= 0; g++)
+        for (int32_t m = offsets[g]; m < offsets[g + 1]; m++)
+            if (!isnan(scores[members ? members[m] : m])) {
+                keep[g] = some_of(c, batch[g]);
+                break;
+            }
+    const int64_t kept = build_keep(c, 3, batch, keep);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &kept);
+    tkp_test_describe(
+        c, ",f32,n%d m%d k%d fill=%d order=%d sorted=%d%s", (int)n,
+        tkp_test_batch_size(batch), (int)kept, fill, c->params.topk.order,
+        c->params.topk.sorted_by_score, listed ? " members" : "");
+}
+
+static void build_sample(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const bool listed = tkp_test_pick(&i, 2);
+    const int32_t groups = tkp_test_batch_size(batch);
+    const int32_t n = tkp_test_batch_total(batch);
+    tkp_test_params(c, sizeof(tkp_op_sample));
+    c->params.sample.seed =
+        (uint64_t)tkp_test_random(c, UINT32_MAX) << 32 | (uint64_t)i;
+    c->params.sample.salt = tkp_test_random(c, 40);
+    c->exact = true;
+    tkp_test_arg_offsets(c, 0, batch);
+    tkp_test_arg_none(c, 1);
+    if (listed)
+        tkp_test_distinct(c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 5, false);
+    else
+        c->args[1].dtype = TKP_DTYPE_NONE;
+    int32_t keep[8] = {0};
+    for (int32_t g = 0; g < groups; g++)
+        keep[g] = some_of(c, batch[g]);
+    const int64_t kept = build_keep(c, 2, batch, keep);
+    tkp_test_arg_view(c, 4, TKP_DTYPE_I32, 2, (int64_t[]){groups, 2}, 0);
+    for (int32_t g = 0; g < 2 * groups; g++)
+        ((int32_t *)c->args[4].data)[g] = (int32_t)tkp_test_random(c, 1000);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &kept);
+    tkp_test_describe(
+        c, ",i32,n%d m%d k%d%s", n, groups, (int)kept,
+        listed ? " members" : "");
+}
+
+static void build_compact(tkp_test_case *c, int32_t i)
+{
+    const int32_t n =
+        tkp_test_batch_total(tkp_test_batch(tkp_test_pick(&i, 10)));
+    const int32_t others = tkp_test_pick(&i, 2) ? 41 : 0;
+    const int32_t k = some_of(c, n);
+    const int64_t stay = others + k;
+    tkp_test_params(c, sizeof(tkp_op_compact));
+    c->params.compact.rows = n + others + (int64_t)tkp_test_random(c, 3);
+    c->exact = true;
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 0, n, NULL), n, n + others,
+        tkp_test_random(c, 2));
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, k, NULL), k, n, tkp_test_random(c, 2));
+    tkp_test_arg_out(c, 2, TKP_DTYPE_I32, 1, &stay);
+    tkp_test_describe(c, ",i32,r%d n%d k%d", n + others, n, k);
+}
+
+const tkp_test_kind tkp_test_kinds_select[] = {
+    {TKP_OP_TOPK, 200, build_topk},
+    {TKP_OP_SAMPLE, 60, build_sample},
+    {TKP_OP_COMPACT, 60, build_compact},
+    {0, 0, NULL},
+};
