@@ -117,8 +117,8 @@ static inline bool tkp__present(const tkp_tensor *t)
 }
 static inline bool tkp__is_float(int32_t dtype)
 {
-    return dtype == TKP_DTYPE_F32 || dtype == TKP_DTYPE_F16
-           || dtype == TKP_DTYPE_BF16;
+    return dtype == TKP_DTYPE_F32 || dtype == TKP_DTYPE_F16 ||
+           dtype == TKP_DTYPE_BF16;
 }
 
 /* Legal view: ndim, dtype, sizes >= 0, the byte size fits, data present when
