@@ -5,6 +5,7 @@
 
 #include "mllm/model_files.h"
 
+#include "api/test_allocator.h"
 #include "mllm/checkpoint/checkpoint.h"
 #include "mllm/checkpoint/weight_names.h"
 
@@ -1127,6 +1128,33 @@ START_TEST(weights_open__config_of_another_model__shape_refused)
 }
 END_TEST
 
+static tkp_status load_all(const char *model)
+{
+    tkp__model_config config;
+    tkp__weights *weights;
+    TKP__TRY(tkp__model_config_load(&config, model));
+    TKP__TRY(tkp__weights_open(&weights, model, &config));
+    tkp__weights_close(weights);
+    return TKP_OK;
+}
+
+START_TEST(weights_open__memory_out_at_each_call__status_and_nothing_lost)
+{
+    char path[PATH_MAX];
+    golden_path(path, "models/llava-kv2-sharded");
+    tkp_status status = TKP_ERR_MEMORY;
+    int n = 0;
+    for (; status != TKP_OK && n < 1000; n++) {
+        test_allocator_install(n);
+        status = load_all(path);
+        ck_assert(status == TKP_OK || status == TKP_ERR_MEMORY);
+        test_allocator_remove();
+    }
+    ck_assert_int_gt(n, 10);
+    ck_assert_int_lt(n, 1000);
+}
+END_TEST
+
 #define COUNT(cases) ((int)(sizeof(cases) / sizeof((cases)[0])))
 
 static TCase *make_case(Suite *suite, const char *name)
@@ -1196,6 +1224,8 @@ static void add_weights(Suite *suite)
     tcase_add_loop_test(
         t, weights_open__index_that_lies__refused, 0, COUNT(bad_indices));
     tcase_add_test(t, weights_open__no_weight_file__both_names_said);
+    tcase_add_test(
+        t, weights_open__memory_out_at_each_call__status_and_nothing_lost);
     tcase_add_test(t, weights_open__config_of_another_model__shape_refused);
 }
 

@@ -6,6 +6,7 @@
 
 #include "mllm/model_files.h"
 
+#include "api/test_allocator.h"
 #include "mllm/image/image.h"
 
 static tkp__image load(const char *name, bool transpose)
@@ -470,6 +471,39 @@ START_TEST(image_load_file__not_a_file__io_error_with_the_path)
 }
 END_TEST
 
+static tkp_status load_and_prepare(const char *name)
+{
+    char path[PATH_MAX];
+    char file[200];
+    snprintf(file, sizeof(file), "image/%s", name);
+    tkp__image image;
+    tkp__image prepared;
+    static float pixels[3 * 32 * 32];
+    const tkp__image_spec spec = spec_of("pad", 32);
+    TKP__TRY(tkp__image_load_file(&image, golden_path(path, file), true, 0));
+    const tkp_status status =
+        tkp__image_preprocess_clip(pixels, &prepared, &image, &spec);
+    tkp__image_release(&image);
+    if (status == TKP_OK)
+        tkp__image_release(&prepared);
+    return status;
+}
+
+START_TEST(image__memory_out_at_each_call__status_and_nothing_lost)
+{
+    tkp_status status = TKP_ERR_MEMORY;
+    int n = 0;
+    for (; status != TKP_OK && n < 1000; n++) {
+        test_allocator_install(n);
+        status = load_and_prepare(formats[_i]);
+        ck_assert(status == TKP_OK || status == TKP_ERR_MEMORY);
+        test_allocator_remove();
+    }
+    ck_assert_int_gt(n, 10);
+    ck_assert_int_lt(n, 1000);
+}
+END_TEST
+
 START_TEST(image_load__null_arguments__refused)
 {
     tkp__image out = {0};
@@ -526,6 +560,9 @@ int main(void)
     tcase_add_test(hostile, image_load_memory__animated_webp__unsupported);
     tcase_add_test(
         hostile, image_load_file__not_a_file__io_error_with_the_path);
+    tcase_add_loop_test(
+        hostile, image__memory_out_at_each_call__status_and_nothing_lost, 0,
+        FORMAT_COUNT);
     tcase_add_test(hostile, image_load__null_arguments__refused);
     suite_add_tcase(suite, hostile);
 
