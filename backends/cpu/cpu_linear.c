@@ -89,8 +89,8 @@ plan_product(struct linear_plan *p, tkp_ledger *ledger, const tkp_op_desc *desc)
     p->product = probe(p, &key);
     if (!p->product)
         return TKP_OK;
-    if (params->pack == TKP_PACK_ALWAYS && tkp__data(&a[W])) {
-        key.ldw = a[W].strides[0];
+    if (params->pack == TKP_PACK_ALWAYS && tkp__data(&a[W]) &&
+        a[W].strides[0] == key.k) {
         key.packed = 1;
         /* Not being able to pack is no reason to fail. */
         if (probe(p, &key) &&
@@ -232,20 +232,22 @@ static tkp_status run_product(struct linear *l)
     const struct linear_plan *p = l->plan;
     const bool in_place = l->residual == l->dst;
     const bool f32 = l->d_dtype == TKP_DTYPE_F32;
+    /* What was packed had no gaps between rows. */
+    const void *packed = l->ldw == l->k ? p->packed : NULL;
     char *y = l->dst;
     tkp__cpu_product_key key = key_of(l->m, l->n, l->k, l->x_dtype, l->d_dtype);
     key.ldx = l->ldx;
     key.ldw = l->ldw;
     key.bias_dtype = l->bias_dtype;
     key.threads = l->threads;
-    key.packed = p->packed != NULL;
+    key.packed = packed != NULL;
     /* The sum in f32 is the same as rounding first; in bf16 it is not. */
     if (in_place && f32)
         key.accumulate = 1;
     else if (in_place)
         y = l->workspace + p->y_at;
     TKP__TRY(tkp__cpu_exec_product(
-        l->exec, &key, l->x, p->packed ? p->packed : l->w, l->bias, y,
+        l->exec, &key, l->x, packed ? packed : l->w, l->bias, y,
         l->workspace + p->scratch_at, p->scratch_bytes));
     if (l->residual && !key.accumulate)
         add_residual(l, y);
