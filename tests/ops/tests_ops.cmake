@@ -2,6 +2,17 @@ set(tkp_op_harness
   op_main.c op_compare.c op_cases.c op_cases_score.c op_cases_select.c
   op_cases_rows.c op_cases_forward.c)
 
+# Small cases. On another backend by hand: TKP_TEST_BACKEND=cpu.
+foreach(subject score rows forward checks)
+  tkp_add_check_test(NAME ops/${subject}
+    SOURCES test_ops_${subject}.c ${tkp_op_harness}
+    LIBS tokenprune LABELS smoke)
+endforeach()
+# Looks at the generator, which is an internal.
+tkp_add_check_test(NAME ops/select
+  SOURCES test_ops_select.c ${tkp_op_harness}
+  LIBS tokenprune-static LABELS smoke)
+
 # Every backend that is there against ref; skipped where there is none.
 tkp_add_check_test(NAME ops/backend
   SOURCES test_ops_backend.c ${tkp_op_harness} LIBS tokenprune LABELS ci)

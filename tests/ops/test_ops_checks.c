@@ -1,0 +1,142 @@
+/*
+ * Offsets and indices are data: with one wrong entry every CPU kernel answers
+ * TKP_ERR_ARGUMENT and writes nothing.
+ *
+ * The cases of op_cases_*.c are taken, one whole-number argument after another
+ * is spoilt. Positions of ROTARY_TABLE and streams of SAMPLE may be anything.
+ */
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op_main.h"
+
+static bool free_to_choose(int32_t kind, int32_t arg)
+{
+    return kind == TKP_OP_ROTARY_TABLE || (kind == TKP_OP_SAMPLE && arg == 4);
+}
+
+/* First and last entry of an argument that a kernel has to look at. Members
+ * may have more entries than the groups use, tables more than the keys need. */
+static int64_t last_entry(const tkp_test_case *c, int32_t arg)
+{
+    const bool table = c->kind == TKP_OP_ATTENTION_SCORES && arg == 3;
+    const bool longer = c->kind == TKP_OP_TOPK && arg == 2;
+    const int64_t n = tkp_tensor_count(&c->args[arg]);
+    return table ? 0 : n - 1 - (longer ? 2 : 0);
+}
+
+static unsigned char *copy_outputs(const tkp_test_case *c, size_t *bytes)
+{
+    *bytes = 0;
+    for (int32_t a = 0; a < c->n_args; a++)
+        if (c->output[a])
+            *bytes += (size_t)tkp_tensor_count(&c->args[a]) *
+                      tkp_dtype_bytes(c->args[a].dtype);
+    unsigned char *copy = malloc(*bytes ? *bytes : 1);
+    ck_assert_ptr_nonnull(copy);
+    size_t at = 0;
+    for (int32_t a = 0; a < c->n_args; a++) {
+        if (!c->output[a])
+            continue;
+        const size_t size = (size_t)tkp_tensor_count(&c->args[a]) *
+                            tkp_dtype_bytes(c->args[a].dtype);
+        if (size)
+            memcpy(copy + at, c->args[a].data, size);
+        at += size;
+    }
+    return copy;
+}
+
+static void spoil_and_run(
+    const tkp_test_kind *kind,
+    int32_t i,
+    int32_t arg,
+    int64_t entry,
+    int32_t value,
+    tkp_context *context)
+{
+    tkp_test_case c;
+    tkp_test_case_make(&c, kind, i, 0);
+    int32_t *data = c.args[arg].data;
+    data[tkp_test_offset(&c.args[arg], entry)] = value;
+    size_t bytes;
+    unsigned char *before = copy_outputs(&c, &bytes);
+    const tkp_status status = tkp_test_case_run(&c, context, NULL, 0xff, NULL);
+    unsigned char *after = copy_outputs(&c, &bytes);
+    ck_assert_msg(
+        status == TKP_ERR_ARGUMENT,
+        "%s (case %d): argument %d entry %lld is %d: answered %s", c.name, i,
+        arg, (long long)entry, value, tkp_status_string(status));
+    ck_assert_msg(tkp_last_message()[0] != '\0', "%s: no message", c.name);
+    ck_assert_msg(
+        memcmp(before, after, bytes) == 0, "%s: argument %d: wrote to dst",
+        c.name, arg);
+    free(before);
+    free(after);
+    tkp_test_case_free(&c);
+}
+
+START_TEST(op_run__spoilt_index__refused_and_dst_untouched)
+{
+    const tkp_test_kind *kind = tkp_test_kind_at(_i);
+    tkp_context *context = tkp_test_context(tkp_test_backend(), 1);
+    ck_assert_ptr_nonnull(context);
+    for (int32_t i = 0; i < kind->cases && i < 30; i++) {
+        tkp_test_case c;
+        tkp_test_case_make(&c, kind, i, 0);
+        for (int32_t a = 0; a < c.n_args; a++) {
+            if (c.args[a].dtype != TKP_DTYPE_I32 || c.output[a] ||
+                c.blocks[a].bytes == 0 || free_to_choose(kind->kind, a))
+                continue;
+            if (kind->kind == TKP_OP_GATHER_ROWS && a == 0)
+                continue; /* rows of whole numbers */
+            const int64_t last = last_entry(&c, a);
+            if (last < 0)
+                continue;
+            spoil_and_run(kind, i, a, 0, -1, context);
+            spoil_and_run(kind, i, a, 0, INT_MIN, context);
+            spoil_and_run(kind, i, a, last, INT_MAX, context);
+        }
+        tkp_test_case_free(&c);
+    }
+    tkp_context_destroy(context);
+}
+END_TEST
+
+START_TEST(op_run__offsets_that_fall__refused)
+{
+    float scores[4] = {1, 2, 3, 4};
+    int32_t offsets[4] = {0, 3, 2, 4}, keep[3] = {1, 0, 1};
+    int32_t out_offsets[4] = {0, 1, 1, 2}, dst[2] = {9, 9};
+    const tkp_op_topk p = {sizeof(p), 0, 0, 0};
+    const tkp_tensor args[] = {TKP_TEST_F32(scores),      TKP_TEST_I32(offsets),
+                               tkp_test_none(),           TKP_TEST_I32(keep),
+                               TKP_TEST_I32(out_offsets), TKP_TEST_I32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TOPK, &p, args, 6), TKP_ERR_ARGUMENT);
+    ck_assert_int_eq(dst[0], 9);
+    offsets[1] = 2;
+    keep[0] = 3; /* of two */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TOPK, &p, args, 6), TKP_ERR_ARGUMENT);
+    keep[0] = 1;
+    out_offsets[1] = 0; /* not the sum */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TOPK, &p, args, 6), TKP_ERR_ARGUMENT);
+    out_offsets[1] = 1;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TOPK, &p, args, 6), TKP_OK);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("ops/checks");
+    TCase *tests = tcase_create("checks");
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(
+        tests, op_run__spoilt_index__refused_and_dst_untouched, 0,
+        tkp_test_kinds());
+    tcase_add_test(tests, op_run__offsets_that_fall__refused);
+    suite_add_tcase(suite, tests);
+    return tkp_test_main(suite);
+}

@@ -1,0 +1,468 @@
+/*
+ * Score kinds: numbers small enough to be worked out by hand.
+ *
+ * Attention: keys 0, ln 2, 2 ln 2 and scale 1. A head with query 1 has the
+ * probabilities 1/7, 2/7, 4/7; one with query 0 has 1/3 each.
+ */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op_main.h"
+
+#define LN2 0.69314718055994530942f
+
+static void expect(const float *got, const float *want, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        ck_assert_msg(
+            fabsf(got[i] - want[i]) <= 1e-6f ||
+                (isnan(got[i]) && isnan(want[i])),
+            "entry %lld: got %.9g, wanted %.9g", (long long)i, (double)got[i],
+            (double)want[i]);
+}
+
+/* --- attention_scores ------------------------------------------------------ */
+
+/* One sequence of three keys, candidates 0 .. 2, two heads over one key head. */
+typedef struct attention {
+    float q[8], k[8], lse[8], dst[3];
+    int32_t q_offsets[2], positions[4], k_offsets[2], offsets[2], cand[3];
+    tkp_op_attention_scores params;
+    tkp_tensor args[10];
+} attention;
+
+static void attention_setup(attention *a, int32_t rows)
+{
+    memset(a, 0, sizeof(*a));
+    for (int32_t r = 0; r < rows; r++) {
+        a->q[2 * r] = 1.0f;
+        a->positions[r] = 3 - rows + r;
+    }
+    a->k[1] = LN2;
+    a->k[2] = 2 * LN2;
+    a->q_offsets[1] = rows;
+    a->k_offsets[1] = a->offsets[1] = 3;
+    a->cand[1] = 1;
+    a->cand[2] = 2;
+    a->params.struct_size = sizeof(a->params);
+    a->params.scale = 1.0f;
+    a->args[0] = tkp_test_3d(a->q, TKP_DTYPE_F32, rows, 2, 1);
+    a->args[1] = tkp_test_3d(a->k, TKP_DTYPE_F32, 3, 1, 1);
+    a->args[2] = tkp_test_none();
+    a->args[3] = tkp_test_none();
+    a->args[4] = TKP_TEST_I32(a->q_offsets);
+    a->args[5] = tkp_test_1d(a->positions, TKP_DTYPE_I32, rows);
+    a->args[6] = TKP_TEST_I32(a->k_offsets);
+    a->args[7] = TKP_TEST_I32(a->offsets);
+    a->args[8] = TKP_TEST_I32(a->cand);
+    a->args[9] = TKP_TEST_F32(a->dst);
+}
+
+static void attention_expect(attention *a, float w0, float w1, float w2)
+{
+    const tkp_status status =
+        tkp_test_run(TKP_OP_ATTENTION_SCORES, &a->params, a->args, 10);
+    ck_assert_int_eq(status, TKP_OK);
+    expect(a->dst, (float[]){w0, w1, w2}, 3);
+}
+
+START_TEST(attention_scores__two_heads__mean_of_their_softmaxes)
+{
+    attention a;
+    attention_setup(&a, 1);
+    attention_expect(&a, 5.0f / 21, 13.0f / 42, 19.0f / 42);
+}
+END_TEST
+
+START_TEST(attention_scores__causal__later_keys_are_not_in_the_softmax)
+{
+    attention a;
+    attention_setup(&a, 1);
+    a.positions[0] = 1;
+    a.params.flags = TKP_ATTENTION_CAUSAL;
+    attention_expect(&a, 5.0f / 12, 7.0f / 12, 0.0f);
+}
+END_TEST
+
+START_TEST(attention_scores__reductions__rows_1_and_2)
+{
+    /* Row at position 1: 5/12, 7/12, -. Row at 2: 5/21, 13/42, 19/42. */
+    static const struct {
+        int32_t reduce;
+        float want[3];
+    } cases[] = {
+        {TKP_ROW_REDUCE_DEFAULT, {5.0f / 21, 13.0f / 42, 19.0f / 42}},
+        {TKP_ROW_REDUCE_LAST, {5.0f / 21, 13.0f / 42, 19.0f / 42}},
+        {TKP_ROW_REDUCE_MEAN, {55.0f / 168, 75.0f / 168, 19.0f / 84}},
+        {TKP_ROW_REDUCE_MEAN_VISIBLE, {55.0f / 168, 75.0f / 168, 19.0f / 42}},
+        {TKP_ROW_REDUCE_SUM, {55.0f / 84, 75.0f / 84, 19.0f / 42}},
+        {TKP_ROW_REDUCE_MAX, {5.0f / 12, 7.0f / 12, 19.0f / 42}},
+    };
+    attention a;
+    attention_setup(&a, 2);
+    a.params.flags = TKP_ATTENTION_CAUSAL;
+    a.params.row_reduce = cases[_i].reduce;
+    attention_expect(
+        &a, cases[_i].want[0], cases[_i].want[1], cases[_i].want[2]);
+}
+END_TEST
+
+START_TEST(attention_scores__logits__no_softmax)
+{
+    attention a;
+    attention_setup(&a, 1);
+    a.params.flags = TKP_ATTENTION_LOGITS;
+    attention_expect(&a, 0.0f, LN2 / 2, LN2);
+}
+END_TEST
+
+START_TEST(attention_scores__lse_given__is_used)
+{
+    attention a;
+    attention_setup(&a, 1);
+    a.lse[0] = logf(14.0f); /* twice the true sum */
+    a.lse[1] = logf(3.0f);
+    a.args[2] = tkp_test_2d(a.lse, TKP_DTYPE_F32, 1, 2);
+    attention_expect(&a, 17.0f / 84, 20.0f / 84, 26.0f / 84);
+}
+END_TEST
+
+START_TEST(attention_scores__default_scale__one_over_root_of_channels)
+{
+    attention a;
+    attention_setup(&a, 1);
+    /* Four channels of which one counts: scale 1/2 undoes the query's 2. */
+    float q[8] = {2.0f}, k[12] = {0.0f, 0, 0, 0, LN2, 0, 0, 0, 2 * LN2};
+    a.args[0] = tkp_test_3d(q, TKP_DTYPE_F32, 1, 2, 4);
+    a.args[1] = tkp_test_3d(k, TKP_DTYPE_F32, 3, 1, 4);
+    a.params.scale = 0.0f;
+    attention_expect(&a, 5.0f / 21, 13.0f / 42, 19.0f / 42);
+}
+END_TEST
+
+START_TEST(attention_scores__head_of_each_key_head__query_heads_in_order)
+{
+    attention a;
+    attention_setup(&a, 1);
+    /* Two key heads, the second one constant: both query heads have 1, so
+     * head 0 sees 1/7 2/7 4/7 and head 1 sees 1/3 each, as before. */
+    float k[6] = {0.0f, 5.0f, LN2, 5.0f, 2 * LN2, 5.0f};
+    a.q[1] = 1.0f;
+    a.args[1] = tkp_test_3d(k, TKP_DTYPE_F32, 3, 2, 1);
+    attention_expect(&a, 5.0f / 21, 13.0f / 42, 19.0f / 42);
+}
+END_TEST
+
+START_TEST(attention_scores__pages__order_of_the_table)
+{
+    attention a;
+    attention_setup(&a, 1);
+    /* Pages of two keys; keys 0, 1 in page 2, key 2 in page 0. */
+    float pages[6] = {2 * LN2, NAN, NAN, NAN, 0.0f, LN2};
+    int32_t table[3] = {2, 0, -7};
+    a.args[1] = tkp_test_3d(pages, TKP_DTYPE_F32, 3, 2, 1);
+    a.args[1].ndim = 4;
+    a.args[1].shape[3] = a.args[1].strides[3] = 1;
+    a.args[3] = tkp_test_2d(table, TKP_DTYPE_I32, 1, 3);
+    attention_expect(&a, 5.0f / 21, 13.0f / 42, 19.0f / 42);
+}
+END_TEST
+
+START_TEST(attention_scores__emulate_half__probabilities_are_rounded)
+{
+    attention a;
+    attention_setup(&a, 1);
+    uint16_t q[2] = {0, 0}, k[3] = {0, 0, 0};
+    a.args[0] = tkp_test_3d(q, TKP_DTYPE_F16, 1, 2, 1);
+    a.args[1] = tkp_test_3d(k, TKP_DTYPE_F16, 3, 1, 1);
+    a.params.flags = TKP_ATTENTION_EMULATE_HALF;
+    const float third = 0.333251953125f; /* 1/3 in f16 */
+    attention_expect(&a, third, third, third);
+    ck_assert(a.dst[0] == third);
+}
+END_TEST
+
+START_TEST(attention_scores__batch_with_a_sequence_without_rows__scores_zero)
+{
+    attention a;
+    attention_setup(&a, 1);
+    float k[6] = {0.0f, LN2, 2 * LN2, 9.0f, 9.0f, 9.0f}, dst[5];
+    int32_t q_offsets[3] = {0, 1, 1}, k_offsets[3] = {0, 3, 6};
+    int32_t offsets[3] = {0, 3, 5}, cand[5] = {2, 1, 0, 0, 2};
+    a.args[1] = tkp_test_3d(k, TKP_DTYPE_F32, 6, 1, 1);
+    a.args[4] = TKP_TEST_I32(q_offsets);
+    a.args[6] = TKP_TEST_I32(k_offsets);
+    a.args[7] = TKP_TEST_I32(offsets);
+    a.args[8] = TKP_TEST_I32(cand);
+    a.args[9] = TKP_TEST_F32(dst);
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_SCORES, &a.params, a.args, 10), TKP_OK);
+    expect(dst, (float[]){19.0f / 42, 13.0f / 42, 5.0f / 21, 0.0f, 0.0f}, 5);
+}
+END_TEST
+
+START_TEST(attention_scores__large_logits__no_overflow)
+{
+    attention a;
+    attention_setup(&a, 1);
+    a.params.scale = 1.0f;
+    a.q[0] = a.q[1] = 1000.0f;
+    a.k[0] = 100.0f;
+    a.k[1] = 100.0f;
+    a.k[2] = -100.0f;
+    attention_expect(&a, 0.5f, 0.5f, 0.0f);
+}
+END_TEST
+
+/* --- attention_rows_reduce --------------------------------------------------- */
+
+START_TEST(attention_rows_reduce__packed_rows__as_from_q_and_k)
+{
+    /* Two rows, two heads, three keys: mean over heads, then over rows. */
+    float probs[12] = {0.5f, 0.25f, 0.25f, 0.1f, 0.2f, 0.7f,
+                       0.3f, 0.3f,  0.4f,  0.1f, 0.1f, 0.8f};
+    int32_t q_offsets[2] = {0, 2}, positions[2] = {1, 2};
+    int32_t offsets[2] = {0, 2}, cand[2] = {2, 0};
+    float dst[2];
+    tkp_op_attention_scores p = {sizeof(p), 0, TKP_ROW_REDUCE_SUM, 0.0f};
+    const tkp_tensor args[] = {
+        tkp_test_3d(probs, TKP_DTYPE_F32, 2, 2, 3),
+        TKP_TEST_I32(q_offsets),
+        TKP_TEST_I32(positions),
+        TKP_TEST_I32(offsets),
+        TKP_TEST_I32(cand),
+        TKP_TEST_F32(dst),
+    };
+    const int32_t kind = TKP_OP_ATTENTION_ROWS_REDUCE;
+    ck_assert_int_eq(tkp_test_run(kind, &p, args, 6), TKP_OK);
+    expect(dst, (float[]){0.475f + 0.6f, 0.3f + 0.2f}, 2);
+    p.row_reduce = TKP_ROW_REDUCE_MAX;
+    ck_assert_int_eq(tkp_test_run(kind, &p, args, 6), TKP_OK);
+    expect(dst, (float[]){0.6f, 0.3f}, 2);
+    p.row_reduce = TKP_ROW_REDUCE_DEFAULT;
+    ck_assert_int_eq(tkp_test_run(kind, &p, args, 6), TKP_OK);
+    expect(dst, (float[]){0.6f, 0.2f}, 2);
+    p.row_reduce = TKP_ROW_REDUCE_MEAN_VISIBLE;
+    p.flags = TKP_ATTENTION_CAUSAL;
+    ck_assert_int_eq(tkp_test_run(kind, &p, args, 6), TKP_OK);
+    expect(dst, (float[]){0.6f, 0.25f}, 2);
+}
+END_TEST
+
+START_TEST(attention_rows_reduce__full_tensor__row_of_the_position)
+{
+    /* Published layout [B, H, L, L] = [1, 2, 3, 3], given by its strides. */
+    float probs[18];
+    for (int i = 0; i < 18; i++)
+        probs[i] = (float)i;
+    tkp_tensor full = tkp_test_3d(probs, TKP_DTYPE_F32, 1, 3, 2);
+    full.ndim = 4;
+    full.shape[3] = 3;
+    full.strides[0] = 18;
+    full.strides[1] = 3; /* row */
+    full.strides[2] = 9; /* head */
+    full.strides[3] = 1;
+    int32_t q_offsets[2] = {0, 1}, positions[1] = {2};
+    int32_t offsets[2] = {0, 2}, cand[2] = {0, 1};
+    float dst[2];
+    const tkp_op_attention_scores p = {sizeof(p), 0, 0, 0.0f};
+    const tkp_tensor args[] = {
+        full,
+        TKP_TEST_I32(q_offsets),
+        TKP_TEST_I32(positions),
+        TKP_TEST_I32(offsets),
+        TKP_TEST_I32(cand),
+        TKP_TEST_F32(dst),
+    };
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_ROWS_REDUCE, &p, args, 6), TKP_OK);
+    /* Row 2: head 0 holds 6 7 8, head 1 holds 15 16 17. */
+    expect(dst, (float[]){10.5f, 11.5f}, 2);
+}
+END_TEST
+
+/* --- norms and cosines ---------------------------------------------------------- */
+
+START_TEST(row_norm__three_four__seven_and_five)
+{
+    float x[6] = {3.0f, -4.0f, 0.0f, 0.0f, -1.0f, 1.0f}, dst[2];
+    int32_t rows[2] = {2, 0};
+    tkp_op_row_norm p = {sizeof(p), 0};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 3, 2), TKP_TEST_I32(rows),
+        TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ROW_NORM, &p, args, 3), TKP_OK);
+    expect(dst, (float[]){2.0f, 7.0f}, 2);
+    p.norm = TKP_NORM_L2;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ROW_NORM, &p, args, 3), TKP_OK);
+    expect(dst, (float[]){1.41421356f, 5.0f}, 2);
+}
+END_TEST
+
+START_TEST(cosine__reference_of_each_sequence__zero_rows_score_zero)
+{
+    float x[8] = {1.0f, 0.0f, 0.0f, 0.0f, -3.0f, -4.0f, 0.0f, 2.0f}, dst[4];
+    float reference[4] = {3.0f, 4.0f, 0.0f, 0.0f};
+    int32_t rows[4] = {0, 1, 2, 3}, offsets[3] = {0, 3, 4};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 2), TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets), tkp_test_2d(reference, TKP_DTYPE_F32, 2, 2),
+        TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_COSINE, NULL, args, 5), TKP_OK);
+    expect(dst, (float[]){0.6f, 0.0f, -1.0f, 0.0f}, 4);
+}
+END_TEST
+
+START_TEST(cosine_pairs__three_rows_and_a_single_one)
+{
+    float x[8] = {1.0f, 0.0f, 0.0f, 1.0f, 3.0f, 4.0f, 5.0f, 5.0f}, dst[4];
+    int32_t rows[4] = {0, 1, 2, 3}, offsets[3] = {0, 3, 4};
+    tkp_op_cosine_pairs p = {sizeof(p), 0};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 2), TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_COSINE_PAIRS, &p, args, 4), TKP_OK);
+    expect(dst, (float[]){0.6f, 0.8f, 0.8f, 0.0f}, 4);
+    p.reduce = TKP_ROW_REDUCE_MEAN;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_COSINE_PAIRS, &p, args, 4), TKP_OK);
+    expect(dst, (float[]){0.3f, 0.4f, 0.7f, 0.0f}, 4);
+}
+END_TEST
+
+/* --- blend ------------------------------------------------------------------------ */
+
+/* One term in one sequence. */
+static void blend_one(
+    float *z,
+    int64_t n,
+    int32_t normalise,
+    int32_t complement,
+    float *dst)
+{
+    int32_t offsets[2] = {0, (int32_t)n};
+    tkp_op_blend p = {.struct_size = sizeof(p), .terms = 1};
+    p.weight[0] = 1.0f;
+    p.normalise[0] = normalise;
+    p.complement[0] = complement;
+    const tkp_tensor args[] = {
+        tkp_test_2d(z, TKP_DTYPE_F32, 1, n), TKP_TEST_I32(offsets),
+        tkp_test_1d(dst, TKP_DTYPE_F32, n)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_BLEND, &p, args, 3), TKP_OK);
+}
+
+START_TEST(blend__each_normalisation)
+{
+    float z[4] = {1.0f, 3.0f, 2.0f, 2.0f}, dst[4];
+    blend_one(z, 4, TKP_NORMALISE_NONE, 0, dst);
+    expect(dst, z, 4);
+    blend_one(z, 4, TKP_NORMALISE_MIN_MAX, 0, dst);
+    expect(dst, (float[]){0.0f, 1.0f, 0.5f, 0.5f}, 4);
+    blend_one(z, 4, TKP_NORMALISE_MIN_MAX, 1, dst);
+    expect(dst, (float[]){1.0f, 0.0f, 0.5f, 0.5f}, 4);
+    /* Ranks 3, 0, 1, 2: of equal values the earlier one is better. */
+    blend_one(z, 4, TKP_NORMALISE_RANK, 0, dst);
+    expect(dst, (float[]){0.0f, 1.0f, 2.0f / 3, 1.0f / 3}, 4);
+    blend_one(z, 4, TKP_NORMALISE_SUM, 0, dst);
+    expect(dst, (float[]){0.125f, 0.375f, 0.25f, 0.25f}, 4);
+    float logs[3] = {0.0f, LN2, 2 * LN2};
+    blend_one(logs, 3, TKP_NORMALISE_SOFTMAX, 0, dst);
+    expect(dst, (float[]){1.0f / 7, 2.0f / 7, 4.0f / 7}, 3);
+}
+END_TEST
+
+START_TEST(blend__constant_and_single__documented_values)
+{
+    float z[2] = {5.0f, 5.0f}, dst[2];
+    blend_one(z, 2, TKP_NORMALISE_MIN_MAX, 0, dst);
+    expect(dst, (float[]){0.0f, 0.0f}, 2);
+    blend_one(z, 2, TKP_NORMALISE_MIN_MAX, 1, dst);
+    expect(dst, (float[]){1.0f, 1.0f}, 2);
+    blend_one(z, 2, TKP_NORMALISE_SOFTMAX, 0, dst);
+    expect(dst, (float[]){0.5f, 0.5f}, 2);
+    blend_one(z, 1, TKP_NORMALISE_RANK, 0, dst);
+    expect(dst, (float[]){0.0f}, 1);
+    float cancel[2] = {2.0f, -2.0f};
+    blend_one(cancel, 2, TKP_NORMALISE_SUM, 0, dst);
+    expect(dst, (float[]){0.0f, 0.0f}, 2);
+}
+END_TEST
+
+START_TEST(blend__nan__stays_and_spares_the_others)
+{
+    float z[4] = {1.0f, NAN, 3.0f, 2.0f}, dst[4];
+    blend_one(z, 4, TKP_NORMALISE_MIN_MAX, 0, dst);
+    expect(dst, (float[]){0.0f, NAN, 1.0f, 0.5f}, 4);
+    blend_one(z, 4, TKP_NORMALISE_RANK, 0, dst);
+    expect(dst, (float[]){0.0f, NAN, 1.0f, 0.5f}, 4);
+    blend_one(z, 4, TKP_NORMALISE_SUM, 0, dst);
+    expect(dst, (float[]){1.0f / 6, NAN, 0.5f, 1.0f / 3}, 4);
+}
+END_TEST
+
+START_TEST(blend__alpha__weighted_sum_per_sequence)
+{
+    /* Sequences of 2 and 3: 0.75 mm(a) + 0.25 (1 - mm(b)). */
+    float terms[10] = {0.0f, 1.0f, 10.0f, 20.0f, 15.0f,
+                       4.0f, 2.0f, 1.0f,  2.0f,  3.0f};
+    int32_t offsets[3] = {0, 2, 5};
+    float dst[5];
+    tkp_op_blend p = {.struct_size = sizeof(p), .terms = 2};
+    p.weight[0] = 0.75f;
+    p.weight[1] = 0.25f;
+    p.normalise[0] = p.normalise[1] = TKP_NORMALISE_MIN_MAX;
+    p.complement[1] = 1;
+    const tkp_tensor args[] = {
+        tkp_test_2d(terms, TKP_DTYPE_F32, 2, 5), TKP_TEST_I32(offsets),
+        TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_BLEND, &p, args, 3), TKP_OK);
+    expect(dst, (float[]){0.0f, 1.0f, 0.25f, 0.875f, 0.375f}, 5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("ops/score");
+    TCase *attention_case = tcase_create("attention");
+    tcase_add_test(
+        attention_case, attention_scores__two_heads__mean_of_their_softmaxes);
+    tcase_add_test(
+        attention_case,
+        attention_scores__causal__later_keys_are_not_in_the_softmax);
+    tcase_add_loop_test(
+        attention_case, attention_scores__reductions__rows_1_and_2, 0, 6);
+    tcase_add_test(attention_case, attention_scores__logits__no_softmax);
+    tcase_add_test(attention_case, attention_scores__lse_given__is_used);
+    tcase_add_test(
+        attention_case,
+        attention_scores__default_scale__one_over_root_of_channels);
+    tcase_add_test(
+        attention_case,
+        attention_scores__head_of_each_key_head__query_heads_in_order);
+    tcase_add_test(attention_case, attention_scores__pages__order_of_the_table);
+    tcase_add_test(
+        attention_case,
+        attention_scores__emulate_half__probabilities_are_rounded);
+    tcase_add_test(
+        attention_case,
+        attention_scores__batch_with_a_sequence_without_rows__scores_zero);
+    tcase_add_test(attention_case, attention_scores__large_logits__no_overflow);
+    tcase_add_test(
+        attention_case, attention_rows_reduce__packed_rows__as_from_q_and_k);
+    tcase_add_test(
+        attention_case,
+        attention_rows_reduce__full_tensor__row_of_the_position);
+    suite_add_tcase(suite, attention_case);
+    TCase *other = tcase_create("rows");
+    tcase_add_test(other, row_norm__three_four__seven_and_five);
+    tcase_add_test(
+        other, cosine__reference_of_each_sequence__zero_rows_score_zero);
+    tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
+    tcase_add_test(other, blend__each_normalisation);
+    tcase_add_test(other, blend__constant_and_single__documented_values);
+    tcase_add_test(other, blend__nan__stays_and_spares_the_others);
+    tcase_add_test(other, blend__alpha__weighted_sum_per_sequence);
+    suite_add_tcase(suite, other);
+    return tkp_test_main(suite);
+}
