@@ -3,7 +3,7 @@ set(tkp_op_harness
   op_cases_rows.c op_cases_forward.c)
 
 # Small cases. On another backend by hand: TKP_TEST_BACKEND=cpu.
-foreach(subject score rows forward checks)
+foreach(subject score rows forward checks golden)
   tkp_add_check_test(NAME ops/${subject}
     SOURCES test_ops_${subject}.c ${tkp_op_harness}
     LIBS tokenprune LABELS smoke)

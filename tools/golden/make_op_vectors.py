@@ -1,0 +1,626 @@
+#!/usr/bin/env python3
+"""Golden vectors for the op kinds: an independent statement in NumPy.
+
+Written from the comments of include/tokenprune/sys/op.h alone, in double
+precision, vectorised where the C kernels loop. Fixed seed: the same files
+come out each time.
+
+    python3 tools/golden/make_op_vectors.py     writes tests/golden/ops/
+
+vectors.txt, a line each:
+    # comment
+    case <op> <name> <status>     what the run has to answer: OK or DATA
+    params <hex>                  the bytes of the params struct; - = NULL
+    in <dtype> <shape> <offset>   an argument; its bytes are in vectors.bin
+    out <dtype> <shape> <offset>  an output; these are the expected bytes
+    zero <dtype> <shape> <offset> an output that holds zeros before the run
+    none                          an argument that is left out
+Arguments come in the order of the op. A shape is 3x4; little endian, row
+major, no gaps. Outputs of a refused run are not compared.
+"""
+
+import pathlib
+import struct
+import sys
+
+import numpy as np
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "ops"
+SEED = 20240229
+rng = np.random.default_rng(SEED)
+nan, inf = float("nan"), float("inf")
+
+
+# --- dtypes -------------------------------------------------------------------
+
+
+def bf16_bits(x):
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    up = (bits >> 16) & 1
+    out = ((bits + 0x7FFF + up) >> 16).astype(np.uint16)
+    quiet = ((bits >> 16) | 0x40).astype(np.uint16)
+    return np.where(np.isnan(np.asarray(x, np.float32)), quiet, out)
+
+
+def bf16_value(bits):
+    return (np.asarray(bits, np.uint32) << 16).view(np.float32)
+
+
+def rnd(x, dtype):
+    """x as a number that fits in dtype, in float32."""
+    with np.errstate(over="ignore"):
+        x = np.asarray(x, np.float64).astype(np.float32)
+        if dtype == "f16":
+            return x.astype(np.float16).astype(np.float32)
+    return bf16_value(bf16_bits(x)) if dtype == "bf16" else x
+
+
+def stored(x, dtype):
+    with np.errstate(over="ignore"):
+        if dtype == "f32":
+            return np.asarray(x, np.float32)
+        if dtype == "f16":
+            return np.asarray(x, np.float32).astype(np.float16)
+    return bf16_bits(x) if dtype == "bf16" else np.asarray(x, np.int32)
+
+
+def normal(*shape, dtype="f32"):
+    return rnd(rng.standard_normal(shape), dtype)
+
+
+# --- writing --------------------------------------------------------------------
+
+
+class Writer:
+    def __init__(self):
+        self.lines, self.data = [], bytearray()
+
+    def case(self, op, name, params=None, status="OK"):
+        self.lines.append(f"case {op} {name} {status}")
+        # Every params struct begins with its size.
+        raw = None if params is None else struct.pack("<I", len(params) + 4) + params
+        self.lines.append("params " + (raw.hex() if raw else "-"))
+
+    def arg(self, role, dtype, values):
+        values = stored(values, dtype)
+        shape = "x".join(str(n) for n in values.shape)
+        self.data += b"\0" * (-len(self.data) % 8)
+        self.lines.append(f"{role} {dtype} {shape} {len(self.data)}")
+        self.data += np.ascontiguousarray(values).tobytes()
+
+    def ins(self, *pairs):
+        for dtype, values in pairs:
+            if dtype is None:
+                self.lines.append("none")
+            else:
+                self.arg("in", dtype, values)
+
+    def save(self):
+        OUT.mkdir(parents=True, exist_ok=True)
+        head = [
+            "# Made by tools/golden/make_op_vectors.py; do not edit.",
+            f"# seed {SEED}, NumPy {np.__version__}, Python "
+            f"{sys.version_info.major}.{sys.version_info.minor}",
+        ]
+        (OUT / "vectors.txt").write_text("\n".join(head + self.lines) + "\n")
+        (OUT / "vectors.bin").write_bytes(bytes(self.data))
+        print(f"{len(self.lines)} lines, {len(self.data)} bytes in {OUT}")
+
+
+w = Writer()
+NONE = (None, None)
+
+
+def offsets(sizes):
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+# --- scores ---------------------------------------------------------------------
+
+CAUSAL, HALF, LOGITS = 1, 2, 4
+REDUCES = {0: "default", 1: "last", 2: "mean", 3: "visible", 4: "sum", 5: "max"}
+
+
+def reduce_rows(a, visible, how):
+    """a, visible: [rows, n]; -> [n]"""
+    rows, n = a.shape
+    out = np.zeros(n)
+    for j in range(n):
+        use = slice(rows - 1, rows) if how in (0, 1) else slice(0, rows)
+        seen = a[use, j][visible[use, j]]
+        if seen.size == 0:
+            continue
+        total = seen.sum()
+        out[j] = {2: total / rows, 3: total / seen.size, 4: total, 5: seen.max()}.get(
+            how, total
+        )
+    return out
+
+
+def scores_of_sequence(q, k, positions, flags, scale, dtype, how, cand, lse=None):
+    """q [rows, H, C], k [L, G, C]"""
+    rows, heads, _ = q.shape
+    keys = np.repeat(k, heads // k.shape[1], axis=1) if k.size else k
+    s = scale * np.einsum("qhc,lhc->qhl", q.astype(np.float64), keys.astype(np.float64))
+    visible = np.ones((rows, k.shape[0]), bool)
+    if flags & CAUSAL:
+        visible = np.arange(k.shape[0])[None, :] <= positions[:, None]
+    if flags & LOGITS:
+        p = s
+    else:
+        masked = np.where(visible[:, None, :], s, -np.inf)
+        if lse is None:
+            top = masked.max(axis=2, keepdims=True)
+            lse = (top + np.log(np.exp(masked - top).sum(axis=2, keepdims=True)))[..., 0]
+        p = np.exp(masked - lse[..., None])
+    if flags & HALF:
+        p = rnd(p, dtype).astype(np.float64)
+    a = p.mean(axis=1)
+    if flags & HALF:
+        a = rnd(a, dtype).astype(np.float64)
+    return reduce_rows(a, visible, how)[cand]
+
+
+def attention_scores(name, sizes, rows, heads, dtype, flags, how, scale=0.0,
+                     layout="packed", give_lse=False):
+    h, g, c = heads
+    b = len(sizes)
+    q = [normal(r, h, c, dtype=dtype) for r in rows]
+    k = [normal(n, g, c, dtype=dtype) for n in sizes]
+    pos = [np.arange(n - r, n) for n, r in zip(sizes, rows)]
+    cand = [np.arange(1, n, 2) if i % 2 else np.arange(n)[::-1] for i, n in enumerate(sizes)]
+    lse = [rng.normal(3.0, 0.1, (r, h)).astype(np.float32) for r in rows]
+    factor = scale if scale else 1.0 / np.sqrt(c)
+    want = [
+        scores_of_sequence(q[i], k[i], pos[i], flags, factor, dtype, how, cand[i],
+                           lse[i].astype(np.float64) if give_lse else None)
+        if rows[i] else np.zeros(len(cand[i]))
+        for i in range(b)
+    ]
+    table, keys = NONE, np.concatenate(k)
+    if layout == "block":
+        keys = np.full((b, max(sizes) + 1, g, c), nan, np.float32)
+        for i in range(b):
+            keys[i, : sizes[i]] = k[i]
+    if layout == "paged":
+        page = 4
+        width = -(-max(sizes) // page)
+        numbers = rng.permutation(b * width + 1)[: b * width].reshape(b, width)
+        keys = np.full((b * width + 1, page, g, c), nan, np.float32)
+        for i in range(b):
+            for j in range(sizes[i]):
+                keys[numbers[i, j // page], j % page] = k[i][j]
+        table = ("i32", numbers)
+    w.case("attention_scores", name, struct.pack("<Iif", flags, how, scale))
+    w.ins((dtype, np.concatenate(q)), (dtype, keys),
+          ("f32", np.concatenate(lse)) if give_lse else NONE, table,
+          ("i32", offsets(rows)), ("i32", np.concatenate(pos)), ("i32", offsets(sizes)),
+          ("i32", offsets([len(x) for x in cand])), ("i32", np.concatenate(cand)))
+    w.arg("out", "f32", np.concatenate(want))
+
+
+def make_attention_scores():
+    for how, word in REDUCES.items():
+        attention_scores(f"causal_{word}", [9, 17, 1], [3, 5, 1], (4, 2, 8), "f32", CAUSAL, how)
+    for dtype in ("f16", "bf16"):
+        attention_scores(f"packed_{dtype}", [33], [2], (6, 2, 16), dtype, CAUSAL, 2)
+        attention_scores(f"emulate_{dtype}", [33], [1], (8, 8, 16), dtype, CAUSAL | HALF, 1)
+    attention_scores("bidirectional_block", [5, 12, 3], [1, 1, 1], (2, 1, 4), "f32", 0, 1, layout="block")
+    attention_scores("paged_lse", [13, 4, 9], [2, 0, 1], (4, 4, 8), "f32", CAUSAL, 4,
+                     layout="paged", give_lse=True)
+    attention_scores("logits_paged", [13, 6], [2, 3], (4, 1, 8), "bf16", CAUSAL | LOGITS, 3, 0.5, "paged")
+    attention_scores("one_image", [620], [1], (4, 4, 32), "f32", CAUSAL, 1)
+
+
+def make_rows_reduce():
+    for how, word in REDUCES.items():
+        rows, heads, keys = [2, 0, 3], 3, 11
+        probs = rng.random((5, heads, keys)).astype(np.float32)
+        pos = np.array([4, 10, 0, 5, 9])
+        cand = [np.arange(11), np.arange(3), np.arange(10, -1, -2)]
+        want = []
+        for b, (lo, hi) in enumerate(zip(offsets(rows), offsets(rows)[1:])):
+            visible = np.arange(keys)[None, :] <= pos[lo:hi, None]
+            mean = probs[lo:hi].astype(np.float64).mean(axis=1)
+            want.append(reduce_rows(mean, visible, how)[cand[b]] if hi > lo else np.zeros(len(cand[b])))
+        w.case("attention_rows_reduce", f"causal_{word}", struct.pack("<Iif", CAUSAL, how, 0.0))
+        w.ins(("f32", probs), ("i32", offsets(rows)), ("i32", pos),
+              ("i32", offsets([len(x) for x in cand])), ("i32", np.concatenate(cand)))
+        w.arg("out", "f32", np.concatenate(want))
+    full = rnd(rng.random((2, 7, 4, 7)), "f16")
+    pos, cand = np.array([6, 3, 5]), np.array([0, 6, 2, 3, 1])
+    mean = full.astype(np.float64).mean(axis=2)
+    want = np.concatenate([mean[0, 6, cand[:2]], mean[1, [3, 5]][:, cand[2:]].mean(axis=0)])
+    w.case("attention_rows_reduce", "full_f16", struct.pack("<Iif", 0, 2, 0.0))
+    w.ins(("f16", full), ("i32", [0, 1, 3]), ("i32", pos), ("i32", [0, 2, 5]), ("i32", cand))
+    w.arg("out", "f32", want)
+
+
+def make_norms_and_cosines():
+    for dtype in ("f32", "f16", "bf16"):
+        x = normal(13, 37, dtype=dtype)
+        x[4] = 0.0
+        rows = np.array([12, 4, 0, 0, 7])
+        for norm, word in ((0, "default"), (1, "l1"), (2, "l2")):
+            order = 2 if norm == 2 else 1
+            w.case("row_norm", f"{word}_{dtype}", struct.pack("<i", norm))
+            w.ins((dtype, x), ("i32", rows))
+            w.arg("out", "f32", np.linalg.norm(x.astype(np.float64)[rows], order, axis=1))
+    x, ref = normal(14, 24, dtype="bf16"), normal(3, 24)
+    x[5], ref[2] = 0.0, 0.0
+    rows, sizes = np.array([3, 5, 5, 9, 0, 13]), [3, 2, 1]
+    owner = np.repeat(np.arange(3), sizes)
+    a, b = x[rows].astype(np.float64), ref[owner].astype(np.float64)
+    below = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    w.case("cosine", "zero_rows", None)
+    w.ins(("bf16", x), ("i32", rows), ("i32", offsets(sizes)), ("f32", ref))
+    w.arg("out", "f32", np.divide((a * b).sum(1), below, out=np.zeros(6), where=below > 0))
+    sizes = [5, 0, 1, 19]
+    x = normal(30, 12)
+    x[7] = 0.0
+    x[9] = x[8]
+    rows = np.arange(3, 28)
+    for how, word in ((0, "default"), (5, "max"), (2, "mean")):
+        want = []
+        for lo, hi in zip(offsets(sizes), offsets(sizes)[1:]):
+            z = x[rows[lo:hi]].astype(np.float64)
+            norms = np.linalg.norm(z, axis=1, keepdims=True)
+            unit = np.divide(z, norms, out=np.zeros_like(z), where=norms > 0)
+            s = unit @ unit.T
+            others = ~np.eye(hi - lo, dtype=bool)
+            for i in range(hi - lo):
+                row = s[i][others[i]]
+                want.append(0.0 if row.size == 0 else row.mean() if how == 2 else row.max())
+        w.case("cosine_pairs", word, struct.pack("<i", how))
+        w.ins(("f32", x), ("i32", rows), ("i32", offsets(sizes)))
+        w.arg("out", "f32", np.array(want))
+
+
+def normalised(z, how):
+    good = ~np.isnan(z)
+    out, v = z.copy(), z[good]
+    if v.size == 0:
+        return out
+    if how == 1:
+        span = v.max() - v.min()
+        out[good] = (v - v.min()) / span if span else 0.0
+    elif how == 2:
+        e = np.exp(v - v.max())
+        out[good] = e / e.sum()
+    elif how == 3:
+        # Stable sort of the negated values: -0 equals +0, ties by index.
+        rank = np.empty(v.size)
+        rank[np.argsort(-v, kind="stable")] = np.arange(v.size)
+        out[good] = (v.size - 1 - rank) / (v.size - 1) if v.size > 1 else 0.0
+    elif how == 4:
+        out[good] = v / v.sum() if v.sum() else 0.0
+    return out
+
+
+def blend(name, sizes, terms, weight, how, complement):
+    terms = np.asarray(terms, np.float32)
+    weight = np.asarray(weight, np.float32)
+    want = np.zeros(terms.shape[1])
+    for lo, hi in zip(offsets(sizes), offsets(sizes)[1:]):
+        for t in range(len(terms)):
+            f = normalised(terms[t, lo:hi].astype(np.float64), how[t])
+            want[lo:hi] += float(weight[t]) * (1.0 - f if complement[t] else f)
+    pad = [0] * (8 - len(terms))
+    w.case("blend", name, struct.pack("<i8f8i8i", len(terms), *weight, *pad, *how, *pad, *complement, *pad))
+    w.ins(("f32", terms), ("i32", offsets(sizes)))
+    w.arg("out", "f32", want)
+
+
+def make_blend():
+    sizes = [17, 0, 1, 30]
+    blend("alpha", sizes, normal(2, 48), [0.7, 0.3], [1, 1], [0, 1])
+    blend("all_kinds", sizes, np.abs(normal(5, 48)), [1, -2, 0.5, 3, 0.25], [0, 1, 2, 3, 4], [0, 1, 0, 1, 0])
+    blend("constant", [4, 3], np.full((4, 7), 0.3), [1, 1, 1, 1], [1, 2, 3, 4], [0, 0, 0, 0])
+    holes = normal(3, 20)
+    holes[:, ::3] = nan
+    blend("nan", [9, 11], holes, [1, 1, 1], [1, 2, 3], [0, 0, 1])
+    blend("all_nan", [3], np.full((1, 3), nan), [1], [1], [0])
+    blend("zeros_of_both_signs", [6], [[0.0, -0.0, 0.0, -0.0, 1.0, -1.0]], [1], [3], [0])
+    blend("sum_is_zero", [4], [[1.0, -1.0, 2.0, -2.0]], [1], [4], [0])
+
+
+# --- selection --------------------------------------------------------------------
+
+
+def topk(name, scores, groups, keep, order, by_score, members=None, status="OK"):
+    scores = np.asarray(scores, np.float32)
+    flat = np.concatenate(groups).astype(np.int64) if len(groups) else np.zeros(0, np.int64)
+    chosen = []
+    for group, k in zip(groups, keep):
+        # Python compares tuples: NaN last, then the score, then the index.
+        key = {
+            int(i): (bool(np.isnan(scores[i])),
+                     0.0 if np.isnan(scores[i]) else float(scores[i]) * (1 if order else -1),
+                     int(i))
+            for i in group
+        }
+        best = sorted(key, key=key.get)[:k]
+        chosen += best if by_score else sorted(best)
+    w.case("topk", name, struct.pack("<iii", order, by_score, 0), status)
+    w.ins(("f32", scores), ("i32", offsets([len(g) for g in groups])),
+          ("i32", flat) if members else NONE, ("i32", keep), ("i32", offsets(keep)))
+    w.arg("out", "i32", np.array(chosen, np.int32))
+
+
+def make_topk():
+    n = 576
+    everything = [np.arange(n)]
+    plain = normal(n)
+    tied = rng.integers(0, 7, n) / 4.0 - 0.5
+    tied[tied == 0] *= rng.choice([-1.0, 1.0], (tied == 0).sum())
+    holes = np.where(rng.random(n) < 0.9, nan, plain)
+    for order in (0, 1):
+        for by_score in (0, 1):
+            mark = f"{'low' if order else 'high'}{'_sorted' if by_score else ''}"
+            topk(f"plain_{mark}", plain, everything, [64], order, by_score)
+            topk(f"ties_{mark}", tied, everything, [144], order, by_score)
+            topk(f"nan_{mark}", holes, everything, [144], order, by_score)
+    topk("constant", np.full(n, 0.25), everything, [10], 0, 0)
+    topk("all", plain, everything, [n], 0, 0)
+    topk("none", plain, everything, [0], 0, 0)
+    grid = np.arange(n).reshape(24, 24)
+    for a, k in ((2, 1), (3, 2), (24, 128)):
+        windows = [grid[i : i + a, j : j + a].ravel() for i in range(0, 24, a) for j in range(0, 24, a)]
+        topk(f"window_{a}_keep_{k}", plain, windows, [k] * len(windows), 0, 0, True)
+    topk("ragged", plain[:40], [np.arange(13), np.arange(0), np.arange(13, 40)], [5, 0, 27], 1, 0)
+    edges = [inf, -inf, 0.0, -0.0, nan, 1e-45, -1e-45, 3.4e38]
+    topk("edges", edges, [np.arange(8)], [8], 0, 1)
+    topk("edges_low", edges, [np.arange(8)], [8], 1, 1)
+    topk("only_nan", [nan] * 4, [np.arange(4)], [1], 0, 0, status="DATA")
+
+
+M32 = 0xFFFFFFFF
+
+
+def philox(counter, key):
+    """Philox4x32-10 as in Salmon et al., figure 4; Python integers."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        left, right = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(right >> 32) ^ c[1] ^ k[0], right & M32, (left >> 32) ^ c[3] ^ k[1], left & M32]
+        k = [(k[0] + 0x9E3779B9) & M32, (k[1] + 0xBB67AE85) & M32]
+    return c
+
+
+def make_sample():
+    assert philox([0] * 4, [0] * 2) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    plans = (
+        ("one_image", 7, 2, [576], [64], [[0, 0]], False),
+        ("batch", 0xFEDCBA9876543210, 31, [576, 0, 40, 1], [144, 0, 40, 1],
+         [[0, 0], [0, 1], [5, 0], [123456789, 2]], False),
+        ("members", 1, 0, [100, 50], [33, 17], [[3, 0], [3, 1]], True),
+    )
+    for name, seed, salt, sizes, keep, stream, listed in plans:
+        flat = rng.permutation(sum(sizes)) + 1000 if listed else np.arange(sum(sizes))
+        chosen = []
+        for g, (lo, hi) in enumerate(zip(offsets(sizes), offsets(sizes)[1:])):
+            pool = [int(v) for v in flat[lo:hi]]
+            for i in range(keep[g]):
+                out = philox([i, stream[g][1], stream[g][0], salt], [seed & M32, seed >> 32])
+                u = out[0] | out[1] << 32
+                j = i + (u * (len(pool) - i) >> 64)
+                pool[i], pool[j] = pool[j], pool[i]
+            chosen += sorted(pool[: keep[g]])
+        w.case("sample", name, struct.pack("<IQ", salt, seed))
+        w.ins(("i32", offsets(sizes)), ("i32", flat) if listed else NONE, ("i32", keep),
+              ("i32", offsets(keep)), ("i32", np.array(stream)))
+        w.arg("out", "i32", np.array(chosen, np.int32))
+
+
+def make_compact():
+    for name, rows, n, k in (("image", 640, 576, 64), ("all", 50, 20, 20), ("none", 50, 20, 0), ("only", 9, 9, 4)):
+        candidates = rng.permutation(rows)[:n]
+        selected = rng.permutation(n)[:k]
+        gone = set(candidates.tolist()) - set(candidates[selected].tolist())
+        w.case("compact", name, struct.pack("<iq", 0, rows))
+        w.ins(("i32", candidates), ("i32", selected))
+        w.arg("out", "i32", np.array([r for r in range(rows) if r not in gone], np.int32))
+
+
+# --- groups and rows --------------------------------------------------------------
+
+
+def make_groups():
+    sizes = [4, 0, 1, 9]
+    members = rng.integers(0, 20, 14)
+    weights = rng.integers(1, 5, 20).astype(np.float32)
+    for dtype, out in (("f32", "f32"), ("bf16", "f16"), ("f16", "bf16")):
+        x = normal(20, 10, dtype=dtype)
+        for name, pool, weighted in (("average", 1, False), ("weighted", 0, True), ("max", 2, False)):
+            want = np.zeros((4, 10))
+            for g, (lo, hi) in enumerate(zip(offsets(sizes), offsets(sizes)[1:])):
+                rows = x[members[lo:hi]].astype(np.float64)
+                if hi > lo:
+                    by = weights[members[lo:hi]] if weighted else None
+                    want[g] = rows.max(0) if pool == 2 else np.average(rows, 0, by)
+            w.case("group_pool", f"{name}_{dtype}_{out}", struct.pack("<i", pool))
+            w.ins((dtype, x), ("i32", offsets(sizes)), ("i32", members), ("f32", weights) if weighted else NONE)
+            w.arg("out", out, want)
+    spread = rng.permutation(20)[:14]
+    value = normal(4)
+    want = np.zeros(20, np.float32)
+    want[spread] = np.repeat(value, sizes)
+    w.case("group_broadcast", "ragged", None)
+    w.ins(("f32", value), ("i32", offsets(sizes)), ("i32", spread))
+    w.arg("zero", "f32", want)
+
+
+def make_rows():
+    src, index = normal(9, 2, 3, dtype="bf16"), np.array([8, 0, 0, 4])
+    w.case("gather_rows", "three_dims", None)
+    w.ins(("bf16", src), ("i32", index))
+    w.arg("out", "bf16", src[index])
+    src, index = normal(4, 6), np.array([6, 0, 3, 1])
+    for out in ("f32", "f16", "bf16"):
+        want = np.zeros((8, 6), np.float32)
+        want[index] = src
+        w.case("scatter_rows", f"to_{out}", None)
+        w.ins(("f32", src), ("i32", index))
+        w.arg("zero", out, want)
+
+
+# --- forward ------------------------------------------------------------------------
+
+
+def make_linear():
+    for x_t, w_t, b_t, r, d_t in (("f32", "f32", "f32", True, "f32"), ("bf16", "bf16", "bf16", True, "bf16"),
+                                  ("bf16", "bf16", None, False, "f32"), ("f32", "f16", "bf16", True, "f32")):
+        x, wt = normal(7, 65, dtype=x_t), normal(33, 65, dtype=w_t)
+        y = x.astype(np.float64) @ wt.astype(np.float64).T
+        args = [(x_t, x), (w_t, wt), NONE, NONE]
+        if b_t:
+            bias = normal(33, dtype=b_t)
+            args[2], y = (b_t, bias), y + bias
+        y = rnd(y, d_t)
+        if r:
+            residual = normal(7, 33, dtype=d_t)
+            args[3], y = (d_t, residual), rnd(y + residual, d_t)
+        w.case("linear", f"{x_t}_{w_t}_{b_t}_{d_t}", struct.pack("<i", 0))
+        w.ins(*args)
+        w.arg("out", d_t, y)
+
+
+def make_norms():
+    for dtype in ("f32", "f16", "bf16"):
+        x = normal(5, 48, dtype=dtype) * np.float32(3)
+        x = rnd(x, dtype)
+        x[3] = 0.0
+        x[4] = 1.5
+        wt, b = normal(48, dtype=dtype), normal(48, dtype=dtype)
+        wide = x.astype(np.float64)
+        for eps in (1e-5, 1e-6):
+            e = float(np.float32(eps))
+            r = 1.0 / np.sqrt((wide**2).mean(1, keepdims=True) + e)
+            w.case("rms_norm", f"{dtype}_{eps:g}", struct.pack("<f", eps))
+            w.ins((dtype, x), (dtype, wt))
+            w.arg("out", dtype, rnd(rnd(wide * r, dtype).astype(np.float64) * wt, dtype))
+            w.case("layer_norm", f"{dtype}_{eps:g}", struct.pack("<f", eps))
+            w.ins((dtype, x), (dtype, wt), (dtype, b))
+            off = wide - wide.mean(1, keepdims=True)
+            w.arg("out", dtype, off / np.sqrt(wide.var(1, keepdims=True) + e) * wt + b)
+
+
+def rotary_table(positions, half, theta, section):
+    e = np.arange(0, 2 * half, 2).astype(np.float32) / np.float32(2 * half)
+    inv = np.float32(1) / np.power(np.float64(theta), e.astype(np.float64)).astype(np.float32)
+    row = np.repeat(np.arange(3), section) if len(positions) == 3 else np.zeros(half, int)
+    angle = positions[row].T.astype(np.float32) * inv[None, :]
+    # Correctly rounded functions of the f32 angle.
+    return np.cos(angle.astype(np.float64)), np.sin(angle.astype(np.float64))
+
+
+def make_rotary():
+    positions = np.array([[0, 1, 2, 35, 575, 2879, 4095, 32767]])
+    for name, pos, half, theta, section in (
+        ("llama", positions, 64, 1e4, (0, 0, 0)),
+        ("vision", positions, 20, 1e4, (0, 0, 0)),
+        ("qwen2_vl", np.concatenate([positions, positions // 3, positions // 7]), 64, 1e6, (16, 24, 24)),
+    ):
+        cos, sin = rotary_table(pos, half, theta, section)
+        w.case("rotary_table", name, struct.pack("<iiid", *section, theta))
+        w.ins(("i32", pos))
+        w.arg("out", "f32", cos)
+        w.arg("out", "f32", sin)
+    for dtype in ("f32", "f16", "bf16"):
+        cos, sin = (rnd(t, "f32") for t in rotary_table(positions, 8, 1e4, None))
+        x = normal(8, 3, 16, dtype=dtype)
+        a, b = x[..., :8], x[..., 8:]
+        c, s = rnd(cos, dtype)[:, None, :], rnd(sin, dtype)[:, None, :]
+        low = rnd(rnd(a * c, dtype) - rnd(b * s, dtype), dtype)
+        high = rnd(rnd(b * c, dtype) + rnd(a * s, dtype), dtype)
+        w.case("rotary", dtype, None)
+        w.ins((dtype, x), ("f32", cos), ("f32", sin))
+        w.arg("out", dtype, np.concatenate([low, high], axis=2))
+
+
+def make_attention():
+    for name, queries, keys, heads, dtype, causal, scale in (
+        ("causal", [9, 4], [9, 11], (4, 2, 16), "f32", 1, 0.0),
+        ("full", [6, 1], [13, 5], (2, 2, 8), "f32", 0, 0.5),
+        ("bf16", [17], [17], (6, 2, 16), "bf16", 1, 0.0),
+        ("no_keys", [4, 2], [2, 0], (1, 1, 4), "f32", 1, 0.0),
+    ):
+        h, g, c = heads
+        q, k, v = (normal(sum(n), m, c, dtype=dtype) for n, m in ((queries, h), (keys, g), (keys, g)))
+        out, lse = np.zeros(q.shape), np.full(q.shape[:2], -np.inf)
+        factor = scale if scale else 1 / np.sqrt(c)
+        for b, (nq, nk) in enumerate(zip(queries, keys)):
+            qo, ko = offsets(queries)[b], offsets(keys)[b]
+            for i in range(nq):
+                see = min(nk, max(0, nk - nq + i + 1)) if causal else nk
+                for head in range(h):
+                    kk = k[ko : ko + see, head // (h // g)].astype(np.float64)
+                    vv = v[ko : ko + see, head // (h // g)].astype(np.float64)
+                    if see:
+                        s = kk @ q[qo + i, head].astype(np.float64) * factor
+                        lse[qo + i, head] = s.max() + np.log(np.exp(s - s.max()).sum())
+                        out[qo + i, head] = np.exp(s - lse[qo + i, head]) @ vv
+        w.case("attention", name, struct.pack("<Ifi", causal, scale, 0))
+        w.ins((dtype, q), (dtype, k), (dtype, v), ("i32", offsets(queries)), ("i32", offsets(keys)))
+        w.arg("out", dtype, out)
+        w.arg("out", "f32", lse)
+
+
+# Abramowitz and Stegun would not do: erf from the C library.
+erf = np.vectorize(__import__("math").erf)
+
+
+def make_activation():
+    grid = np.concatenate([np.linspace(-9, 9, 61), [0.0, -0.0, 30.0, -30.0, 88.0, -88.0, 1e-8]])
+    for dtype in ("f32", "f16", "bf16"):
+        a = rnd(grid, dtype).reshape(2, 34)
+        b = normal(2, 34, dtype=dtype)
+        wide = a.astype(np.float64)
+        t = rnd(np.float32(1.702) * a, dtype)
+        s = rnd(1 / (1 + np.exp(-t.astype(np.float64))), dtype)
+        for f, word, y in (
+            (1, "silu", rnd(wide / (1 + np.exp(-wide)), dtype)),
+            (2, "gelu", rnd(wide * 0.5 * (1 + erf(wide / np.sqrt(2))), dtype)),
+            (3, "quick_gelu", rnd(a * s, dtype)),
+        ):
+            w.case("activation", f"{word}_{dtype}", struct.pack("<i", f))
+            w.ins((dtype, a), NONE)
+            w.arg("out", dtype, y)
+            w.case("activation", f"{word}_{dtype}_gated", struct.pack("<i", f))
+            w.ins((dtype, a), (dtype, b))
+            w.arg("out", dtype, rnd(y * b, dtype))
+
+
+def make_small():
+    for dtype in ("f32", "f16", "bf16"):
+        a, b = normal(7, 5, dtype=dtype), normal(3, 5)
+        w.case("add", dtype, None)
+        w.ins((dtype, a), ("f32", b))
+        w.arg("out", dtype, a.astype(np.float64) + b[np.arange(7) % 3])
+    x = normal(2, 3, 8, 13)
+    for p in (1, 4, 5):
+        down, across = 8 // p, 13 // p
+        cut = x[:, :, : down * p, : across * p].reshape(2, 3, down, p, across, p)
+        w.case("patches", f"p{p}", struct.pack("<i", p))
+        w.ins(("f32", x))
+        w.arg("out", "bf16", cut.transpose(0, 2, 4, 1, 3, 5).reshape(2 * down * across, 3 * p * p))
+    edges = np.array([0.0, -0.0, 1.0, inf, -inf, nan, 65504, 65519.996, 65520, -65520, 3.4e38, 1e-40, 6e-8, 3e-8,
+                      2.98023224e-8, 2.99e-8, 6.1e-5, 1.00390625, 1.01171875, 1.0004883, 1.0014648], np.float32)
+    values = np.concatenate([edges, normal(200), normal(50) * np.float32(1e4), normal(50) * np.float32(1e-6)])
+    for a in ("f32", "f16", "bf16"):
+        for b in ("f32", "f16", "bf16"):
+            w.case("cast", f"{a}_{b}", None)
+            w.ins((a, rnd(values, a)))
+            w.arg("out", b, rnd(values, a))
+
+
+def main():
+    for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
+                 make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
+                 make_attention, make_activation, make_small):
+        make()
+    w.save()
+
+
+if __name__ == "__main__":
+    main()
