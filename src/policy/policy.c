@@ -1,5 +1,6 @@
 /* The policy object: stages added, checked against each other, copied. */
 #include "policy/policy.h"
+#include "policy/text.h"
 
 TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
 
@@ -10,6 +11,11 @@ tkp_status tkp__policy_new(tkp_policy **out, const char *name)
         length >= 1 && length < TKP__POLICY_NAME_BYTES, TKP_ERR_POLICY,
         "policy: name has %zu characters, wanted 1 to %d", length,
         TKP__POLICY_NAME_BYTES - 1);
+    TKP__CHECK(
+        tkp__text_is_line(name, length), TKP_ERR_POLICY,
+        "policy: name '%s' is no line of UTF-8, wanted one without control "
+        "characters",
+        tkp__show(name).text);
     tkp_policy *policy = tkp__zalloc(1, sizeof(*policy));
     if (!policy)
         return TKP_ERR_MEMORY;
@@ -63,6 +69,10 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
         "stage %d: boundary is %d, but the projector has none: wanted 0",
         number, s->boundary);
     TKP__CHECK(
+        s->point != TKP_POINT_KV || s->boundary == 0, TKP_ERR_POLICY,
+        "stage %d: boundary is %d, but after prefill there is none: wanted 0",
+        number, s->boundary);
+    TKP__CHECK(
         s->score_layer >= -1, TKP_ERR_POLICY,
         "stage %d: score_layer is %d, wanted -1 or a layer", number,
         s->score_layer);
@@ -113,6 +123,26 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         "stage %d: has both a quota of %d and a budget, wanted one of them",
         number, selector->quota);
     return TKP_OK;
+}
+
+/* Names go into messages and YAML, so they are one line of text. */
+static tkp_status check_name(const char *name, int32_t number)
+{
+    TKP__CHECK(
+        !name || tkp__text_is_line(name, strlen(name)), TKP_ERR_POLICY,
+        "stage %d: custom name '%s' is no line of UTF-8, wanted one without "
+        "control characters",
+        number, tkp__show(name).text);
+    return TKP_OK;
+}
+
+static tkp_status check_names(const tkp__stage *s, int32_t number)
+{
+    TKP__TRY(check_name(s->scorer.options.custom, number));
+    for (int32_t t = 0; t < s->scorer.options.n_terms; t++)
+        TKP__TRY(check_name(s->scorer.term_scorers[t].custom, number));
+    TKP__TRY(check_name(s->selector.options.custom, number));
+    return check_name(s->merger.options.custom, number);
 }
 
 /* Where a stage comes in the forward. */
@@ -186,6 +216,7 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
         tkp__merger_spec_copy(&s->merger, o.merger ? o.merger : &no_merger));
     TKP__TRY(tkp__budget_copy(
         &s->budget, o.budget ? o.budget : &everything, "budget"));
+    TKP__TRY(check_names(s, number));
     TKP__TRY(check_point(s, number));
     return check_parts(s, number);
 }

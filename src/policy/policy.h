@@ -12,7 +12,7 @@
 #include "selector/selector.h"
 #include "tokenprune/policy.h"
 
-enum { TKP__POLICY_NAME_BYTES = 64 };
+enum { TKP__POLICY_NAME_BYTES = 64, TKP__POLICY_LINE_BYTES = 256 };
 
 typedef struct tkp__stage {
     int32_t point;
@@ -28,6 +28,8 @@ typedef struct tkp__stage {
 struct tkp_policy {
     atomic_int references;
     char name[TKP__POLICY_NAME_BYTES];
+    char summary[TKP__POLICY_LINE_BYTES]; /* what it does; may be empty */
+    char source[TKP__POLICY_LINE_BYTES];  /* paper; may be empty */
     int32_t n_stages;
     tkp__stage *stages[TKP_POLICY_MAX_STAGES];
 };

@@ -37,6 +37,8 @@ copy_changed(tkp_policy **out, const tkp_policy *policy, const change *c)
 {
     tkp_policy *copy;
     TKP__TRY(tkp__policy_new(&copy, policy->name));
+    memcpy(copy->summary, policy->summary, sizeof(copy->summary));
+    memcpy(copy->source, policy->source, sizeof(copy->source));
     for (int32_t i = 0; i < policy->n_stages; i++) {
         const tkp_status status = copy_stage(copy, policy->stages[i], i, c);
         if (status != TKP_OK) {

@@ -213,12 +213,6 @@ static tkp_status attention_plan(tkp__leaf *leaf, const tkp__batch *batch)
         "need all of them",
         m->heads, m->kv_heads, m->head_dim);
     leaf->rounds = count_rounds(leaf, batch->layout);
-    if (!leaf->options.row_reduce) {
-        const bool several = leaf->options.query == TKP_QUERY_TEXT ||
-                             leaf->options.query == TKP_QUERY_ALL;
-        leaf->options.row_reduce =
-            several ? TKP_ROW_REDUCE_MEAN_VISIBLE : TKP_ROW_REDUCE_LAST;
-    }
     TKP__TRY(plan_forms(leaf, q_rows));
     TKP__TRY(plan_gathers(leaf, q_rows));
     return plan_tables(leaf, q_rows);

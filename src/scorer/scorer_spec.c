@@ -26,6 +26,20 @@ static tkp_status copy_name(char out[64], const tkp_scorer_options *options)
     return TKP_OK;
 }
 
+/* What 0 stands for, so that a policy shows what it does. */
+static void fill_defaults(tkp_scorer_options *o)
+{
+    const bool several =
+        o->query == TKP_QUERY_TEXT || o->query == TKP_QUERY_ALL;
+    if (o->norm_eps == 0.0f)
+        o->norm_eps = 1e-5f;
+    if (!o->norm)
+        o->norm = TKP_NORM_L1;
+    if (!o->row_reduce)
+        o->row_reduce =
+            several ? TKP_ROW_REDUCE_MEAN_VISIBLE : TKP_ROW_REDUCE_LAST;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
@@ -47,10 +61,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
-    if (out->norm_eps == 0.0f)
-        out->norm_eps = 1e-5f;
-    if (!out->norm)
-        out->norm = TKP_NORM_L1;
+    fill_defaults(out);
     return copy_name(name, out);
 }
 

@@ -1,0 +1,171 @@
+/*
+ * The built-in policies. Each text stands as a user would write it, with what
+ * it leaves out at its default; docs/policies.md says where each comes from.
+ */
+#include "policy/policy.h"
+#include "policy/text.h"
+
+#define PRESET(name_, summary_, source_, stages_)                              \
+    {                                                                          \
+        name_, summary_,                                                       \
+            "tokenprune: 1\n"                                                  \
+            "name: " name_ "\n"                                                \
+            "summary: \"" summary_ "\"\n"                                      \
+            "source: \"" source_ "\"\n"                                        \
+            "stages:" stages_                                                  \
+    }
+
+/* The study that compared the methods below side by side. */
+#define STUDY "Wen et al. 2025, arXiv 2502.11501"
+
+// clang-format off
+const tkp__preset tkp__presets[] = {
+    PRESET("none", "Keep every token", "the model as it was trained",
+        " []\n"),
+
+    PRESET("random", "A uniform random subset",
+        STUDY ", section 4",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: random}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("random-stratified", "One random token of each window",
+        STUDY ", section 4; stratified for less variance",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: random, stratified: true}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("pooling", "The token of largest L1 norm in each window, unchanged",
+        STUDY ", algorithm 4 as printed",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: norm, norm: l1}\n"
+        "    selector: {kind: window}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("pooling-avg", "The mean of each window, at its largest token",
+        STUDY ", section 1 and algorithm 4 read as average pooling",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: norm, norm: l1}\n"
+        "    selector: {kind: window}\n"
+        "    merger: {kind: window-average, adaptive_overlap: true}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("pooling-max", "The channel-wise maximum of each window",
+        STUDY ", algorithm 4 read as maximum pooling",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: norm, norm: l1}\n"
+        "    selector: {kind: window}\n"
+        "    merger: {kind: window-max, adaptive_overlap: true}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv", "Most attention from the last token of the prompt",
+        "Chen et al. 2024, arXiv 2403.06764",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv-mean", "Most attention from all tokens that see it, meaned",
+        "Chen et al. 2024, arXiv 2403.06764, as the text of the paper has it",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: all, reduce: mean-visible}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv-reverse", "Least attention: what FastV would drop",
+        STUDY ", algorithm 2",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: topk, order: lowest}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv-window", "Most attention within each window",
+        STUDY ", algorithm 3",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: window}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv-window-128", "Two tokens of each 3 x 3 window",
+        STUDY ", algorithm 3 at 128 of 24 x 24 tokens",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: window, window: [3, 3], quota: 2}\n"),
+
+    PRESET("fastv-window-rank", "Whole windows of most mean attention",
+        STUDY ", algorithm 3 as printed",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: window-rank, window: [2, 2]}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("fastv-vis", "Most attention from the last visual token",
+        STUDY ", section 5.1",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: attention, query: last-visual}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("alpha-blend",
+        "Half attention, half unlikeness to the last token",
+        STUDY ", equation 6",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      terms:\n"
+        "        - weight: 0.5\n"
+        "          normalise: min-max\n"
+        "          scorer: {kind: attention, query: last}\n"
+        "        - weight: 0.5\n"
+        "          normalise: min-max\n"
+        "          complement: true\n"
+        "          scorer: {kind: cosine, reference: last}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 1/4}\n"),
+};
+// clang-format on
+
+const int32_t tkp__preset_count =
+    (int32_t)(sizeof(tkp__presets) / sizeof(tkp__presets[0]));
+
+static const char *preset_name(const void *presets, int32_t i)
+{
+    return i < tkp__preset_count ? ((const tkp__preset *)presets)[i].name
+                                 : NULL;
+}
+
+static tkp_status unknown_preset(const char *name)
+{
+    const int32_t near = tkp__nearest(name, preset_name, tkp__presets);
+    char all[512] = "";
+    for (int32_t i = 0; i < tkp__preset_count; i++) {
+        strncat(all, i ? ", " : "", sizeof(all) - strlen(all) - 1);
+        strncat(all, tkp__presets[i].name, sizeof(all) - strlen(all) - 1);
+    }
+    return tkp__fail(
+        TKP_ERR_POLICY, "no preset '%s', %s%s%s", tkp__show(name).text,
+        near >= 0 ? "did you mean '" : "wanted one of ",
+        near >= 0 ? tkp__presets[near].name : all, near >= 0 ? "'" : "");
+}
+
+tkp_status tkp__policy_preset(tkp_policy **out, const char *name)
+{
+    for (int32_t i = 0; i < tkp__preset_count; i++)
+        if (!strcmp(tkp__presets[i].name, name))
+            return tkp__policy_from_yaml(
+                out, tkp__presets[i].yaml, strlen(tkp__presets[i].yaml), name);
+    return unknown_preset(name);
+}

@@ -1,0 +1,335 @@
+#include "policy/schema.h"
+
+#define AT(struct_, field) offsetof(struct_, field)
+#define KIND(name)         (1u << (name))
+
+// clang-format off
+
+/* --- words: enum values in lower case, '-' between their parts ------------ */
+
+const tkp__word tkp__point_words[] = {
+    {"projector", TKP_POINT_PROJECTOR},
+    {"llm", TKP_POINT_LLM},
+    {"vision", TKP_POINT_VISION},
+    {"kv", TKP_POINT_KV},
+    {NULL, 0}};
+
+static const tkp__word positions[] = {
+    {"keep", TKP_POSITIONS_KEEP},
+    {"repack", TKP_POSITIONS_REPACK},
+    {NULL, 0}};
+
+static const tkp__word scorer_kinds[] = {
+    {"none", TKP_SCORER_NONE},
+    {"attention", TKP_SCORER_ATTENTION},
+    {"cls-attention", TKP_SCORER_CLS_ATTENTION},
+    {"norm", TKP_SCORER_NORM},
+    {"cosine", TKP_SCORER_COSINE},
+    {"external", TKP_SCORER_EXTERNAL},
+    {"blend", TKP_SCORER_BLEND},
+    {"custom", TKP_SCORER_CUSTOM},
+    {NULL, 0}};
+
+static const tkp__word queries[] = {
+    {"last", TKP_QUERY_LAST},
+    {"last-visual", TKP_QUERY_LAST_VISUAL},
+    {"last-visual-per-image", TKP_QUERY_LAST_VISUAL_PER_IMAGE},
+    {"text", TKP_QUERY_TEXT},
+    {"all", TKP_QUERY_ALL},
+    {NULL, 0}};
+
+static const tkp__word reductions[] = {
+    {"last", TKP_ROW_REDUCE_LAST},
+    {"mean", TKP_ROW_REDUCE_MEAN},
+    {"mean-visible", TKP_ROW_REDUCE_MEAN_VISIBLE},
+    {"sum", TKP_ROW_REDUCE_SUM},
+    {"max", TKP_ROW_REDUCE_MAX},
+    {NULL, 0}};
+
+static const tkp__word norms[] = {
+    {"l1", TKP_NORM_L1},
+    {"l2", TKP_NORM_L2},
+    {NULL, 0}};
+
+static const tkp__word references[] = {
+    {"last", TKP_REFERENCE_LAST},
+    {"mean-visual", TKP_REFERENCE_MEAN_VISUAL},
+    {"max-other", TKP_REFERENCE_MAX_OTHER},
+    {"mean-other", TKP_REFERENCE_MEAN_OTHER},
+    {NULL, 0}};
+
+static const tkp__word features[] = {
+    {"raw", TKP_FEATURE_RAW},
+    {"final-norm", TKP_FEATURE_FINAL_NORM},
+    {NULL, 0}};
+
+static const tkp__word normalisations[] = {
+    {"none", TKP_NORMALISE_NONE},
+    {"min-max", TKP_NORMALISE_MIN_MAX},
+    {"softmax", TKP_NORMALISE_SOFTMAX},
+    {"rank", TKP_NORMALISE_RANK},
+    {"sum", TKP_NORMALISE_SUM},
+    {NULL, 0}};
+
+static const tkp__word selector_kinds[] = {
+    {"all", TKP_SELECTOR_ALL},
+    {"topk", TKP_SELECTOR_TOPK},
+    {"window", TKP_SELECTOR_WINDOW},
+    {"window-rank", TKP_SELECTOR_WINDOW_RANK},
+    {"random", TKP_SELECTOR_RANDOM},
+    {"custom", TKP_SELECTOR_CUSTOM},
+    {NULL, 0}};
+
+static const tkp__word orders[] = {
+    {"highest", TKP_ORDER_HIGHEST},
+    {"lowest", TKP_ORDER_LOWEST},
+    {NULL, 0}};
+
+static const tkp__word picks[] = {
+    {"score", TKP_PICK_SCORE},
+    {"centre", TKP_PICK_CENTRE},
+    {"first", TKP_PICK_FIRST},
+    {NULL, 0}};
+
+static const tkp__word by_budget[] = {{"by-budget", 0}, {NULL, 0}};
+
+static const tkp__word merger_kinds[] = {
+    {"none", TKP_MERGER_NONE},
+    {"window-average", TKP_MERGER_WINDOW_AVERAGE},
+    {"window-max", TKP_MERGER_WINDOW_MAX},
+    {"custom", TKP_MERGER_CUSTOM},
+    {NULL, 0}};
+
+static const tkp__word roundings[] = {
+    {"nearest", TKP_ROUND_NEAREST},
+    {"floor", TKP_ROUND_FLOOR},
+    {"ceil", TKP_ROUND_CEIL},
+    {NULL, 0}};
+
+static const tkp__word scopes[] = {
+    {"sequence", TKP_SCOPE_SEQUENCE},
+    {"image", TKP_SCOPE_IMAGE},
+    {NULL, 0}};
+
+static const tkp__word labels[] = {
+    {"retain", TKP_LABEL_RETAIN},
+    {"equiv-in", TKP_LABEL_EQUIV_IN},
+    {"equiv-out", TKP_LABEL_EQUIV_OUT},
+    {NULL, 0}};
+
+static const tkp__word training_modes[] = {
+    {"composed", TKP_TRAINING_COMPOSED},
+    {"literal", TKP_TRAINING_LITERAL},
+    {NULL, 0}};
+
+/* --- keys ------------------------------------------------------------------ */
+
+#define END {.name = NULL}
+
+static const tkp__key policy_keys[] = {
+    {.name = "tokenprune", .type = TKP__KEY_I32, .required = true,
+     .offset = AT(tkp__document, version), .low = 0, .high = INT32_MAX},
+    {.name = "name", .type = TKP__KEY_LINE, .required = true,
+     .offset = AT(tkp__document, name),
+     .low = 1, .high = TKP__POLICY_NAME_BYTES - 1},
+    {.name = "summary", .type = TKP__KEY_LINE,
+     .offset = AT(tkp__document, summary),
+     .low = 0, .high = TKP__POLICY_LINE_BYTES - 1},
+    {.name = "source", .type = TKP__KEY_LINE,
+     .offset = AT(tkp__document, source),
+     .low = 0, .high = TKP__POLICY_LINE_BYTES - 1},
+    {.name = "stages", .type = TKP__KEY_STAGES, .required = true,
+     .high = TKP_POLICY_MAX_STAGES},
+    END};
+
+static const tkp__key stage_keys[] = {
+    {.name = "at", .type = TKP__KEY_POINT, .required = true,
+     .offset = AT(tkp_stage_options, point)},
+    {.name = "score_layer", .type = TKP__KEY_I32,
+     .offset = AT(tkp_stage_options, score_layer), .high = 65535},
+    {.name = "positions", .type = TKP__KEY_WORD, .words = positions,
+     .offset = AT(tkp_stage_options, positions)},
+    {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
+     .offset = AT(tkp_stage_options, scorer)},
+    {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
+     .offset = AT(tkp_stage_options, selector)},
+    {.name = "merger", .type = TKP__KEY_PART, .part = TKP__PART_MERGER,
+     .offset = AT(tkp_stage_options, merger)},
+    {.name = "budget", .type = TKP__KEY_PART, .part = TKP__PART_BUDGET,
+     .offset = AT(tkp_stage_options, budget)},
+    END};
+
+enum {
+    ATTENTION = KIND(TKP_SCORER_ATTENTION),
+    FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE),
+    BLEND = KIND(TKP_SCORER_BLEND)
+};
+
+static const tkp__key scorer_keys[] = {
+    {.name = "kind", .type = TKP__KEY_WORD, .words = scorer_kinds,
+     .required = true, .offset = AT(tkp_scorer_options, kind)},
+    {.name = "query", .type = TKP__KEY_WORD, .words = queries,
+     .kinds = ATTENTION, .offset = AT(tkp_scorer_options, query)},
+    {.name = "reduce", .type = TKP__KEY_WORD, .words = reductions,
+     .kinds = ATTENTION, .offset = AT(tkp_scorer_options, row_reduce)},
+    {.name = "emulate_half", .type = TKP__KEY_FLAG, .kinds = ATTENTION,
+     .bit = TKP_ATTENTION_EMULATE_HALF,
+     .offset = AT(tkp_scorer_options, flags)},
+    {.name = "logits", .type = TKP__KEY_FLAG, .kinds = ATTENTION,
+     .bit = TKP_ATTENTION_LOGITS, .offset = AT(tkp_scorer_options, flags)},
+    {.name = "norm", .type = TKP__KEY_WORD, .words = norms,
+     .kinds = KIND(TKP_SCORER_NORM), .offset = AT(tkp_scorer_options, norm)},
+    {.name = "reference", .type = TKP__KEY_WORD, .words = references,
+     .kinds = KIND(TKP_SCORER_COSINE),
+     .offset = AT(tkp_scorer_options, reference)},
+    {.name = "feature", .type = TKP__KEY_WORD, .words = features,
+     .kinds = FEATURES, .offset = AT(tkp_scorer_options, feature)},
+    {.name = "norm_eps", .type = TKP__KEY_DECIMAL, .kinds = FEATURES,
+     .offset = AT(tkp_scorer_options, norm_eps)},
+    {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
+     .required = true, .offset = AT(tkp_scorer_options, terms),
+     .low = 1, .high = TKP_BLEND_MAX_TERMS},
+    {.name = "custom", .type = TKP__KEY_LINE, .required = true,
+     .kinds = KIND(TKP_SCORER_CUSTOM),
+     .offset = AT(tkp_scorer_options, custom), .low = 1, .high = 63},
+    END};
+
+static const tkp__key term_keys[] = {
+    {.name = "weight", .type = TKP__KEY_DECIMAL, .required = true,
+     .offset = AT(tkp_blend_term, weight)},
+    {.name = "normalise", .type = TKP__KEY_WORD, .words = normalisations,
+     .offset = AT(tkp_blend_term, normalise)},
+    {.name = "complement", .type = TKP__KEY_BOOL,
+     .offset = AT(tkp_blend_term, complement)},
+    {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
+     .required = true, .offset = AT(tkp_blend_term, scorer)},
+    END};
+
+enum {
+    RANDOM = KIND(TKP_SELECTOR_RANDOM),
+    WINDOW = KIND(TKP_SELECTOR_WINDOW),
+    WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK)
+};
+
+static const tkp__key selector_keys[] = {
+    {.name = "kind", .type = TKP__KEY_WORD, .words = selector_kinds,
+     .required = true, .offset = AT(tkp_selector_options, kind)},
+    {.name = "order", .type = TKP__KEY_WORD, .words = orders,
+     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK,
+     .offset = AT(tkp_selector_options, order)},
+    {.name = "window", .type = TKP__KEY_PAIR, .words = by_budget,
+     .kinds = WINDOW | WINDOW_RANK | RANDOM, .low = 1, .high = INT32_MAX,
+     .offset = AT(tkp_selector_options, window_rows)},
+    {.name = "pick", .type = TKP__KEY_WORD, .words = picks, .kinds = WINDOW,
+     .offset = AT(tkp_selector_options, pick)},
+    {.name = "quota", .type = TKP__KEY_I32, .words = by_budget,
+     .kinds = WINDOW | RANDOM, .low = 1, .high = INT32_MAX,
+     .offset = AT(tkp_selector_options, quota)},
+    {.name = "stratified", .type = TKP__KEY_BOOL, .kinds = RANDOM,
+     .offset = AT(tkp_selector_options, stratified)},
+    {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,
+     .offset = AT(tkp_selector_options, seed)},
+    {.name = "custom", .type = TKP__KEY_LINE, .required = true,
+     .kinds = KIND(TKP_SELECTOR_CUSTOM),
+     .offset = AT(tkp_selector_options, custom), .low = 1, .high = 63},
+    END};
+
+static const tkp__key merger_keys[] = {
+    {.name = "kind", .type = TKP__KEY_WORD, .words = merger_kinds,
+     .required = true, .offset = AT(tkp_merger_options, kind)},
+    {.name = "adaptive_overlap", .type = TKP__KEY_BOOL,
+     .kinds = KIND(TKP_MERGER_WINDOW_AVERAGE) | KIND(TKP_MERGER_WINDOW_MAX),
+     .offset = AT(tkp_merger_options, adaptive_overlap)},
+    {.name = "custom", .type = TKP__KEY_LINE, .required = true,
+     .kinds = KIND(TKP_MERGER_CUSTOM),
+     .offset = AT(tkp_merger_options, custom), .low = 1, .high = 63},
+    END};
+
+enum {
+    COUNT = KIND(TKP_BUDGET_COUNT),
+    RATIO = KIND(TKP_BUDGET_RATIO),
+    TOTAL = KIND(TKP_BUDGET_TOTAL_REDUCTION)
+};
+
+static const tkp__key budget_keys[] = {
+    {.name = "all", .type = TKP__KEY_TRUE, .gives = TKP_BUDGET_ALL,
+     .kinds = KIND(TKP_BUDGET_ALL)},
+    {.name = "count", .type = TKP__KEY_I64, .gives = TKP_BUDGET_COUNT,
+     .kinds = COUNT, .offset = AT(tkp_budget, count), .high = INT32_MAX},
+    {.name = "ratio", .type = TKP__KEY_RATIO, .gives = TKP_BUDGET_RATIO,
+     .kinds = RATIO, .offset = AT(tkp_budget, ratio_num)},
+    {.name = "total_reduction", .type = TKP__KEY_RATIO,
+     .gives = TKP_BUDGET_TOTAL_REDUCTION, .kinds = TOTAL,
+     .offset = AT(tkp_budget, ratio_num)},
+    {.name = "training", .type = TKP__KEY_WORD, .words = training_modes,
+     .kinds = TOTAL, .gives = -1, .offset = AT(tkp_budget, training_mode)},
+    {.name = "tacr", .type = TKP__KEY_RATIO, .kinds = TOTAL, .gives = -1,
+     .offset = AT(tkp_budget, tacr_num)},
+    {.name = "rounding", .type = TKP__KEY_WORD, .words = roundings,
+     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .offset = AT(tkp_budget, rounding)},
+    {.name = "scope", .type = TKP__KEY_WORD, .words = scopes, .gives = -1,
+     .offset = AT(tkp_budget, scope)},
+    {.name = "label", .type = TKP__KEY_WORD, .words = labels,
+     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .offset = AT(tkp_budget, label)},
+    {.name = "min_keep", .type = TKP__KEY_I64,
+     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .offset = AT(tkp_budget, min_keep), .high = INT64_MAX},
+    END};
+
+/* --- sections --------------------------------------------------------------- */
+
+const tkp__section tkp__section_policy = {
+    .name = "policy", .keys = policy_keys, .bytes = sizeof(tkp__document),
+    .kind_at = -1};
+const tkp__section tkp__section_stage = {
+    .name = "stage", .keys = stage_keys, .bytes = sizeof(tkp_stage_options),
+    .sized = true, .kind_at = -1};
+const tkp__section tkp__section_scorer = {
+    .name = "scorer", .keys = scorer_keys,
+    .bytes = sizeof(tkp_scorer_options), .sized = true,
+    .kind_at = AT(tkp_scorer_options, kind)};
+const tkp__section tkp__section_term = {
+    .name = "term", .keys = term_keys, .bytes = sizeof(tkp_blend_term),
+    .kind_at = -1};
+const tkp__section tkp__section_selector = {
+    .name = "selector", .keys = selector_keys,
+    .bytes = sizeof(tkp_selector_options), .sized = true,
+    .kind_at = AT(tkp_selector_options, kind)};
+const tkp__section tkp__section_merger = {
+    .name = "merger", .keys = merger_keys,
+    .bytes = sizeof(tkp_merger_options), .sized = true,
+    .kind_at = AT(tkp_merger_options, kind)};
+const tkp__section tkp__section_budget = {
+    .name = "budget", .keys = budget_keys, .bytes = sizeof(tkp_budget),
+    .sized = true, .kind_at = AT(tkp_budget, kind), .kind_by_keys = true};
+
+// clang-format on
+
+const tkp__section *tkp__part_section(int32_t part)
+{
+    switch (part) {
+    case TKP__PART_SCORER:
+        return &tkp__section_scorer;
+    case TKP__PART_SELECTOR:
+        return &tkp__section_selector;
+    case TKP__PART_MERGER:
+        return &tkp__section_merger;
+    default:
+        return &tkp__section_budget;
+    }
+}
+
+bool tkp__point_counted(int32_t point)
+{
+    return point == TKP_POINT_LLM || point == TKP_POINT_VISION;
+}
+
+const char *tkp__word_of(const tkp__word *words, int32_t value)
+{
+    for (; words && words->text; words++)
+        if (words->value == value)
+            return words->text;
+    return NULL;
+}
