@@ -81,6 +81,9 @@ const tkp__cpu_kernels *tkp__cpu_kernels_get(void);
 /* False if $TKP_DISABLE names "dnnl". */
 bool tkp__cpu_dnnl_enabled(void);
 
+/* Channels of a head that the attention ops take. */
+#define TKP__CPU_HEAD_MAX 1024
+
 /* --- arguments --------------------------------------------------------- */
 
 static inline char *

@@ -149,10 +149,9 @@ static tkp_status run(const tkp__cpu_plan *base, const tkp__cpu_run *r)
 static tkp_status supports(const tkp_op_desc *desc)
 {
     TKP__CHECK(
-        desc->args[Q].shape[2] % 2 == 0 && desc->args[Q].shape[2] <= 1024,
-        TKP_ERR_UNSUPPORTED,
-        "cpu: attention: heads of %lld channels; even sizes up to 1024",
-        (long long)desc->args[Q].shape[2]);
+        desc->args[Q].shape[2] <= TKP__CPU_HEAD_MAX, TKP_ERR_UNSUPPORTED,
+        "cpu: attention: heads of %lld channels, at most %d",
+        (long long)desc->args[Q].shape[2], TKP__CPU_HEAD_MAX);
     return TKP_OK;
 }
 

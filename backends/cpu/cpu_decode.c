@@ -144,7 +144,7 @@ static void combine(
         const float m = partial_of(a, slot + i, row)[0];
         most = m > most ? m : most;
     }
-    float sum[1024] = {0};
+    float sum[TKP__CPU_HEAD_MAX] = {0};
     for (int64_t i = 0; i < pieces; i++) {
         const float *part = partial_of(a, slot + i, row);
         if (part[1] == 0)

@@ -148,7 +148,7 @@ typedef struct tkp__cpu_kernels {
     void (*pack_query)(void *dst, const void *q, int32_t dtype, int64_t c);
     void (*logits)(const tkp__cpu_logits *args);
     /* The same, for many rows: up to TKP__CPU_TILE keys are packed first, and
-     * dst has room for a whole tile. */
+     * dst has room for a whole tile. An even number of channels. */
     uint64_t (*logits_scratch)(int32_t c);
     void (*logits_many)(const tkp__cpu_logits *args, void *scratch);
     /* sum[n] += weights[j] * v[j][n], j ascending; rows `stride` apart */

@@ -104,12 +104,11 @@ static tkp_status supports(const tkp_op_desc *desc)
 {
     const tkp_tensor *q = &desc->args[Q];
     TKP__CHECK(
-        q->shape[1] > 0 && q->shape[2] > 0 && q->shape[2] % 2 == 0 &&
-            q->shape[2] <= 1024,
+        q->shape[1] > 0 && q->shape[2] > 0 && q->shape[2] <= TKP__CPU_HEAD_MAX,
         TKP_ERR_UNSUPPORTED,
-        "cpu: attention_scores: %lld heads of %lld channels; at least one, of "
-        "an even size up to 1024",
-        (long long)q->shape[1], (long long)q->shape[2]);
+        "cpu: attention_scores: %lld heads of %lld channels; 1 or more of 1 "
+        "to %d",
+        (long long)q->shape[1], (long long)q->shape[2], TKP__CPU_HEAD_MAX);
     return TKP_OK;
 }
 
@@ -249,8 +248,8 @@ static void piece_logits(const struct scores *s, int64_t piece)
         args.keys = run;
         /* Whole tiles only: a tile writes whole vectors, and its neighbour
          * may be another thread's. */
-        if (s->rows * (s->h / s->g) >= MANY && j % PIECE == 0 &&
-            (run == PIECE || j + run == s->keys))
+        if (s->rows * (s->h / s->g) >= MANY && s->c % 2 == 0 &&
+            j % PIECE == 0 && (run == PIECE || j + run == s->keys))
             s->kernels->logits_many(
                 &args,
                 s->workspace + s->plan->scratch_at +

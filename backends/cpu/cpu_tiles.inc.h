@@ -285,9 +285,10 @@ struct block {
     int pairs;
 };
 
-static int uses_pairs(int32_t dtype)
+/* An odd channel has no partner. */
+static int uses_pairs(int32_t dtype, int32_t c)
 {
-    return HAVE_BF16_DOTS && dtype == TKP_DTYPE_BF16;
+    return HAVE_BF16_DOTS && dtype == TKP_DTYPE_BF16 && c % 2 == 0;
 }
 
 static uint64_t block_layout(struct block *b, char *base, int32_t c, int pairs)
@@ -318,7 +319,7 @@ static uint64_t block_layout(struct block *b, char *base, int32_t c, int pairs)
 static uint64_t attention_scratch(int32_t c, int32_t dtype)
 {
     struct block b;
-    return block_layout(&b, NULL, c, uses_pairs(dtype));
+    return block_layout(&b, NULL, c, uses_pairs(dtype, c));
 }
 
 /* Logits of one row become probabilities relative to its largest so far. */
@@ -421,7 +422,7 @@ static void block_end(const struct block *b, const tkp__cpu_attention *a)
 static void attention(const tkp__cpu_attention *a, void *scratch)
 {
     struct block b;
-    block_layout(&b, scratch, a->c, uses_pairs(a->dtype));
+    block_layout(&b, scratch, a->c, uses_pairs(a->dtype, a->c));
     block_begin(&b, a);
     int64_t end = a->keys;
     if (a->causal && a->visible + a->rows - 1 < end)
@@ -440,7 +441,7 @@ static uint64_t logits_scratch(int32_t c)
 
 static void logits_many(const tkp__cpu_logits *a, void *scratch)
 {
-    const int pairs = uses_pairs(a->dtype);
+    const int pairs = uses_pairs(a->dtype, a->c);
     const size_t kb = a->dtype == TKP_DTYPE_F32 ? 4 : 2;
     const int64_t width = pairs ? a->c / 2 : a->c;
     const int32_t share = a->heads / a->groups;
