@@ -1,0 +1,396 @@
+/*
+ * The forward of a multimodal LLM with its pruning points.
+ *
+ *     pictures ── vision ── projector ─┐
+ *                                      ├─ embeddings ── layer 0 .. L-1 ── head
+ *     text ─────────────── ids ────────┘      ^           ^
+ *                                             └── prune ──┘
+ *
+ * This file is also the example of how an engine meets libtokenprune: the
+ * pruning is in next_point(), keep_attention() and prune(), and all of it is
+ * calls of tokenprune.h.
+ */
+
+#include "mllm/engine.h"
+
+#include <time.h>
+
+double tkp__engine_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- pictures and text into rows ------------------------------------------- */
+
+/* Up to TKP__VISION_VIEWS views of pixels to projector rows from `at` on. */
+static tkp_status look_at_views(
+    tkp__engine *e,
+    tkp__vision_state *state,
+    const tkp__buffer *features,
+    const tkp__buffer *inner,
+    const float *pixels,
+    int64_t views,
+    int64_t at)
+{
+    const tkp_mllm *m = e->model;
+    const int64_t n = views * m->vision.patches;
+    const tkp_tensor seen = tkp__rows(features, n);
+    const tkp_tensor between = tkp__rows(inner, n);
+    tkp_tensor dst = tkp__rows(&e->visual, n);
+    dst.byte_offset =
+        (uint64_t)(at * e->visual.width) * tkp_dtype_bytes(e->visual.dtype);
+    float *cls = e->wants_cls ? (float *)e->cls.data + at : NULL;
+    TKP__TRY(
+        tkp__vision_run(&m->vision, &e->f, state, pixels, views, &seen, cls));
+    return tkp__projector_run(&m->projector, &e->f, &seen, &between, &dst);
+}
+
+/* The views of all pictures, as many at a time as the encoder takes. */
+static tkp_status look_at_all(
+    tkp__engine *e,
+    tkp__vision_state *state,
+    const tkp__buffer *features,
+    const tkp__buffer *inner,
+    float *stage)
+{
+    const tkp__vision *vision = &e->model->vision;
+    const int64_t values = 3 * vision->image * vision->image;
+    int64_t views = 0, at = 0;
+    for (int32_t b = 0; b < e->sequences; b++)
+        for (int32_t i = 0; i < e->prompt[b].pictures; i++) {
+            const tkp__picture *picture = &e->prompt[b].picture[i];
+            for (int32_t view = 0; view < picture->views; view++) {
+                memcpy(
+                    stage + views * values, picture->pixels + view * values,
+                    (size_t)values * sizeof(float));
+                if (++views < TKP__VISION_VIEWS)
+                    continue;
+                TKP__TRY(
+                    look_at_views(e, state, features, inner, stage, views, at));
+                at += views * vision->patches;
+                views = 0;
+            }
+        }
+    if (views == 0)
+        return TKP_OK;
+    return look_at_views(e, state, features, inner, stage, views, at);
+}
+
+/* visual = projector(vision(pictures)) */
+static tkp_status look(tkp__engine *e)
+{
+    const tkp_mllm *m = e->model;
+    const tkp__vision *vision = &m->vision;
+    int64_t views = e->visual_tokens / vision->patches;
+    if (views == 0)
+        return TKP_OK;
+    if (views > TKP__VISION_VIEWS)
+        views = TKP__VISION_VIEWS;
+    const int64_t rows = views * vision->patches;
+    const double start = tkp__engine_now();
+    tkp__vision_state state = {0};
+    tkp__buffer features = {0}, inner = {0}, stage = {0};
+    tkp_status status;
+    TKP__TRY_OUT(tkp__vision_state_create(&state, vision, views));
+    TKP__TRY_OUT(tkp__buffer_alloc(&features, rows, vision->hidden, m->dtype));
+    TKP__TRY_OUT(tkp__buffer_alloc(&inner, rows, m->projector.inner, m->dtype));
+    TKP__TRY_OUT(tkp__buffer_alloc(
+        &stage, views, 3 * vision->image * vision->image, TKP_DTYPE_F32));
+    TKP__TRY_OUT(look_at_all(e, &state, &features, &inner, stage.data));
+out:
+    tkp__vision_state_release(&state);
+    tkp__buffer_free(&features);
+    tkp__buffer_free(&inner);
+    tkp__buffer_free(&stage);
+    e->vision_seconds = tkp__engine_now() - start;
+    return status;
+}
+
+/* x = embeddings of the ids, and of the pictures where placeholders stand. */
+static tkp_status read_prompts(tkp__engine *e)
+{
+    tkp__decoder_state *s = &e->decoder;
+    int64_t row = 0, visual = 0;
+    for (int32_t b = 0; b < e->sequences; b++) {
+        const tkp__prompt *p = &e->prompt[b];
+        memcpy(e->index + row, p->ids, (size_t)p->count * sizeof(*e->index));
+        e->count[b] = (int32_t)p->count;
+        row += p->count;
+    }
+    tkp__decoder_step(s, e->count);
+    TKP__TRY(tkp__decoder_embed(s, &e->f, e->index));
+    for (row = 0; row < e->rows; row++)
+        if (e->candidate[row] >= 0)
+            e->index[visual++] = (int32_t)row;
+    const tkp_tensor x = tkp__rows(&s->x, e->rows);
+    if (visual > 0) {
+        const tkp_tensor rows = tkp__rows(&e->visual, visual);
+        const tkp_tensor places = tkp__ints(e->index, visual);
+        TKP__TRY(tkp__scatter_run(
+            e->model->place_visual, &e->f, &rows, &places, &x));
+        tkp__buffer_free(&e->visual);
+    }
+    tkp__trace(&e->f, "embeddings", -1, &x);
+    return TKP_OK;
+}
+
+static tkp_status set_positions(tkp__engine *e)
+{
+    tkp_tensor view;
+    tkp_tensor_make_2d(
+        &view, e->positions, TKP_DTYPE_I32, e->model->decoder.position_rows,
+        e->decoder.rows);
+    tkp__trace(&e->f, "positions", -1, &view);
+    return tkp__decoder_set_positions(&e->decoder, &e->f, e->positions);
+}
+
+/* --- pruning --------------------------------------------------------------- */
+
+static tkp_status check_point(const tkp_point *p)
+{
+    TKP__CHECK(
+        p->kind != TKP_POINT_VISION, TKP_ERR_UNSUPPORTED,
+        "stage %d: vision points are not available in this engine yet",
+        p->stage);
+    TKP__CHECK(
+        p->kind != TKP_POINT_KV, TKP_ERR_UNSUPPORTED,
+        "stage %d: kv points are not available in this engine yet", p->stage);
+    TKP__CHECK(
+        !(p->needs & (TKP_NEED_TEXT | TKP_NEED_SCORES)), TKP_ERR_UNSUPPORTED,
+        "stage %d: wants %s, which this engine has not got", p->stage,
+        p->needs & TKP_NEED_TEXT ? "text features" : "scores of the caller");
+    return TKP_OK;
+}
+
+/* Rows of what the coming score layer has to leave behind. */
+static tkp_status make_room(tkp__engine *e)
+{
+    const tkp__decoder *d = &e->model->decoder;
+    tkp__kept_attention *kept = &e->kept;
+    const int64_t queries = e->point.query_rows;
+    if (!kept->all_lse.data) {
+        TKP__TRY(tkp__buffer_alloc(
+            &kept->all_lse, e->rows, d->heads, TKP_DTYPE_F32));
+        if (e->sequences > 1)
+            TKP__TRY(tkp__buffer_alloc(
+                &kept->k, e->rows, d->kv_heads * d->head_dim, d->dtype));
+    }
+    if (queries <= kept->capacity)
+        return TKP_OK;
+    tkp__free(kept->rows);
+    tkp__buffer_free(&kept->q);
+    tkp__buffer_free(&kept->lse);
+    kept->capacity = 0;
+    kept->rows = tkp__alloc((size_t)queries, sizeof(*kept->rows));
+    if (!kept->rows)
+        return TKP_ERR_MEMORY;
+    TKP__TRY(
+        tkp__buffer_alloc(&kept->q, queries, d->heads * d->head_dim, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&kept->lse, queries, d->heads, TKP_DTYPE_F32));
+    kept->capacity = queries;
+    return TKP_OK;
+}
+
+static tkp_status next_point(tkp__engine *e)
+{
+    tkp_point_init(&e->point);
+    TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
+    TKP__TRY(check_point(&e->point));
+    return e->point.needs & TKP_NEED_ATTENTION ? make_room(e) : TKP_OK;
+}
+
+static bool is_score_layer(const tkp__engine *e, int32_t layer)
+{
+    return e->point.kind == TKP_POINT_LLM &&
+           (e->point.needs & TKP_NEED_ATTENTION) &&
+           layer == e->point.score_layer;
+}
+
+/* After the score layer: q of the rows that the point asks about with their
+ * log-sum-exp, and k of all rows. */
+static tkp_status keep_attention(tkp__engine *e, int32_t layer)
+{
+    tkp__decoder_state *s = &e->decoder;
+    const tkp__decoder *d = s->decoder;
+    tkp__kept_attention *kept = &e->kept;
+    const int64_t n =
+        tkp_sequence_query_rows(e->sequence, kept->rows, kept->capacity);
+    const tkp_tensor rows = tkp__ints(kept->rows, n);
+    const tkp_tensor q = tkp__rows(&s->q, s->rows);
+    const tkp_tensor lse = tkp__rows(&kept->all_lse, s->rows);
+    const tkp_tensor kept_q = tkp__rows(&kept->q, n);
+    const tkp_tensor kept_lse = tkp__rows(&kept->lse, n);
+    TKP__TRY(tkp__gather_run(d->gather, &e->f, &q, &rows, &kept_q));
+    TKP__TRY(tkp__gather_run(d->gather, &e->f, &lse, &rows, &kept_lse));
+    tkp_tensor k = tkp__rows(&s->cache.layer[layer].k, s->rows);
+    if (e->sequences > 1) {
+        /* Later layers compute their keys where these were kept before. */
+        const tkp__buffer fresh = s->k;
+        s->k = kept->k;
+        kept->k = fresh;
+        k = tkp__rows(&kept->k, s->rows);
+    }
+    kept->k_view = tkp__heads(&k, d->kv_heads);
+    return TKP_OK;
+}
+
+/* What the CLS row attends to, of the visual tokens that are still there. */
+static tkp_status list_cls(tkp__engine *e, tkp_tensor *cls)
+{
+    int64_t n = 0;
+    for (int64_t row = 0; row < e->decoder.rows; row++)
+        if (e->candidate[row] >= 0)
+            e->index[n++] = e->candidate[row];
+    const tkp_tensor all = tkp__rows(&e->cls, e->visual_tokens);
+    const tkp_tensor index = tkp__ints(e->index, n);
+    const tkp_tensor now = tkp__rows(&e->cls_now, n);
+    TKP__TRY(
+        tkp__gather_run(e->model->decoder.gather, &e->f, &all, &index, &now));
+    tkp_tensor_make_1d(cls, e->cls_now.data, TKP_DTYPE_F32, n);
+    return TKP_OK;
+}
+
+/* Fewer rows from here on: x, positions, and which token a row is. */
+static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
+{
+    tkp__decoder_state *s = &e->decoder;
+    const int64_t out = decision->rows_out;
+    const tkp_tensor before = tkp__rows(&s->x, s->rows);
+    const tkp_tensor after = tkp__rows(&s->x, out);
+    TKP__TRY(
+        tkp_gather_rows(e->sequence, e->f.exec, &after, &before, decision));
+    const int32_t *indices = tkp__data(&decision->indices);
+    for (int64_t row = 0; row < out; row++)
+        e->candidate[row] = e->candidate[indices[row]];
+    for (int32_t b = 0; b < e->sequences; b++)
+        e->count[b] = decision->host_offsets[b + 1] - decision->host_offsets[b];
+    tkp__decoder_step(s, e->count);
+    memcpy(
+        e->positions, tkp__data(&decision->positions),
+        (size_t)(decision->position_rows * out) * sizeof(*e->positions));
+    tkp__trace(&e->f, "prune.rows", e->point.boundary, &decision->indices);
+    if (tkp__present(&decision->scores))
+        tkp__trace(&e->f, "prune.scores", e->point.boundary, &decision->scores);
+    return set_positions(e);
+}
+
+static tkp_status prune(tkp__engine *e)
+{
+    const tkp__decoder *d = &e->model->decoder;
+    tkp__kept_attention *kept = &e->kept;
+    tkp_inputs inputs = TKP_INPUTS_INIT;
+    tkp_decision decision = TKP_DECISION_INIT;
+    const tkp_tensor hidden = tkp__rows(&e->decoder.x, e->decoder.rows);
+    tkp_tensor q, lse, cls;
+    if (e->point.needs & TKP_NEED_ATTENTION) {
+        q = tkp__rows(&kept->q, e->point.query_rows);
+        q = tkp__heads(&q, d->heads);
+        lse = tkp__rows(&kept->lse, e->point.query_rows);
+        inputs.q = &q;
+        inputs.k = &kept->k_view;
+        inputs.lse = &lse;
+    }
+    if (e->point.needs & TKP_NEED_HIDDEN)
+        inputs.hidden = &hidden;
+    if (e->point.needs & TKP_NEED_NORM_WEIGHT)
+        inputs.norm_weight = &d->norm_weight;
+    if (e->point.needs & TKP_NEED_CLS_ATTENTION) {
+        TKP__TRY(list_cls(e, &cls));
+        inputs.cls_attention = &cls;
+    }
+    TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &inputs, &decision));
+    return apply(e, &decision);
+}
+
+/* Every cut that is due before `layer`. */
+static tkp_status prune_before(tkp__engine *e, int32_t layer)
+{
+    while (e->point.kind && (e->point.kind == TKP_POINT_PROJECTOR ||
+                             e->point.boundary <= layer)) {
+        const double start = tkp__engine_now();
+        TKP__TRY(prune(e));
+        TKP__TRY(next_point(e));
+        e->pruning_seconds += tkp__engine_now() - start;
+    }
+    return TKP_OK;
+}
+
+/* --- the forward ----------------------------------------------------------- */
+
+static tkp_status run_layer(tkp__engine *e, int32_t layer)
+{
+    if (!is_score_layer(e, layer))
+        return tkp__decoder_run_layer(&e->decoder, &e->f, layer, NULL);
+    const tkp_tensor lse = tkp__rows(&e->kept.all_lse, e->decoder.rows);
+    TKP__TRY(tkp__decoder_run_layer(&e->decoder, &e->f, layer, &lse));
+    const double start = tkp__engine_now();
+    TKP__TRY(keep_attention(e, layer));
+    e->pruning_seconds += tkp__engine_now() - start;
+    return TKP_OK;
+}
+
+tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
+{
+    const int32_t layers = e->model->decoder.layers;
+    TKP__TRY(next_point(e));
+    TKP__TRY(look(e));
+    const double start = tkp__engine_now();
+    TKP__TRY(read_prompts(e));
+    TKP__TRY(set_positions(e));
+    for (int32_t layer = 0; layer < layers; layer++) {
+        TKP__TRY(prune_before(e, layer));
+        TKP__TRY(run_layer(e, layer));
+    }
+    TKP__TRY(prune_before(e, layers));
+    TKP__TRY(tkp__decoder_run_head(&e->decoder, &e->f, logits));
+    e->prefill_seconds = tkp__engine_now() - start;
+    tkp__trace(&e->f, "logits", 0, logits);
+    return TKP_OK;
+}
+
+/* Positions of a decoding step in one layer; false if they are those that the
+ * layer before had. */
+static bool list_next_positions(tkp__engine *e, int32_t layer, int32_t step)
+{
+    const int64_t rows = e->decoder.rows;
+    int64_t at = 0;
+    bool changed = layer == 0;
+    for (int32_t b = 0; b < e->sequences; b++) {
+        if (!e->decoder.count[b])
+            continue;
+        const int32_t next =
+            tkp_sequence_next_position(e->sequence, b, layer) + step;
+        changed |= e->positions[at] != next;
+        for (int32_t p = 0; p < e->model->decoder.position_rows; p++)
+            e->positions[p * rows + at] = next;
+        at++;
+    }
+    return changed;
+}
+
+tkp_status tkp__engine_decode(
+    tkp__engine *e,
+    const int32_t *ids,
+    const int32_t *active,
+    int32_t step,
+    tkp_tensor *logits)
+{
+    tkp__decoder_state *s = &e->decoder;
+    const tkp__forward quiet = {.exec = e->f.exec};
+    int32_t n = 0;
+    for (int32_t b = 0; b < e->sequences; b++)
+        if (active[b])
+            e->index[n++] = ids[b];
+    tkp__decoder_step(s, active);
+    TKP__TRY(tkp__decoder_embed(s, &quiet, e->index));
+    for (int32_t layer = 0; layer < e->model->decoder.layers; layer++) {
+        if (list_next_positions(e, layer, step))
+            TKP__TRY(tkp__decoder_set_positions(s, &quiet, e->positions));
+        TKP__TRY(tkp__decoder_run_layer(s, &quiet, layer, NULL));
+    }
+    TKP__TRY(tkp__decoder_run_head(s, &quiet, logits));
+    tkp__trace(&e->f, "logits", step + 1, logits);
+    return TKP_OK;
+}

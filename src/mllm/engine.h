@@ -1,0 +1,72 @@
+#ifndef TKP_MLLM_ENGINE_H
+#define TKP_MLLM_ENGINE_H
+
+/* One batch on its way through the model. */
+
+#include "mllm/request.h"
+
+/* What a score layer leaves behind for its point. */
+typedef struct tkp__kept_attention {
+    int32_t *rows;       /* [Q] the query rows */
+    tkp__buffer q;       /* [Q, H C] */
+    tkp__buffer lse;     /* [Q, H] f32 */
+    tkp__buffer all_lse; /* [R, H] f32 */
+    tkp__buffer k;       /* [R, G C], where the cache has gaps */
+    tkp_tensor k_view;   /* [R, G, C] */
+    int64_t capacity;    /* query rows there is room for */
+} tkp__kept_attention;
+
+typedef struct tkp__engine {
+    const tkp_mllm *model;
+    const tkp__prompt *prompt; /* [sequences] the caller's */
+    int32_t sequences;         /* B */
+    int64_t rows;              /* R of the whole prompts */
+    int64_t visual_tokens;     /* of the whole batch */
+    tkp__forward f;
+    void *workspace;
+    tkp_layout *layout;
+    tkp_policy *policy; /* the caller's, or `none` */
+    tkp_policy *none;
+    tkp_sequence *sequence;
+    tkp_point point;
+    tkp__decoder_state decoder;
+    tkp__kept_attention kept;
+    tkp__buffer visual;  /* [N, D] projector rows until they are placed */
+    tkp__buffer cls;     /* [N, 1] f32, if a stage asks */
+    tkp__buffer cls_now; /* the same of the tokens still there */
+    int32_t *candidate;  /* [R] of each row: which visual token; -1: text */
+    int32_t *positions;  /* [P, R] of the rows as they are */
+    int32_t *index;      /* [R] scratch */
+    int32_t *count;      /* [B] scratch */
+    bool wants_cls;
+    double vision_seconds, prefill_seconds, pruning_seconds;
+} tkp__engine;
+
+/* Everything is planned, and every budget resolved, before anything runs.
+ * `extra` tokens a sequence may be decoded. */
+tkp_status tkp__engine_create(
+    tkp__engine *engine,
+    const tkp_mllm *model,
+    const tkp__prompt *prompts,
+    int32_t count,
+    tkp_policy *policy,
+    int64_t extra,
+    tkp_mllm_trace_fn trace,
+    void *trace_user);
+void tkp__engine_release(tkp__engine *engine);
+
+/* From pixels and ids to logits [B, V] of the last rows. */
+tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);
+
+/* One more token of each active sequence: ids [B], active [B] 0 or 1. `step`
+ * counts from 0. logits [active ones, V]. */
+tkp_status tkp__engine_decode(
+    tkp__engine *engine,
+    const int32_t *ids,
+    const int32_t *active,
+    int32_t step,
+    tkp_tensor *logits);
+
+double tkp__engine_now(void);
+
+#endif

@@ -1,0 +1,199 @@
+/* What a batch needs before it can run: its layout, its sequence, memory. */
+
+#include "mllm/engine.h"
+
+static tkp_status
+check_size(const tkp__engine *e, const tkp__decoder *d, int64_t extra)
+{
+    TKP__CHECK(
+        e->sequences <= d->most_sequences, TKP_ERR_ARGUMENT,
+        "batch: %d requests, wanted at most %d", e->sequences,
+        d->most_sequences);
+    TKP__CHECK(
+        e->rows <= d->most_rows, TKP_ERR_ARGUMENT,
+        "batch: %lld tokens in all prompts together, wanted at most %lld; "
+        "split it",
+        (long long)e->rows, (long long)d->most_rows);
+    TKP__CHECK(
+        extra <= (d->most_keys - e->rows) / e->sequences, TKP_ERR_ARGUMENT,
+        "batch: %d requests of up to %lld new tokens after %lld of prompt, "
+        "wanted at most %lld in all",
+        e->sequences, (long long)extra, (long long)e->rows,
+        (long long)d->most_keys);
+    return TKP_OK;
+}
+
+static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
+{
+    int32_t number;
+    tkp_sequence_desc sequence = TKP_SEQUENCE_DESC_INIT;
+    sequence.id = p->id;
+    sequence.length = p->count;
+    TKP__TRY(tkp_layout_add_sequence(layout, &sequence, &number));
+    for (int32_t i = 0; i < p->pictures; i++) {
+        tkp_image_desc image = TKP_IMAGE_DESC_INIT;
+        image.sequence = number;
+        image.start = p->picture[i].start;
+        image.rows = p->picture[i].grid_rows;
+        image.cols = p->picture[i].grid_cols;
+        TKP__TRY(tkp_layout_add_image(layout, &image, NULL));
+    }
+    return TKP_OK;
+}
+
+/* Which rows are visual tokens, and the positions 0, 1, 2 ... */
+static tkp_status make_lists(tkp__engine *e)
+{
+    const tkp__decoder *d = &e->model->decoder;
+    const size_t rows = (size_t)e->rows, b = (size_t)e->sequences;
+    int32_t *at =
+        tkp__alloc((2 + (size_t)d->position_rows) * rows + b, sizeof(int32_t));
+    if (!at)
+        return TKP_ERR_MEMORY;
+    e->candidate = at;
+    e->index = e->candidate + rows;
+    e->positions = e->index + rows;
+    e->count = e->positions + (size_t)d->position_rows * rows;
+    int32_t row = 0, visual = 0;
+    for (int32_t i = 0; i < e->sequences; i++) {
+        const tkp__prompt *p = &e->prompt[i];
+        for (int32_t j = 0; j < p->count; j++) {
+            e->candidate[row] = -1;
+            e->positions[row++] = j;
+        }
+        for (int32_t j = 0; j < p->pictures; j++)
+            for (int64_t t = 0; t < p->picture[j].tokens; t++)
+                e->candidate[row - p->count + p->picture[j].start + t] =
+                    visual++;
+    }
+    return TKP_OK;
+}
+
+static bool looks_at_cls(const tkp_scorer_options *o)
+{
+    if (o->kind == TKP_SCORER_CLS_ATTENTION || o->kind == TKP_SCORER_CUSTOM)
+        return true;
+    for (int32_t i = 0; o->kind == TKP_SCORER_BLEND && i < o->n_terms; i++)
+        if (looks_at_cls(o->terms[i].scorer))
+            return true;
+    return false;
+}
+
+/* Points tell their needs one by one, but the encoder runs before most. */
+static tkp_status find_cls_stage(tkp__engine *e)
+{
+    for (int32_t i = 0; i < tkp_policy_stage_count(e->policy); i++) {
+        tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+        TKP__TRY(tkp_policy_get_stage(e->policy, i, &stage));
+        if (stage.scorer && looks_at_cls(stage.scorer))
+            e->wants_cls = true;
+    }
+    return TKP_OK;
+}
+
+static tkp_status begin(tkp__engine *e)
+{
+    const tkp__decoder *d = &e->model->decoder;
+    tkp_model_desc shapes = TKP_MODEL_DESC_INIT;
+    shapes.dtype = d->dtype;
+    shapes.layers = d->layers;
+    shapes.heads = d->heads;
+    shapes.kv_heads = d->kv_heads;
+    shapes.head_dim = (int32_t)d->head_dim;
+    shapes.hidden = d->hidden;
+    shapes.intermediate = d->intermediate;
+    TKP__TRY(tkp_layout_create(&e->layout));
+    for (int32_t b = 0; b < e->sequences; b++)
+        TKP__TRY(add_prompt(e->layout, &e->prompt[b]));
+    TKP__TRY(tkp_sequence_create(&e->sequence, e->model->context));
+    TKP__TRY(find_cls_stage(e));
+    return tkp_sequence_begin(
+        e->sequence, e->f.exec, e->policy, e->layout, &shapes);
+}
+
+static tkp_status make_workspace(tkp__engine *e)
+{
+    tkp_requirements needs = TKP_REQUIREMENTS_INIT;
+    TKP__TRY(tkp_sequence_query(e->sequence, &needs));
+    uint64_t bytes = e->model->workspace_bytes;
+    if (needs.workspace_bytes > bytes)
+        bytes = needs.workspace_bytes;
+    e->workspace = tkp__alloc(1, bytes);
+    if (!e->workspace)
+        return TKP_ERR_MEMORY;
+    return tkp_exec_set_workspace(e->f.exec, e->workspace, bytes);
+}
+
+static tkp_status make_memory(tkp__engine *e, int64_t extra)
+{
+    const tkp__decoder *d = &e->model->decoder;
+    const int64_t n = e->visual_tokens;
+    TKP__TRY(tkp__decoder_state_create(
+        &e->decoder, d, e->sequences, e->rows, extra));
+    TKP__TRY(tkp__buffer_alloc(&e->visual, n, d->hidden, d->dtype));
+    if (!e->wants_cls)
+        return TKP_OK;
+    TKP__TRY(tkp__buffer_alloc(&e->cls, n, 1, TKP_DTYPE_F32));
+    return tkp__buffer_alloc(&e->cls_now, n, 1, TKP_DTYPE_F32);
+}
+
+static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
+{
+    for (int32_t b = 0; b < e->sequences; b++) {
+        e->rows += e->prompt[b].count;
+        for (int32_t i = 0; i < e->prompt[b].pictures; i++)
+            e->visual_tokens += e->prompt[b].picture[i].tokens;
+    }
+    TKP__TRY(check_size(e, &e->model->decoder, extra));
+    TKP__TRY(make_lists(e));
+    TKP__TRY(tkp_exec_create(&e->f.exec, e->model->context, NULL));
+    e->policy = policy;
+    if (!policy) {
+        /* None is a policy like any other: one without stages. */
+        TKP__TRY(tkp_policy_create(&e->none, "none"));
+        e->policy = e->none;
+    }
+    TKP__TRY(begin(e));
+    TKP__TRY(make_workspace(e));
+    return make_memory(e, extra);
+}
+
+void tkp__engine_release(tkp__engine *e)
+{
+    tkp__buffer *const buffers[] = {&e->visual,  &e->cls,    &e->cls_now,
+                                    &e->kept.q,  &e->kept.k, &e->kept.all_lse,
+                                    &e->kept.lse};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
+        tkp__buffer_free(buffers[i]);
+    tkp__free(e->kept.rows);
+    tkp__decoder_state_release(&e->decoder);
+    tkp_sequence_destroy(e->sequence);
+    tkp_layout_destroy(e->layout);
+    tkp_policy_destroy(e->none);
+    tkp_exec_destroy(e->f.exec);
+    tkp__free(e->workspace);
+    tkp__free(e->candidate);
+    *e = (tkp__engine){0};
+}
+
+tkp_status tkp__engine_create(
+    tkp__engine *e,
+    const tkp_mllm *model,
+    const tkp__prompt *prompts,
+    int32_t count,
+    tkp_policy *policy,
+    int64_t extra,
+    tkp_mllm_trace_fn trace,
+    void *trace_user)
+{
+    *e = (tkp__engine){
+        .model = model,
+        .prompt = prompts,
+        .sequences = count,
+        .f = {.trace = trace, .trace_user = trace_user},
+    };
+    const tkp_status status = build(e, policy, extra);
+    if (status != TKP_OK)
+        tkp__engine_release(e);
+    return status;
+}

@@ -1,0 +1,172 @@
+/* Loading a model directory. */
+
+#include "mllm/mllm_struct.h"
+#include "mllm/model.h"
+#include "tokenprune/sys/base.h"
+
+static tkp_status
+check_options(tkp_mllm_options *o, const tkp_mllm_options *given)
+{
+    *o = (tkp_mllm_options)TKP_MLLM_OPTIONS_INIT;
+    if (given)
+        TKP__TRY(tkp__mllm_copy_struct(
+            o, sizeof(*o), given, given->struct_size,
+            TKP__MLLM_THROUGH(tkp_mllm_options, max_pixels), "mllm options"));
+    TKP__CHECK(
+        o->dtype == 0 || o->dtype == TKP_DTYPE_F32 ||
+            o->dtype == TKP_DTYPE_BF16,
+        TKP_ERR_OPTION, "mllm options: dtype is %s, wanted f32, bf16 or 0",
+        tkp_dtype_string(o->dtype));
+    TKP__CHECK(
+        o->pack >= TKP_PACK_AUTO && o->pack <= TKP_PACK_ALWAYS, TKP_ERR_OPTION,
+        "mllm options: pack is %d, wanted %d to %d", o->pack, TKP_PACK_AUTO,
+        TKP_PACK_ALWAYS);
+    TKP__CHECK(
+        o->reserved == 0, TKP_ERR_OPTION,
+        "mllm options: reserved is %d, wanted 0", o->reserved);
+    TKP__CHECK(
+        o->max_pixels >= 0, TKP_ERR_OPTION,
+        "mllm options: max_pixels is %lld, wanted 0 or more",
+        (long long)o->max_pixels);
+    return TKP_OK;
+}
+
+static tkp_status load_text(tkp_mllm *m, const char *directory)
+{
+    TKP__TRY(tkp__tokenizer_load(&m->tokenizer, directory));
+    const int32_t id = m->config.image_token_id;
+    m->image_token = tkp__tokenizer_piece(m->tokenizer, id);
+    TKP__CHECK(
+        m->image_token, TKP_ERR_FORMAT,
+        "%s: config.json: the image token is %d, tokenizer.json has no such id",
+        directory, id);
+    TKP__CHECK(
+        id >= 0 && id < m->config.text.vocab, TKP_ERR_FORMAT,
+        "%s: config.json: the image token is %d, wanted below vocab_size %lld",
+        directory, id, (long long)m->config.text.vocab);
+    return TKP_OK;
+}
+
+static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
+{
+    tkp__planner planner = {
+        .context = m->context,
+        .weights = m->weights,
+        .dtype = m->dtype,
+        .pack = pack,
+    };
+    TKP__TRY(tkp__vision_load(&m->vision, &planner, &m->config.vision));
+    TKP__TRY(tkp__projector_load(
+        &m->projector, &planner, &m->config,
+        TKP__VISION_VIEWS * m->vision.patches));
+    TKP__TRY(tkp__decoder_load(&m->decoder, &planner, &m->config.text));
+    TKP__TRY(tkp__scatter_load(
+        &m->place_visual, &planner, m->dtype, m->decoder.most_rows,
+        m->decoder.most_rows, m->decoder.hidden));
+    m->parameters = planner.parameters;
+    m->workspace_bytes = planner.workspace_bytes;
+    return TKP_OK;
+}
+
+static tkp_status
+load(tkp_mllm *m, const char *directory, const tkp_mllm_options *o)
+{
+    TKP__TRY(tkp__model_config_load(&m->config, directory));
+    TKP__CHECK(
+        m->config.kind == TKP__MODEL_LLAVA, TKP_ERR_UNSUPPORTED,
+        "%s: model kind %d, only llava is available in this version", directory,
+        m->config.kind);
+    TKP__TRY(tkp__weights_open(&m->weights, directory, &m->config));
+    TKP__TRY(load_text(m, directory));
+    m->max_pixels = o->max_pixels;
+    m->dtype = o->dtype;
+    if (!m->dtype)
+        m->dtype = tkp__weights_dtype(m->weights) == TKP_DTYPE_BF16
+                       ? TKP_DTYPE_BF16
+                       : TKP_DTYPE_F32;
+    return plan_parts(m, o->pack);
+}
+
+void tkp_mllm_destroy(tkp_mllm *m)
+{
+    if (!m)
+        return;
+    tkp__decoder_release(&m->decoder);
+    tkp__projector_release(&m->projector);
+    tkp__vision_release(&m->vision);
+    tkp_op_destroy(m->place_visual);
+    tkp__tokenizer_destroy(m->tokenizer);
+    tkp__weights_close(m->weights);
+    tkp__free(m);
+}
+
+tkp_status tkp_mllm_load(
+    tkp_mllm **out,
+    tkp_context *context,
+    const char *directory,
+    const tkp_mllm_options *options)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(out, TKP_ERR_ARGUMENT, "out is NULL");
+    TKP__CHECK(context, TKP_ERR_ARGUMENT, "context is NULL");
+    TKP__CHECK(directory, TKP_ERR_ARGUMENT, "directory is NULL");
+    tkp_mllm_options o;
+    TKP__TRY(check_options(&o, options));
+    tkp_mllm *m = tkp__zalloc(1, sizeof(*m));
+    if (!m)
+        return TKP_ERR_MEMORY;
+    m->context = context;
+    const tkp_status status = load(m, directory, &o);
+    if (status != TKP_OK) {
+        tkp_mllm_destroy(m);
+        return status;
+    }
+    *out = m;
+    tkp_sys_message_clear();
+    return TKP_OK;
+}
+
+/* --- what was loaded ------------------------------------------------------- */
+
+void tkp_mllm_options_init(tkp_mllm_options *options)
+{
+    if (options)
+        *options = (tkp_mllm_options)TKP_MLLM_OPTIONS_INIT;
+}
+
+void tkp_mllm_info_init(tkp_mllm_info *info)
+{
+    if (info)
+        *info = (tkp_mllm_info)TKP_MLLM_INFO_INIT;
+}
+
+tkp_status tkp_mllm_get_info(const tkp_mllm *m, tkp_mllm_info *info)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(m, TKP_ERR_ARGUMENT, "model is NULL");
+    TKP__CHECK(info, TKP_ERR_ARGUMENT, "info is NULL");
+    const tkp_mllm_info all = {
+        .struct_size = sizeof(all),
+        .dtype = m->dtype,
+        .weight_dtype = tkp__weights_dtype(m->weights),
+        .layers = m->decoder.layers,
+        .heads = m->decoder.heads,
+        .kv_heads = m->decoder.kv_heads,
+        .head_dim = (int32_t)m->decoder.head_dim,
+        .hidden = m->decoder.hidden,
+        .intermediate = m->decoder.intermediate,
+        .vocab = m->decoder.vocab,
+        .max_positions = m->decoder.max_positions,
+        .vision_layers = m->vision.layers,
+        .vision_heads = m->vision.heads,
+        .vision_hidden = m->vision.hidden,
+        .grid_rows = (int32_t)m->vision.grid,
+        .grid_cols = (int32_t)m->vision.grid,
+        .parameters = m->parameters,
+        .weight_bytes = tkp__weights_bytes(m->weights),
+        .kind = "llava",
+    };
+    return tkp__mllm_fill_struct(
+        info, &all, sizeof(all), TKP__MLLM_THROUGH(tkp_mllm_info, kind),
+        "info");
+}

@@ -1,0 +1,188 @@
+#include "mllm/request.h"
+
+/* --- pictures -------------------------------------------------------------- */
+
+static tkp_status
+load_picture(tkp__picture *p, const tkp_mllm *m, const char *path)
+{
+    const int64_t side = m->vision.image;
+    tkp__image file;
+    /* Hugging Face's loader turns pictures as their EXIF data say. */
+    TKP__TRY(tkp__image_load_file(&file, path, true, m->max_pixels));
+    p->views = 1;
+    p->grid_rows = p->grid_cols = (int32_t)m->vision.grid;
+    p->tokens = m->vision.patches;
+    p->pixels = tkp__alloc((size_t)(3 * side * side), sizeof(float));
+    tkp_status status = p->pixels ? TKP_OK : TKP_ERR_MEMORY;
+    if (status == TKP_OK)
+        status = tkp__image_preprocess_clip(
+            p->pixels, &p->seen, &file, &m->config.image);
+    if (status == TKP_OK && (p->seen.height != side || p->seen.width != side))
+        status = tkp__fail(
+            TKP_ERR_FORMAT,
+            "preprocessor_config.json gives %lld x %lld pixels, config.json "
+            "wants %lld x %lld",
+            (long long)p->seen.height, (long long)p->seen.width,
+            (long long)side, (long long)side);
+    tkp__image_release(&file);
+    return status;
+}
+
+static tkp_status load_pictures(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const tkp_mllm_request *r,
+    int32_t index)
+{
+    TKP__CHECK(
+        r->n_images >= 0 && (r->images || r->n_images == 0), TKP_ERR_ARGUMENT,
+        "request %d: images is NULL, n_images is %d", index, r->n_images);
+    p->picture = tkp__zalloc((size_t)r->n_images, sizeof(*p->picture));
+    if (!p->picture)
+        return TKP_ERR_MEMORY;
+    p->pictures = r->n_images;
+    for (int32_t i = 0; i < r->n_images; i++) {
+        TKP__CHECK(
+            r->images[i], TKP_ERR_ARGUMENT, "request %d: image %d is NULL",
+            index, i);
+        const tkp_status status = load_picture(&p->picture[i], m, r->images[i]);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(status, "request %d: image %d", index, i);
+    }
+    return TKP_OK;
+}
+
+/* --- text ------------------------------------------------------------------ */
+
+static tkp_status
+render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
+{
+    static const int32_t formats[] = {
+        [TKP_MLLM_FORMAT_MODEL] = TKP__PROMPT_LLAVA_HF,
+        [TKP_MLLM_FORMAT_RAW] = TKP__PROMPT_RAW,
+        [TKP_MLLM_FORMAT_VICUNA_V1] = TKP__PROMPT_VICUNA_V1,
+    };
+    TKP__CHECK(
+        r->prompt, TKP_ERR_ARGUMENT, "request %d: prompt is NULL", index);
+    TKP__CHECK(
+        r->format >= TKP_MLLM_FORMAT_MODEL &&
+            r->format <= TKP_MLLM_FORMAT_VICUNA_V1,
+        TKP_ERR_ARGUMENT, "request %d: format is %d, wanted %d to %d", index,
+        r->format, TKP_MLLM_FORMAT_MODEL, TKP_MLLM_FORMAT_VICUNA_V1);
+    const bool raw = r->format == TKP_MLLM_FORMAT_RAW;
+    TKP__CHECK(
+        !raw || !r->system, TKP_ERR_ARGUMENT,
+        "request %d: a system text is given, but a raw prompt has none apart",
+        index);
+    const bool placed = raw || strstr(r->prompt, m->image_token);
+    tkp__message messages[2];
+    int32_t n = 0;
+    if (r->system)
+        messages[n++] = (tkp__message){.role = 0, .text = r->system};
+    messages[n++] = (tkp__message){
+        .role = 1, .images = placed ? 0 : r->n_images, .text = r->prompt};
+    const tkp_status status = tkp__prompt_render(
+        formats[r->format], messages, n, m->image_token, out);
+    return status == TKP_OK ? status
+                            : tkp__fail_prefix(status, "request %d", index);
+}
+
+/* Each placeholder becomes as many as its picture has tokens. */
+static tkp_status expand(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const int32_t *ids,
+    int64_t count,
+    int32_t index)
+{
+    const int32_t placeholder = m->config.image_token_id;
+    int64_t found = 0, total = count;
+    for (int64_t i = 0; i < count; i++)
+        found += ids[i] == placeholder;
+    TKP__CHECK(
+        found == p->pictures, TKP_ERR_ARGUMENT,
+        "request %d: %d images are given, the prompt has %lld times %s", index,
+        p->pictures, (long long)found, m->image_token);
+    for (int32_t i = 0; i < p->pictures; i++)
+        total += p->picture[i].tokens - 1;
+    TKP__CHECK(
+        total >= 1, TKP_ERR_ARGUMENT, "request %d: the prompt is empty", index);
+    TKP__CHECK(
+        total <= m->decoder.max_positions, TKP_ERR_ARGUMENT,
+        "request %d: the prompt has %lld tokens (%lld of them text), the model "
+        "takes %lld",
+        index, (long long)total, (long long)(count - found),
+        (long long)m->decoder.max_positions);
+    p->ids = tkp__alloc((size_t)total, sizeof(*p->ids));
+    if (!p->ids)
+        return TKP_ERR_MEMORY;
+    tkp__picture *picture = p->picture;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t times = 1;
+        if (ids[i] == placeholder) {
+            times = picture->tokens;
+            picture++->start = p->count;
+        }
+        for (int64_t j = 0; j < times; j++)
+            p->ids[p->count++] = ids[i];
+    }
+    return TKP_OK;
+}
+
+static tkp_status
+check_ids(const tkp_mllm *m, const int32_t *ids, int64_t count, int32_t index)
+{
+    for (int64_t i = 0; i < count; i++)
+        TKP__CHECK(
+            ids[i] >= 0 && ids[i] < m->decoder.vocab, TKP_ERR_FORMAT,
+            "request %d: tokenizer.json gives id %d, the model has %lld", index,
+            ids[i], (long long)m->decoder.vocab);
+    return TKP_OK;
+}
+
+static tkp_status encode(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const tkp_mllm_request *r,
+    int32_t index)
+{
+    char *text = NULL;
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    TKP__TRY(render(&text, m, r, index));
+    tkp_status status = tkp__tokenizer_encode(
+        m->tokenizer, text, strlen(text), TKP__ENCODE_SPECIAL, &ids, &count);
+    if (status != TKP_OK)
+        status = tkp__fail_prefix(status, "request %d", index);
+    if (status == TKP_OK)
+        status = check_ids(m, ids, count, index);
+    if (status == TKP_OK)
+        status = expand(p, m, ids, count, index);
+    tkp__free(text);
+    tkp__free(ids);
+    return status;
+}
+
+/* --- the whole ------------------------------------------------------------- */
+
+tkp_status tkp__prompt_create(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const tkp_mllm_request *r,
+    int32_t index)
+{
+    *p = (tkp__prompt){.id = r->id};
+    TKP__TRY(load_pictures(p, m, r, index));
+    return encode(p, m, r, index);
+}
+
+void tkp__prompt_release(tkp__prompt *p)
+{
+    for (int32_t i = 0; p->picture && i < p->pictures; i++) {
+        tkp__image_release(&p->picture[i].seen);
+        tkp__free(p->picture[i].pixels);
+    }
+    tkp__free(p->picture);
+    tkp__free(p->ids);
+    *p = (tkp__prompt){0};
+}

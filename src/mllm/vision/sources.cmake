@@ -1,0 +1,5 @@
+target_sources(
+    tokenprune-mllm
+    PRIVATE
+        ${CMAKE_CURRENT_LIST_DIR}/clip_forward.c
+        ${CMAKE_CURRENT_LIST_DIR}/clip_load.c)
