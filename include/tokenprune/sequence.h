@@ -107,10 +107,16 @@ typedef struct tkp_decision {
                                     known without asking the device */
 } tkp_decision;
 
+/* A view that is not there. */
+#define TKP__NO_TENSOR                                                         \
+    {                                                                          \
+        NULL, 0, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, 0, 0, 0, 0            \
+    }
 #define TKP_DECISION_INIT                                                      \
     {                                                                          \
-        (uint32_t)sizeof(tkp_decision), 0, 0, 0, 0, 0, {0}, {0}, {0}, {0},     \
-            {0}, {0}, {0}, {0}, NULL                                           \
+        (uint32_t)sizeof(tkp_decision), 0, 0, 0, 0, 0, TKP__NO_TENSOR,         \
+            TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR,    \
+            TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR, NULL               \
     }
 TKP_API void tkp_decision_init(tkp_decision *decision);
 

@@ -34,7 +34,10 @@ tkp_status tkp__image_load_memory(
 
 /* Pillow's bicubic on u8 (models.md 3.2), bit equal. */
 tkp_status tkp__image_resize_bicubic(
-    tkp__image *out, const tkp__image *in, int64_t height, int64_t width);
+    tkp__image *out,
+    const tkp__image *in,
+    int64_t height,
+    int64_t width);
 
 tkp_status tkp__image_crop(
     tkp__image *out,
@@ -46,7 +49,9 @@ tkp_status tkp__image_crop(
 
 /* Paste centred on a square canvas of the longer side. */
 tkp_status tkp__image_pad_square(
-    tkp__image *out, const tkp__image *in, const uint8_t colour[3]);
+    tkp__image *out,
+    const tkp__image *in,
+    const uint8_t colour[3]);
 
 /* What preprocessor_config.json says. */
 typedef struct tkp__image_spec {
