@@ -119,6 +119,12 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         TKP_ERR_POLICY, "stage %d: has no budget, wanted count, ratio or quota",
         number);
     TKP__CHECK(
+        selector->kind != TKP_SELECTOR_ALL || s->budget.kind == TKP_BUDGET_ALL,
+        TKP_ERR_POLICY,
+        "stage %d: has a budget, but selector 'all' keeps every token; wanted "
+        "another selector",
+        number);
+    TKP__CHECK(
         !selector->quota || s->budget.kind == TKP_BUDGET_ALL, TKP_ERR_POLICY,
         "stage %d: has both a quota of %d and a budget, wanted one of them",
         number, selector->quota);

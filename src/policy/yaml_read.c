@@ -45,17 +45,20 @@ fail_at(const reader *r, const node *at, const char *format, ...)
         text);
 }
 
-/* What stands at a node, for "met" in messages. */
+/* What stands at a node, for "met" in messages; quotes as they stand there. */
 static tkp__shown met(const node *n)
 {
+    tkp__shown out;
     if (n->kind == TKP__YAML_MAP)
         return (tkp__shown){"a map"};
     if (n->kind == TKP__YAML_LIST)
-        return (tkp__shown){"a list"};
-    if (!n->text[0])
+        snprintf(out.text, sizeof(out.text), "a list of %d", n->count);
+    else if (n->plain && !n->text[0])
         return (tkp__shown){"nothing"};
-    tkp__shown out;
-    snprintf(out.text, sizeof(out.text), "'%.44s'", tkp__show(n->text).text);
+    else
+        snprintf(
+            out.text, sizeof(out.text), n->plain ? "'%.44s'" : "\"%.44s\"",
+            tkp__show(n->text).text);
     return out;
 }
 
@@ -196,10 +199,8 @@ read_pair(const reader *r, const node *value, const tkp__key *key, int32_t *out)
     }
     if (value->kind != TKP__YAML_LIST || value->count != 2)
         return fail_at(
-            r, value, "%s is %s%s, wanted [rows, columns] or %s", key->name,
-            met(value).text,
-            value->kind == TKP__YAML_LIST ? " of other length" : "",
-            key->words[0].text);
+            r, value, "%s is %s, wanted [rows, columns] or %s", key->name,
+            met(value).text, key->words[0].text);
     const tkp__key side = {
         .name = key->name, .low = key->low, .high = key->high};
     const node *first = tkp__yaml_at(&r->tree, value->first);
@@ -463,9 +464,7 @@ static tkp_status read_terms(
     if (list->kind != TKP__YAML_LIST || list->count < 1 ||
         list->count > key->high)
         return fail_at(
-            r, list, "terms is %s, wanted a list of 1 to %d",
-            list->kind == TKP__YAML_LIST && list->count ? "a longer list"
-                                                        : met(list).text,
+            r, list, "terms is %s, wanted a list of 1 to %d", met(list).text,
             (int)key->high);
     const node *item = child(r, list);
     for (int32_t t = 0; t < list->count; t++, item = after(r, item)) {
@@ -505,6 +504,13 @@ static tkp_status read_keys(
     return TKP_OK;
 }
 
+/* The key that names the kind, which was read before all others. */
+static bool is_kind(const tkp__section *section, const tkp__key *key)
+{
+    return section->kind_at >= 0 && !section->kind_by_keys &&
+           key == section->keys;
+}
+
 static tkp_status check_required(
     const reader *r,
     const node *map,
@@ -513,7 +519,7 @@ static tkp_status check_required(
 {
     for (const tkp__key *key = section->keys; key->name; key++)
         if (key->required && tkp__key_applies(key, kind) &&
-            !value_of(r, map, key))
+            !is_kind(section, key) && !value_of(r, map, key))
             return fail_at(
                 r, map, "%s has no '%s', wanted one", section->name, key->name);
     return TKP_OK;
@@ -532,7 +538,7 @@ static tkp_status read_short(
         static const tkp__word all[] = {{"all", TKP_BUDGET_ALL}, {NULL, 0}};
         if (find_word(all, at))
             return TKP_OK;
-        return fail_value(r, at, &alone, "all, or a map such as {ratio: 1/4}");
+        return fail_value(r, at, &alone, "all, or a map such as {count: 144}");
     }
     return read_word(r, at, &alone, kind);
 }
@@ -550,10 +556,7 @@ static tkp_status read_section(
     if (section->kind_at >= 0 && is_text(at)) {
         TKP__TRY(read_short(r, at, section, &kind));
         memcpy((char *)options + section->kind_at, &kind, sizeof(kind));
-        static const node nothing = {.first = -1, .next = -1};
-        node bare = nothing;
-        bare.line = at->line;
-        bare.column = at->column;
+        const node bare = {.first = -1, .line = at->line, .column = at->column};
         return check_required(r, &bare, section, kind);
     }
     if (at->kind != TKP__YAML_MAP)
@@ -629,8 +632,7 @@ static tkp_status read_stages(reader *r, const node *list, tkp_policy *policy)
     if (list->kind != TKP__YAML_LIST || list->count > TKP_POLICY_MAX_STAGES)
         return fail_at(
             r, list, "stages is %s, wanted a list of at most %d",
-            list->kind == TKP__YAML_LIST ? "a longer list" : met(list).text,
-            TKP_POLICY_MAX_STAGES);
+            met(list).text, TKP_POLICY_MAX_STAGES);
     for (const node *at = child(r, list); at; at = after(r, at))
         TKP__TRY(read_stage(r, at, policy));
     return TKP_OK;

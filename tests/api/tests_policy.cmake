@@ -1,0 +1,4 @@
+# Policies as text, and policies at work on synthetic inputs.
+
+tkp_add_check_test(NAME api/policy_yaml
+  SOURCES test_policy_yaml.c LIBS tokenprune LABELS smoke)
