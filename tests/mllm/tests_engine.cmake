@@ -1,0 +1,3 @@
+tkp_add_check_test(NAME mllm/engine_parity
+  SOURCES test_engine_parity.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
