@@ -60,7 +60,7 @@ function(tkp_versioned target map)
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/${map})
   target_link_options(${target} PRIVATE
     -Wl,--version-script=${PROJECT_SOURCE_DIR}/${map})
-  if(TKP_WERROR AND NOT TKP_SANITIZE)
+  if(NOT TKP_SANITIZE)
     target_link_options(${target} PRIVATE -Wl,-z,defs)
   endif()
 endfunction()

@@ -59,9 +59,6 @@ function(tkp_test_program target sources libs)
     list(PREPEND libs tkp_util)
   endif()
   target_link_libraries(${target} PRIVATE tkp_flags ${libs} m)
-  if(NOT TKP_WERROR)
-    target_link_options(${target} PRIVATE -Wl,--allow-shlib-undefined)
-  endif()
   target_include_directories(${target} PRIVATE
     ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include
     ${PROJECT_SOURCE_DIR}/tests)
