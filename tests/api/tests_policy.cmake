@@ -2,3 +2,6 @@
 
 tkp_add_check_test(NAME api/policy_yaml
   SOURCES test_policy_yaml.c LIBS tokenprune LABELS smoke)
+tkp_add_fuzzer(NAME policy
+  SOURCES ../fuzz/fuzz_policy.c LIBS tokenprune-static
+  CORPUS ../fuzz/corpus/policy)
