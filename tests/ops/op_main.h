@@ -18,8 +18,8 @@ tkp_context *tkp_test_context(const char *backend, int32_t threads);
 /* The backend that single-op tests run on: $TKP_TEST_BACKEND, else "ref". */
 const char *tkp_test_backend(void);
 
-/* Plan and run one op on that backend with a workspace of the exact size, and
- * insist that this backend planned it. */
+/* Plan and run one op on that backend with a workspace of the exact size. What
+ * the backend does not have runs on "ref", as in real life. */
 tkp_status tkp_test_run(
     int32_t kind,
     const void *params,

@@ -27,14 +27,59 @@ static bool without_end(const tkp_test_case *c, int32_t arg)
            c->args[1].dtype == TKP_DTYPE_NONE;
 }
 
-/* First and last entry of an argument that a kernel has to look at. Members
- * may have more entries than the groups use, tables more than the keys need. */
+/* The last entry that a kernel has to look at. Members may have more entries
+ * than the groups use, block tables more than the keys need: of those the last
+ * page of the first sequence. */
 static int64_t last_entry(const tkp_test_case *c, int32_t arg)
 {
-    const bool table = c->kind == TKP_OP_ATTENTION_SCORES && arg == 3;
-    const bool longer = c->kind == TKP_OP_TOPK && arg == 2;
     const int64_t n = tkp_tensor_count(&c->args[arg]);
-    return table ? 0 : n - 1 - (longer ? 2 : 0);
+    if (c->kind == TKP_OP_ATTENTION_SCORES && arg == 3)
+        return (((const int32_t *)c->args[6].data)[1] - 1) /
+               c->args[1].shape[1];
+    return c->kind == TKP_OP_TOPK && arg == 2 ? n - 3 : n - 1;
+}
+
+/* Keys of the last sequence that has an entry in offsets argument `arg`. */
+static int32_t keys_of_last(const tkp_test_case *c, int32_t arg)
+{
+    const int32_t *offsets = c->args[arg].data;
+    const int32_t *keys = c->args[6].data;
+    int64_t b = c->args[arg].shape[0] - 1;
+    while (b > 0 && offsets[b] == offsets[b - 1])
+        b--;
+    return keys[b] - keys[b - 1];
+}
+
+/* What the last entry of an index has to stay below; -1 for other arguments. */
+static int64_t limit_of(const tkp_test_case *c, int32_t arg)
+{
+    const tkp_tensor *a = c->args;
+    switch (c->kind * 100 + arg) {
+    case TKP_OP_ATTENTION_SCORES * 100 + 5:
+        return keys_of_last(c, 4);
+    case TKP_OP_ATTENTION_SCORES * 100 + 8:
+        return keys_of_last(c, 7);
+    case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 2:
+    case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 4:
+        return a[0].shape[a[0].ndim - 1];
+    case TKP_OP_COMPACT * 100:
+        return a[2].shape[0] + a[0].shape[0] - a[1].shape[0];
+    case TKP_OP_SCATTER_ROWS * 100 + 1:
+        return a[2].shape[0];
+    case TKP_OP_GROUP_BROADCAST * 100 + 2:
+        return a[3].shape[0];
+    case TKP_OP_ATTENTION_SCORES * 100 + 3:
+    case TKP_OP_ROW_NORM * 100 + 1:
+    case TKP_OP_COSINE * 100 + 1:
+    case TKP_OP_COSINE_PAIRS * 100 + 1:
+    case TKP_OP_TOPK * 100 + 2:
+    case TKP_OP_COMPACT * 100 + 1:
+    case TKP_OP_GROUP_POOL * 100 + 2:
+    case TKP_OP_GATHER_ROWS * 100 + 1:
+        return a[c->kind == TKP_OP_ATTENTION_SCORES ? 1 : 0].shape[0];
+    default:
+        return -1;
+    }
 }
 
 static unsigned char *copy_outputs(const tkp_test_case *c, size_t *bytes)
@@ -93,7 +138,9 @@ START_TEST(op_run__spoilt_index__refused_and_dst_untouched)
     const tkp_test_kind *kind = tkp_test_kind_at(_i);
     tkp_context *context = tkp_test_context(tkp_test_backend(), 1);
     ck_assert_ptr_nonnull(context);
-    for (int32_t i = 0; i < kind->cases && i < 30; i++) {
+    for (int32_t at = 0; at < kind->cases && at < 40; at++) {
+        /* 37 divides no number of cases: all of their digits come up. */
+        const int32_t i = at * 37 % kind->cases;
         tkp_test_case c;
         tkp_test_case_make(&c, kind, i, 0);
         for (int32_t a = 0; a < c.n_args; a++) {
@@ -109,6 +156,9 @@ START_TEST(op_run__spoilt_index__refused_and_dst_untouched)
             spoil_and_run(kind, i, a, 0, INT_MIN, context);
             if (!without_end(&c, a))
                 spoil_and_run(kind, i, a, last, INT_MAX, context);
+            const int64_t limit = limit_of(&c, a);
+            if (limit >= 0)
+                spoil_and_run(kind, i, a, last, (int32_t)limit, context);
         }
         tkp_test_case_free(&c);
     }
@@ -138,6 +188,28 @@ START_TEST(op_run__offsets_that_fall__refused)
 }
 END_TEST
 
+START_TEST(op_run__offsets_that_leave_rows_out__refused)
+{
+    float x[4] = {1, 2, 3, 4}, reference[3] = {1, 1, 1};
+    float dst[4] = {9, 9, 9, 9};
+    int32_t rows[4] = {0, 1, 2, 3}, offsets[4] = {0, 1, 3, 4};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 1), TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets), tkp_test_2d(reference, TKP_DTYPE_F32, 3, 1),
+        TKP_TEST_F32(dst)};
+    static const int32_t wrong[][4] = {
+        {0, 1, 3, 3}, {0, 3, 1, 4}, {0, 1, 3, 5}, {1, 1, 3, 4}};
+    for (int i = 0; i < 4; i++) {
+        memcpy(offsets, wrong[i], sizeof(offsets));
+        ck_assert_int_eq(
+            tkp_test_run(TKP_OP_COSINE, NULL, args, 5), TKP_ERR_ARGUMENT);
+        ck_assert(dst[0] == 9.0f);
+    }
+    memcpy(offsets, (int32_t[]){0, 1, 3, 4}, sizeof(offsets));
+    ck_assert_int_eq(tkp_test_run(TKP_OP_COSINE, NULL, args, 5), TKP_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ops/checks");
@@ -147,6 +219,7 @@ int main(void)
         tests, op_run__spoilt_index__refused_and_dst_untouched, 0,
         tkp_test_kinds());
     tcase_add_test(tests, op_run__offsets_that_fall__refused);
+    tcase_add_test(tests, op_run__offsets_that_leave_rows_out__refused);
     suite_add_tcase(suite, tests);
     return tkp_test_main(suite);
 }

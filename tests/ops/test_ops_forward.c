@@ -257,7 +257,9 @@ START_TEST(activation__bf16__rounds_at_each_step)
     /* silu(1) = 187.15/256 goes to 187/256; times 5/4 is 233.75/256, goes to
      * 234/256. quick gelu of 3: 5.106 goes to 163/32 (163.39), sigmoid(5.09375)
      * = 0.99390 goes to 254/256, times 3 is 190.5/64 and goes to the even
-     * 190/64. */
+     * 190/64. Of 280/256: 1.8616 goes to 238/128, whose sigmoid 221.50/256
+     * goes to 221/256, times 280/256 is 241.7/256. Had 1.8616 stayed, 243/256
+     * would come out. */
     uint16_t a[1], b[1], dst[1];
     tkp_op_activation p = {sizeof(p), TKP_ACTIVATION_SILU};
     tkp_tensor args[] = {
@@ -273,6 +275,9 @@ START_TEST(activation__bf16__rounds_at_each_step)
     p.function = TKP_ACTIVATION_QUICK_GELU;
     ck_assert_int_eq(tkp_test_run(TKP_OP_ACTIVATION, &p, args, 3), TKP_OK);
     expect_bf16(dst, (float[]){190.0f / 64}, 1);
+    to_bf16(a, (float[]){280.0f / 256}, 1);
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ACTIVATION, &p, args, 3), TKP_OK);
+    expect_bf16(dst, (float[]){242.0f / 256}, 1);
 }
 END_TEST
 

@@ -184,6 +184,23 @@ START_TEST(attention_scores__emulate_half__probabilities_are_rounded)
 }
 END_TEST
 
+START_TEST(attention_scores__emulate_half__head_mean_is_rounded)
+{
+    attention a;
+    attention_setup(&a, 1);
+    /* f16: 1, and multiples of ln 2. Key 1 has 1170/4096 (2/7) in head 0 and
+     * 1365/4096 (1/3) in head 1; the mean 1267.5/4096 goes to the even. */
+    uint16_t q[2] = {0x3c00, 0}, k[3] = {0, 0x398c, 0x3d8c};
+    a.args[0] = tkp_test_3d(q, TKP_DTYPE_F16, 1, 2, 1);
+    a.args[1] = tkp_test_3d(k, TKP_DTYPE_F16, 3, 1, 1);
+    a.params.flags = TKP_ATTENTION_EMULATE_HALF;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_SCORES, &a.params, a.args, 10), TKP_OK);
+    ck_assert(a.dst[0] == 1950.0f / 8192);
+    ck_assert(a.dst[1] == 1268.0f / 4096);
+}
+END_TEST
+
 START_TEST(attention_scores__batch_with_a_sequence_without_rows__scores_zero)
 {
     attention a;
@@ -444,6 +461,8 @@ int main(void)
     tcase_add_test(
         attention_case,
         attention_scores__emulate_half__probabilities_are_rounded);
+    tcase_add_test(
+        attention_case, attention_scores__emulate_half__head_mean_is_rounded);
     tcase_add_test(
         attention_case,
         attention_scores__batch_with_a_sequence_without_rows__scores_zero);

@@ -2,8 +2,8 @@ set(tkp_op_harness
   op_main.c op_compare.c op_cases.c op_cases_score.c op_cases_select.c
   op_cases_rows.c op_cases_forward.c)
 
-# Small cases. On another backend by hand: TKP_TEST_BACKEND=cpu.
-foreach(subject score rows forward checks golden)
+# Small cases, golden vectors, refusals: on ref.
+foreach(subject score rows forward golden checks)
   tkp_add_check_test(NAME ops/${subject}
     SOURCES test_ops_${subject}.c ${tkp_op_harness}
     LIBS tokenprune LABELS smoke)
@@ -17,6 +17,13 @@ tkp_add_check_test(NAME ops/select
 tkp_add_check_test(NAME ops/backend
   SOURCES test_ops_backend.c ${tkp_op_harness} LIBS tokenprune LABELS ci)
 # The harness itself, and that ref repeats itself bit for bit.
-tkp_add_check_test(NAME ops/backend_ref
-  SOURCES test_ops_backend.c ${tkp_op_harness} LIBS tokenprune LABELS ci
-  ENV TKP_TEST_BACKEND=ref)
+tkp_add_command_test(NAME ops/backend_ref
+  COMMAND ops_backend NEEDS tokenprune
+  LABELS ci ENV TKP_TEST_BACKEND=ref)
+
+# The same programs on the CPU module; what it leaves to ref runs on ref.
+foreach(subject score rows forward golden checks select)
+  tkp_add_command_test(NAME ops/${subject}_cpu
+    COMMAND ops_${subject} NEEDS tokenprune-cpu
+    LABELS ci ENV TKP_TEST_BACKEND=cpu)
+endforeach()
