@@ -12,11 +12,12 @@ tkp_status tkp__result_create(tkp_mllm_result **out, int32_t count)
     r->report = (tkp_report)TKP_REPORT_INIT;
     r->answer = tkp__zalloc((size_t)count, sizeof(*r->answer));
     r->count = count;
+    if (!r->answer) {
+        tkp_mllm_result_destroy(r);
+        return TKP_ERR_MEMORY;
+    }
     *out = r;
-    if (r->answer)
-        return TKP_OK;
-    tkp_mllm_result_destroy(r);
-    return TKP_ERR_MEMORY;
+    return TKP_OK;
 }
 
 static void release_answer(tkp__answer *a)

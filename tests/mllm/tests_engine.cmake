@@ -4,3 +4,6 @@ tkp_add_check_test(NAME mllm/engine_parity
 tkp_add_check_test(NAME mllm/engine_pruning
   SOURCES test_engine_pruning.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_generate
+  SOURCES test_engine_generate.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
