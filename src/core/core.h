@@ -242,6 +242,16 @@ tkp_status tkp__core_op_create(
     tkp_op **out,
     tkp_context *context,
     const tkp_op_desc *desc);
+/* The same from its parts; `most` (or NULL) becomes the largest workspace of
+ * the ops that were made with it. */
+tkp_status tkp__core_op_make(
+    tkp_op **out,
+    tkp_context *context,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params,
+    uint64_t *most);
 void tkp__core_op_destroy(tkp_op *op); /* NULL is fine */
 
 static inline uint64_t tkp__core_op_workspace(const tkp_op *op)

@@ -187,6 +187,28 @@ tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
     return TKP_OK;
 }
 
+tkp_status tkp__core_op_make(
+    tkp_op **out,
+    tkp_context *context,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params,
+    uint64_t *most)
+{
+    const tkp_op_desc desc = {
+        .struct_size = sizeof(desc),
+        .kind = kind,
+        .args = args,
+        .params = params,
+        .n_args = n_args,
+    };
+    TKP__TRY(tkp__core_op_create(out, context, &desc));
+    if (most && (*out)->workspace_bytes > *most)
+        *most = (*out)->workspace_bytes;
+    return TKP_OK;
+}
+
 void tkp__core_op_destroy(tkp_op *op)
 {
     if (!op)

@@ -4,41 +4,31 @@
  */
 #include "layout/layout.h"
 
-/* Lay the arrays out one after the other in one block. */
-typedef struct carver {
-    char *base; /* NULL while sizes are added up */
-    size_t bytes;
-} carver;
+#include "util/carve.h"
 
-static void *carve(carver *c, int64_t count, size_t size)
-{
-    const size_t at = c->bytes;
-    c->bytes = tkp__align_up(at + (size_t)count * size, 64);
-    return c->base ? c->base + at : NULL;
-}
-
-static void carve_batch(tkp__batch *b, const tkp_layout *layout, carver *c)
+static void carve_batch(tkp__batch *b, const tkp_layout *layout, tkp__carver *c)
 {
     const int64_t rows = layout->rows;
     const int64_t visual = layout->visual;
     const int64_t offsets = layout->n_sequences + 1;
-    b->row_offsets = carve(c, offsets, sizeof(int32_t));
-    b->candidate_offsets = carve(c, offsets, sizeof(int32_t));
-    b->candidate_rows = carve(c, visual + layout->padding, sizeof(int32_t));
-    b->candidate_images = carve(c, visual, sizeof(int32_t));
-    b->candidate_cells = carve(c, visual, sizeof(int32_t));
-    b->candidate_original = carve(c, visual, sizeof(int32_t));
-    b->candidate_kept = carve(c, visual, sizeof(uint8_t));
-    b->positions = carve(c, rows * layout->position_rows, sizeof(int32_t));
-    b->origin = carve(c, rows, sizeof(int32_t));
+    b->row_offsets = tkp__carve(c, offsets, sizeof(int32_t));
+    b->candidate_offsets = tkp__carve(c, offsets, sizeof(int32_t));
+    b->candidate_rows =
+        tkp__carve(c, visual + layout->padding, sizeof(int32_t));
+    b->candidate_images = tkp__carve(c, visual, sizeof(int32_t));
+    b->candidate_cells = tkp__carve(c, visual, sizeof(int32_t));
+    b->candidate_original = tkp__carve(c, visual, sizeof(int32_t));
+    b->candidate_kept = tkp__carve(c, visual, sizeof(uint8_t));
+    b->positions = tkp__carve(c, rows * layout->position_rows, sizeof(int32_t));
+    b->origin = tkp__carve(c, rows, sizeof(int32_t));
 }
 
 tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout)
 {
-    carver c = {NULL, 0};
+    tkp__carver c = {NULL, 0};
     *out = (tkp__batch){.layout = layout};
     carve_batch(out, layout, &c);
-    c = (carver){tkp__alloc(1, c.bytes), 0};
+    c = (tkp__carver){tkp__alloc(1, c.bytes), 0};
     if (!c.base)
         return TKP_ERR_MEMORY;
     carve_batch(out, layout, &c);

@@ -66,17 +66,8 @@ static tkp_status plan_op(
     int32_t n_args,
     const void *params)
 {
-    const tkp_op_desc desc = {
-        .struct_size = sizeof(desc),
-        .kind = kind,
-        .args = args,
-        .params = params,
-        .n_args = n_args,
-    };
-    TKP__TRY(tkp__core_op_create(op, m->context, &desc));
-    if (tkp__core_op_workspace(*op) > m->ops_bytes)
-        m->ops_bytes = tkp__core_op_workspace(*op);
-    return TKP_OK;
+    return tkp__core_op_make(
+        op, m->context, kind, args, n_args, params, &m->ops_bytes);
 }
 
 static tkp_status plan_pool(tkp_merger *m, tkp_ledger *ledger)

@@ -9,18 +9,9 @@ tkp_status tkp__leaf_op(
     int32_t n_args,
     const void *params)
 {
-    const tkp_op_desc desc = {
-        .struct_size = sizeof(desc),
-        .kind = kind,
-        .args = args,
-        .params = params,
-        .n_args = n_args,
-    };
-    TKP__TRY(tkp__core_op_create(&leaf->ops[slot], leaf->context, &desc));
-    const uint64_t bytes = tkp__core_op_workspace(leaf->ops[slot]);
-    if (bytes > leaf->ops_bytes)
-        leaf->ops_bytes = bytes;
-    return TKP_OK;
+    return tkp__core_op_make(
+        &leaf->ops[slot], leaf->context, kind, args, n_args, params,
+        &leaf->ops_bytes);
 }
 
 tkp_status tkp__leaf_run_op(

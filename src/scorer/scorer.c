@@ -120,14 +120,8 @@ plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
     tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_F32, terms, n);
     tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, s->batch->sequences + 1);
     tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_F32, n);
-    const tkp_op_desc desc = {
-        .struct_size = sizeof(desc),
-        .kind = TKP_OP_BLEND,
-        .args = args,
-        .params = &params,
-        .n_args = 3,
-    };
-    TKP__TRY(tkp__core_op_create(&s->blend, s->context, &desc));
+    TKP__TRY(tkp__core_op_make(
+        &s->blend, s->context, TKP_OP_BLEND, args, 3, &params, NULL));
     TKP__TRY(tkp__ledger_book(
         ledger, (uint64_t)terms * (uint64_t)n * sizeof(float), &s->terms_at));
     return tkp__ledger_book(

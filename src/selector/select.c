@@ -3,31 +3,20 @@
 
 #include "core/names.h"
 #include "selector/quota.h"
+#include "util/carve.h"
 
 /* --- memory -------------------------------------------------------------- */
 
-typedef struct carver {
-    char *base; /* NULL while sizes are added up */
-    size_t bytes;
-} carver;
-
-static void *carve(carver *c, int64_t count, size_t size)
-{
-    const size_t at = c->bytes;
-    c->bytes = tkp__align_up(at + (size_t)count * size, 64);
-    return c->base ? c->base + at : NULL;
-}
-
 static void
-carve_groups(tkp__groups *g, carver *c, int64_t n, int64_t sequences)
+carve_groups(tkp__groups *g, tkp__carver *c, int64_t n, int64_t sequences)
 {
-    g->offsets = carve(c, n + 1, sizeof(int32_t));
-    g->member = carve(c, n, sizeof(int32_t));
-    g->keep = carve(c, n, sizeof(int32_t));
-    g->kept_offsets = carve(c, n + 1, sizeof(int32_t));
-    g->stream = carve(c, 2 * n, sizeof(int32_t));
-    g->first = carve(c, sequences + 1, sizeof(int32_t));
-    g->of = carve(c, n, sizeof(int32_t));
+    g->offsets = tkp__carve(c, n + 1, sizeof(int32_t));
+    g->member = tkp__carve(c, n, sizeof(int32_t));
+    g->keep = tkp__carve(c, n, sizeof(int32_t));
+    g->kept_offsets = tkp__carve(c, n + 1, sizeof(int32_t));
+    g->stream = tkp__carve(c, 2 * n, sizeof(int32_t));
+    g->first = tkp__carve(c, sequences + 1, sizeof(int32_t));
+    g->of = tkp__carve(c, n, sizeof(int32_t));
 }
 
 /* Windows of an image, empty ones too, are at most its cells. */
@@ -41,20 +30,20 @@ static int64_t most_cells(const tkp_layout *layout)
     return most;
 }
 
-static void carve_selector(tkp_selector *s, carver *c)
+static void carve_selector(tkp_selector *s, tkp__carver *c)
 {
     const tkp_layout *layout = s->batch->layout;
     const int64_t n = layout->visual;
     carve_groups(&s->groups, c, n, layout->n_sequences);
     if (s->spec.options.kind == TKP_SELECTOR_WINDOW_RANK)
         carve_groups(&s->windows, c, n, layout->n_sequences);
-    s->grids = carve(c, layout->n_images, sizeof(*s->grids));
-    s->kept_offsets = carve(c, layout->n_sequences + 1, sizeof(int32_t));
-    s->protected_list = carve(c, n, sizeof(int32_t));
-    s->identity = carve(c, n, sizeof(int32_t));
+    s->grids = tkp__carve(c, layout->n_images, sizeof(*s->grids));
+    s->kept_offsets = tkp__carve(c, layout->n_sequences + 1, sizeof(int32_t));
+    s->protected_list = tkp__carve(c, n, sizeof(int32_t));
+    s->identity = tkp__carve(c, n, sizeof(int32_t));
     for (int32_t i = 0; i < 3; i++)
-        s->scratch[i] = carve(c, n + layout->n_images, sizeof(int64_t));
-    s->cells = carve(c, most_cells(layout), sizeof(int32_t));
+        s->scratch[i] = tkp__carve(c, n + layout->n_images, sizeof(int64_t));
+    s->cells = tkp__carve(c, most_cells(layout), sizeof(int32_t));
 }
 
 /* --- ops ----------------------------------------------------------------- */
@@ -67,17 +56,8 @@ static tkp_status plan_op(
     int32_t n_args,
     const void *params)
 {
-    const tkp_op_desc desc = {
-        .struct_size = sizeof(desc),
-        .kind = kind,
-        .args = args,
-        .params = params,
-        .n_args = n_args,
-    };
-    TKP__TRY(tkp__core_op_create(op, s->context, &desc));
-    if (tkp__core_op_workspace(*op) > s->ops_bytes)
-        s->ops_bytes = tkp__core_op_workspace(*op);
-    return TKP_OK;
+    return tkp__core_op_make(
+        op, s->context, kind, args, n_args, params, &s->ops_bytes);
 }
 
 static tkp_status run_op(
@@ -196,9 +176,9 @@ static tkp_status plan_selector(tkp_selector *s)
 
 static tkp_status build_selector(tkp_selector *s)
 {
-    carver c = {NULL, 0};
+    tkp__carver c = {NULL, 0};
     carve_selector(s, &c);
-    c = (carver){tkp__alloc(1, c.bytes), 0};
+    c = (tkp__carver){tkp__alloc(1, c.bytes), 0};
     if (!c.base)
         return TKP_ERR_MEMORY;
     s->memory = c.base;

@@ -1,6 +1,8 @@
 /* Starting a batch: plan every stage, resolve every budget, book memory. */
 #include "sequence/sequence.h"
 
+#include "util/carve.h"
+
 tkp_status tkp__sequence_new(tkp_sequence **out, tkp_context *context)
 {
     tkp_sequence *s = tkp__zalloc(1, sizeof(*s));
@@ -164,18 +166,6 @@ static tkp_status walk_budgets(tkp_sequence *s)
 
 /* --- memory and the sequence's own ops ------------------------------------ */
 
-typedef struct carver {
-    char *base; /* NULL while sizes are added up */
-    size_t bytes;
-} carver;
-
-static void *carve(carver *c, int64_t count, size_t size)
-{
-    const size_t at = c->bytes;
-    c->bytes = tkp__align_up(at + (size_t)count * size, 64);
-    return c->base ? c->base + at : NULL;
-}
-
 static bool merges(const tkp_sequence *s)
 {
     for (int32_t i = 0; i < s->n_stages; i++)
@@ -184,23 +174,25 @@ static bool merges(const tkp_sequence *s)
     return false;
 }
 
-static void carve_results(tkp_sequence *s, carver *c)
+static void carve_results(tkp_sequence *s, tkp__carver *c)
 {
     const int64_t n = s->layout->visual;
     const int64_t rows = s->layout->rows;
-    s->scores = carve(c, n, sizeof(float));
-    s->selected = carve(c, n, sizeof(int32_t));
-    s->indices = carve(c, rows, sizeof(int32_t));
-    s->offsets = carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
-    s->positions = carve(c, rows * s->layout->position_rows, sizeof(int32_t));
-    s->sizes = carve(c, rows, sizeof(float));
-    s->assignment = carve(c, rows, sizeof(int32_t));
+    s->scores = tkp__carve(c, n, sizeof(float));
+    s->selected = tkp__carve(c, n, sizeof(int32_t));
+    s->indices = tkp__carve(c, rows, sizeof(int32_t));
+    s->offsets = tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
+    s->positions =
+        tkp__carve(c, rows * s->layout->position_rows, sizeof(int32_t));
+    s->sizes = tkp__carve(c, rows, sizeof(float));
+    s->assignment = tkp__carve(c, rows, sizeof(int32_t));
     if (!merges(s))
         return;
-    s->merged = carve(c, n * s->model.hidden, tkp_dtype_bytes(s->model.dtype));
-    s->merged_at = carve(c, n, sizeof(int32_t));
-    s->kept_sizes = carve(c, n, sizeof(float));
-    s->kept_of = carve(c, n, sizeof(int32_t));
+    s->merged =
+        tkp__carve(c, n * s->model.hidden, tkp_dtype_bytes(s->model.dtype));
+    s->merged_at = tkp__carve(c, n, sizeof(int32_t));
+    s->kept_sizes = tkp__carve(c, n, sizeof(float));
+    s->kept_of = tkp__carve(c, n, sizeof(int32_t));
 }
 
 static tkp_status plan_op(
@@ -210,17 +202,8 @@ static tkp_status plan_op(
     const tkp_tensor *args,
     const void *params)
 {
-    const tkp_op_desc desc = {
-        .struct_size = sizeof(desc),
-        .kind = kind,
-        .args = args,
-        .params = params,
-        .n_args = 3,
-    };
-    TKP__TRY(tkp__core_op_create(op, s->context, &desc));
-    if (tkp__core_op_workspace(*op) > s->workspace_bytes)
-        s->workspace_bytes = tkp__core_op_workspace(*op);
-    return TKP_OK;
+    return tkp__core_op_make(
+        op, s->context, kind, args, 3, params, &s->workspace_bytes);
 }
 
 static tkp_status plan_ops(tkp_sequence *s)
@@ -277,9 +260,9 @@ static tkp_status build(tkp_sequence *s)
     TKP__TRY(walk_budgets(s));
     TKP__TRY(plan_ops(s));
     TKP__TRY(plan_positions(s));
-    carver c = {NULL, 0};
+    tkp__carver c = {NULL, 0};
     carve_results(s, &c);
-    c = (carver){tkp__alloc(1, c.bytes), 0};
+    c = (tkp__carver){tkp__alloc(1, c.bytes), 0};
     if (!c.base)
         return TKP_ERR_MEMORY;
     s->memory = c.base;
