@@ -18,8 +18,12 @@ function(tkp_test_properties name label timeout)
     CK_DEFAULT_TIMEOUT=${timeout}
     OMP_WAIT_POLICY=passive)
   if(TKP_SANITIZE)
+    # intercept_tls_get_addr=0: LeakSanitizer crashes walking over the thread
+    # storage of modules that were loaded while the program ran.
+    string(CONCAT asan allocator_may_return_null=1
+      :detect_stack_use_after_return=1:intercept_tls_get_addr=0)
     list(APPEND env
-      ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
+      ASAN_OPTIONS=${asan}
       UBSAN_OPTIONS=print_stacktrace=1
       LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp
       TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp)
