@@ -2,9 +2,9 @@
  * ATTENTION: softmax(scale q k^T) v in tiles with a running maximum, so that
  * memory is O(rows of a tile), never L x L.
  *
- * The unit of work is (sequence, block of 96 queries, head). Its keys are
- * packed a tile at a time by the thread that uses them: 96 queries make up for
- * it, and no thread waits for another.
+ * The unit of work is (sequence, block of up to 192 queries, head). Its keys are
+ * packed a tile at a time by the thread that uses them: the queries make up
+ * for it, and no thread waits for another.
  */
 
 #include <omp.h>
@@ -13,6 +13,8 @@
 
 enum { Q, K, V, Q_OFFSETS, K_OFFSETS, DST, LSE };
 #define ROWS TKP__CPU_ATTENTION_ROWS
+/* Blocks are made of whole groups of rows that a kernel takes at a time. */
+#define GROUP 12
 
 static tkp_status plan(
     tkp__cpu_plan *base,
@@ -47,10 +49,18 @@ static int64_t stride(const tkp_tensor *t, int32_t d)
     return t->shape[d] > 1 ? t->strides[d] : 0;
 }
 
+/* Rows of a block: the fewest blocks, all about as large. */
+static int64_t block_rows(int64_t queries)
+{
+    const int64_t blocks = tkp__cpu_ceil(queries, ROWS);
+    const int64_t rows = tkp__cpu_ceil(queries, blocks);
+    return tkp__cpu_ceil(rows, GROUP) * GROUP;
+}
+
 static int64_t blocks_of(const struct tkp__cpu_attention_run *a, int32_t b)
 {
     const int64_t n = a->q_offsets[b + 1] - a->q_offsets[b];
-    return tkp__cpu_decodes(n) ? 0 : tkp__cpu_ceil(n, ROWS);
+    return n == 0 || tkp__cpu_decodes(n) ? 0 : tkp__cpu_ceil(n, block_rows(n));
 }
 
 static void run_block(
@@ -62,7 +72,8 @@ static void run_block(
     const size_t bytes = tkp__cpu_bytes(a->dtype);
     const int64_t queries = a->q_offsets[b + 1] - a->q_offsets[b];
     const int64_t keys = a->k_offsets[b + 1] - a->k_offsets[b];
-    const int64_t i = block * ROWS, row = a->q_offsets[b] + i;
+    const int64_t most = block_rows(queries);
+    const int64_t i = block * most, row = a->q_offsets[b] + i;
     const int32_t g = h / (a->h / a->g);
     const int64_t k0 = a->k_offsets[b];
     const tkp__cpu_attention args = {
@@ -78,7 +89,7 @@ static void run_block(
         .lse_stride = a->h,
         .keys = keys,
         .visible = keys - queries + i + 1,
-        .rows = (int32_t)tkp__cpu_min(ROWS, queries - i),
+        .rows = (int32_t)tkp__cpu_min(most, queries - i),
         .c = a->c,
         .dtype = a->dtype,
         .causal = a->plan->causal,

@@ -57,7 +57,8 @@ typedef struct tkp__cpu_attention {
     int32_t causal;
     float scale;
 } tkp__cpu_attention;
-#define TKP__CPU_ATTENTION_ROWS 96
+/* 192 rows of 128 channels and their logits stay in half a megabyte. */
+#define TKP__CPU_ATTENTION_ROWS 192
 
 /* Keys (rows of the second operand) in a packed tile. */
 #define TKP__CPU_TILE 128

@@ -56,9 +56,10 @@ static void pool_group(
         else
             k->add_scaled(sum, row, a[X].dtype, weight, d);
     }
-    if (!most && total != 0)
+    const float inverse = total != 0 ? (float)(1.0 / total) : 0.0f;
+    if (!most)
         for (int64_t i = 0; i < d; i++)
-            sum[i] = (float)((double)sum[i] / total);
+            sum[i] *= inverse;
     k->convert(
         (char *)tkp__data(&a[DST]) +
             (size_t)(group * d) * tkp__cpu_bytes(a[DST].dtype),

@@ -12,7 +12,7 @@ INLINE void
 convert_row(void *dst, int32_t dd, const void *src, int32_t sd, int64_t n)
 {
     for (int64_t i = 0; i < n; i += VW)
-        vf_put(dst, dd, i, n - i, vf_get(src, sd, i, n - i));
+        vf_put_exact(dst, dd, i, n - i, vf_get(src, sd, i, n - i));
 }
 
 static void
@@ -44,7 +44,7 @@ INLINE void add_row(
     int64_t n)
 {
     for (int64_t i = 0; i < n; i += VW)
-        vf_put(
+        vf_put_exact(
             dst, ad, i, n - i,
             vf_get(a, ad, i, n - i) + vf_get(b, bd, i, n - i));
 }

@@ -1,7 +1,7 @@
 /*
  * ATTENTION_SCORES: how much a few query rows attend to each candidate.
  *
- * A sequence and at most 16 of its rows at a time, in three passes:
+ * A sequence and at most 24 of its rows at a time, in three passes:
  *   1. logits [rows, H, keys], the keys read once, 128 of them a task;
  *   2. exp and sum of each (row, head);
  *   3. head mean and reduction over rows, 128 candidates a task.
@@ -25,7 +25,7 @@ enum {
     CANDIDATES,
     DST
 };
-enum { ROWS = 16, PIECE = TKP__CPU_TILE };
+enum { ROWS = 24, PIECE = TKP__CPU_TILE };
 
 /* Rows times heads that share a key from which on packing the keys pays. */
 #define MANY 8
@@ -287,20 +287,13 @@ static void softmax(const struct scores *s, int64_t r, int64_t head)
 
 /* --- pass 3: head mean, rows ------------------------------------------------------------ */
 
-/* The values of one row and head at the candidates. */
-static const float *
-pick(const float *row, const int32_t *at, int64_t n, float *buffer)
+/* Are they neighbours? */
+static bool consecutive(const int32_t *at, int64_t n)
 {
-    if (at[n - 1] - at[0] == n - 1) {
-        int64_t i = 1;
-        while (i < n && at[i] == at[0] + i)
-            i++;
-        if (i == n)
-            return row + at[0];
-    }
-    for (int64_t i = 0; i < n; i++)
-        buffer[i] = row[at[i]];
-    return buffer;
+    for (int64_t i = 1; i < n; i++)
+        if (at[i] != at[0] + i)
+            return false;
+    return true;
 }
 
 static void mean_plain(
@@ -310,11 +303,18 @@ static void mean_plain(
     int64_t n,
     double *mean)
 {
-    float sum[PIECE] = {0}, buffer[PIECE];
-    for (int64_t head = 0; head < s->h; head++)
+    float sum[PIECE] = {0}, picked[PIECE];
+    const bool together = consecutive(at, n);
+    for (int64_t head = 0; head < s->h; head++) {
+        const float *row = logits_of(s, r, head), *values = picked;
+        if (together)
+            values = row + at[0];
+        else
+            for (int64_t i = 0; i < n; i++)
+                picked[i] = row[at[i]];
         s->kernels->add_scaled(
-            sum, pick(logits_of(s, r, head), at, n, buffer), TKP_DTYPE_F32,
-            factors(s)[r * s->h + head], n);
+            sum, values, TKP_DTYPE_F32, factors(s)[r * s->h + head], n);
+    }
     for (int64_t i = 0; i < n; i++)
         mean[i] = (double)sum[i] / (double)s->h;
 }

@@ -79,59 +79,71 @@ INLINE void multiply_strip(
             vf_store(c + m * ldc + v * VW, s[m][v]);
 }
 
-/* The same for any rows and `columns`, rounded up to whole vectors. */
-INLINE void multiply_tile(
-    float *c,
-    int64_t ldc,
-    const float *scale,
-    const float *a,
-    int64_t lda,
-    const float *b,
-    int64_t ldb,
-    int64_t rows,
-    int64_t k,
-    int64_t columns,
+/* Which part of a product is asked for. */
+enum part {
+    ALL,
+    COLUMNS_SEEN, /* row m needs the columns below seen + m */
+    DEPTH_SEEN    /* row m has zeros in a from seen + m on */
+};
+
+/* The same for any rows and `columns`, rounded up to whole vectors. k counts
+ * units, seen counts keys. */
+struct tile {
+    float *c;
+    const float *scale, *a, *b;
+    int64_t ldc, lda, ldb;
+    int64_t rows, k, columns;
+    int64_t seen;
+    enum part part;
+};
+
+INLINE void multiply_rows(
+    const struct tile *t,
+    int64_t m,
+    int64_t n,
+    int64_t vectors,
     int pairs)
 {
-    for (int64_t n = 0; n < columns; n += STRIP) {
-        const int64_t vectors = (columns - n + VW - 1) / VW;
-        for (int64_t m = 0; m < rows; m += MR) {
-            const int mr = rows - m < MR ? (int)(rows - m) : MR;
-            float *cm = c + m * ldc + n;
-            const float *am = a + m * lda, *sm = scale ? scale + m : NULL;
-#define CALL(nv)                                                               \
-    multiply_strip(cm, ldc, sm, am, lda, b + n, ldb, mr, k, nv, pairs)
-            if (vectors >= NV)
-                CALL(NV);
-            else
-                for (int64_t v = 0; v < vectors; v++)
-                    multiply_strip(
-                        cm + v * VW, ldc, sm, am, lda, b + n + v * VW, ldb, mr,
-                        k, 1, pairs);
-#undef CALL
-        }
+    const int rows = t->rows - m < MR ? (int)(t->rows - m) : MR;
+    const float *scale = t->scale ? t->scale + m : NULL;
+    const float *a = t->a + m * t->lda;
+    int64_t k = t->k;
+    if (t->part == DEPTH_SEEN) {
+        const int64_t seen = t->seen + m + rows - 1;
+        const int64_t units = pairs ? (seen + 1) / 2 : seen;
+        k = units < 0 ? 0 : units < k ? units : k;
+    }
+    if (vectors >= NV) {
+        multiply_strip(
+            t->c + m * t->ldc + n, t->ldc, scale, a, t->lda, t->b + n, t->ldb,
+            rows, k, NV, pairs);
+        return;
+    }
+    for (int64_t v = 0; v < vectors; v++, n += VW)
+        multiply_strip(
+            t->c + m * t->ldc + n, t->ldc, scale, a, t->lda, t->b + n, t->ldb,
+            rows, k, 1, pairs);
+}
+
+INLINE void multiply_tile(const struct tile *t, int pairs)
+{
+    for (int64_t n = 0; n < t->columns; n += STRIP) {
+        const int64_t vectors = (t->columns - n + VW - 1) / VW;
+        /* The rows above see nothing of this strip. */
+        int64_t m = t->part == COLUMNS_SEEN ? n - t->seen + 1 : 0;
+        m = m < 0 ? 0 : m / MR * MR;
+        for (; m < t->rows; m += MR)
+            multiply_rows(t, m, n, vectors, pairs);
     }
 }
 
 /* Not inlined: one copy of the inner loop serves all callers. */
-static __attribute__((noinline)) void multiply(
-    float *c,
-    int64_t ldc,
-    const float *scale,
-    const float *a,
-    int64_t lda,
-    const float *b,
-    int64_t ldb,
-    int64_t rows,
-    int64_t k,
-    int64_t columns,
-    int pairs)
+static __attribute__((noinline)) void multiply(const struct tile *t, int pairs)
 {
     if (HAVE_BF16_DOTS && pairs)
-        multiply_tile(
-            c, ldc, scale, a, lda, b, ldb, rows, k, columns, HAVE_BF16_DOTS);
+        multiply_tile(t, HAVE_BF16_DOTS);
     else
-        multiply_tile(c, ldc, scale, a, lda, b, ldb, rows, k, columns, 0);
+        multiply_tile(t, 0);
 }
 
 /* --- packing ------------------------------------------------------------- */
@@ -322,35 +334,53 @@ static uint64_t attention_scratch(int32_t c, int32_t dtype)
     return block_layout(&b, NULL, c, uses_pairs(dtype, c));
 }
 
-/* Logits of one row become probabilities relative to its largest so far. */
+/* A vector of probabilities to where the next product reads it. */
+INLINE void put_probabilities(struct block *b, int64_t at, vf e)
+{
+#if HAVE_BF16_DOTS
+    if (b->pairs) {
+        /* Subnormals become 0 here, which is nothing beside the largest, 1. */
+        const __m256bh h = _mm512_cvtneps_pbh((__m512)e);
+        memcpy(b->p + at, &h, sizeof(h));
+        return;
+    }
+#endif
+    vf_store(b->s + at, e);
+}
+
+/* Logits of one row become probabilities relative to its largest so far; of
+ * the n, `seen` are seen. Whole vectors are written: a row has room for TILE. */
 INLINE void
 row_softmax(struct block *b, int64_t r, int64_t seen, int64_t n, float scale)
 {
     float *s = b->s + r * TILE;
     const float before = b->most[r];
-    float now = before;
+    float now = before, sum = 0;
+    int64_t i = 0;
     if (seen > 0) {
         const float here = row_max(s, seen) * scale;
         now = here > now ? here : now;
     }
-    float sum = 0;
-    int64_t i = 0;
     if (now > -__builtin_inff()) {
         vf sums = {0};
         for (; i + VW <= seen; i += VW) {
             const vf e = vf_exp(vf_load(s + i) * scale - now);
-            vf_store(s + i, e);
+            put_probabilities(b, r * TILE + i, e);
             sums = sums + e;
         }
         sum = vf_sum(sums);
         if (i < seen) {
-            const vf e = vf_exp(vf_load(s + i) * scale - now);
-            for (; i < seen; i++)
-                sum += s[i] = e[i % VW];
+            vf e = vf_exp(vf_load(s + i) * scale - now);
+            for (int64_t l = 0; l < VW; l++) {
+                e[l] = i + l < seen ? e[l] : 0;
+                sum += e[l];
+            }
+            put_probabilities(b, r * TILE + i, e);
+            i += VW;
         }
     }
-    for (; i < n; i++)
-        s[i] = 0;
+    for (; i < n; i += VW)
+        put_probabilities(b, r * TILE + i, vf_set(0));
     b->decay[r] = now > before ? vf_exp(vf_set(before - now))[0] : 1.0f;
     b->total[r] = b->total[r] * b->decay[r] + sum;
     b->most[r] = now;
@@ -380,25 +410,45 @@ block_tile(struct block *b, const tkp__cpu_attention *a, int64_t j0, int64_t n)
     const char *v = (const char *)a->v + (size_t)(j0 * a->v_stride) * bytes;
     const int64_t even = b->pairs ? (n + 1) / 2 * 2 : n;
 
+    /* Keys of this tile that row 0 sees; row r sees r more. */
+    const int64_t seen = a->causal ? a->visible - j0 : n;
+    const bool cut = seen < n;
+    const struct tile logits_of_tile = {
+        .c = b->s,
+        .a = b->q,
+        .b = b->keys,
+        .ldc = TILE,
+        .lda = b->qw,
+        .ldb = TILE,
+        .rows = a->rows,
+        .k = b->qw,
+        .columns = n,
+        .seen = seen,
+        .part = cut ? COLUMNS_SEEN : ALL,
+    };
+    const struct tile sums_of_tile = {
+        .c = b->o,
+        .scale = b->decay,
+        .a = b->pairs ? (const float *)(const void *)b->p : b->s,
+        .b = b->value,
+        .ldc = b->cp,
+        .lda = b->pairs ? TILE / 2 : TILE,
+        .ldb = b->cp,
+        .rows = a->rows,
+        .k = b->pairs ? even / 2 : n,
+        .columns = b->cp,
+        .seen = seen,
+        .part = cut ? DEPTH_SEEN : ALL,
+    };
     pack_rows(b->keys, k, a->k_stride, a->dtype, n, a->c, b->pairs);
     pack_values(b->value, v, a->v_stride, a->dtype, n, a->c, b->cp, b->pairs);
-    multiply(
-        b->s, TILE, NULL, b->q, b->qw, b->keys, TILE, a->rows, b->qw, n,
-        b->pairs);
+    multiply(&logits_of_tile, b->pairs);
     for (int64_t r = 0; r < a->rows; r++) {
-        int64_t seen = a->causal ? a->visible + r - j0 : n;
-        seen = seen < 0 ? 0 : seen > n ? n : seen;
-        row_softmax(b, r, seen, even, a->scale);
-        if (b->pairs)
-            convert(
-                b->p + r * TILE, TKP_DTYPE_BF16, b->s + r * TILE, TKP_DTYPE_F32,
-                even);
+        int64_t sees = a->causal ? seen + r : n;
+        sees = sees < 0 ? 0 : sees > n ? n : sees;
+        row_softmax(b, r, sees, even, a->scale);
     }
-    multiply(
-        b->o, b->cp, b->decay,
-        b->pairs ? (const float *)(const void *)b->p : b->s,
-        b->pairs ? TILE / 2 : TILE, b->value, b->cp, a->rows,
-        b->pairs ? even / 2 : n, b->cp, b->pairs);
+    multiply(&sums_of_tile, b->pairs);
 }
 
 static void block_end(const struct block *b, const tkp__cpu_attention *a)
@@ -449,10 +499,19 @@ static void logits_many(const tkp__cpu_logits *a, void *scratch)
         const char *k = (const char *)a->k + (size_t)(g * a->group_stride) * kb;
         pack_rows(scratch, k, a->key_stride, a->dtype, a->keys, a->c, pairs);
         for (int32_t h = g * share; h < (g + 1) * share; h++) {
-            multiply(
-                a->dst + h * a->ldd, a->ldd * a->heads, NULL,
-                (const float *)a->q + h * width, width * a->heads, scratch,
-                TILE, a->rows, width, a->keys, pairs);
+            const struct tile t = {
+                .c = a->dst + h * a->ldd,
+                .a = (const float *)a->q + h * width,
+                .b = scratch,
+                .ldc = a->ldd * a->heads,
+                .lda = width * a->heads,
+                .ldb = TILE,
+                .rows = a->rows,
+                .k = width,
+                .columns = a->keys,
+                .part = ALL,
+            };
+            multiply(&t, pairs);
             for (int32_t r = 0; r < a->rows; r++) {
                 float *row = a->dst + ((int64_t)r * a->heads + h) * a->ldd;
                 for (int64_t i = 0; i < a->keys; i += VW)
@@ -491,9 +550,21 @@ static void product(
     for (int64_t i = 0; i < k || i == 0; i += DEPTH) {
         const int64_t depth = k - i < DEPTH ? k - i : DEPTH;
         pack_rows(scratch, b + i, ldb, TKP_DTYPE_F32, n, depth, 0);
-        for (int64_t r = 0; r < m; r += MR)
-            multiply(
-                dst + r * TILE, TILE, i ? ones : NULL, a + r * lda + i, lda,
-                scratch, TILE, m - r < MR ? m - r : MR, depth, n, 0);
+        for (int64_t r = 0; r < m; r += MR) {
+            const struct tile t = {
+                .c = dst + r * TILE,
+                .scale = i ? ones : NULL,
+                .a = a + r * lda + i,
+                .b = scratch,
+                .ldc = TILE,
+                .lda = lda,
+                .ldb = TILE,
+                .rows = m - r < MR ? m - r : MR,
+                .k = depth,
+                .columns = n,
+                .part = ALL,
+            };
+            multiply(&t, 0);
+        }
     }
 }

@@ -213,10 +213,27 @@ INLINE vh vh_of_bf16_bits(vu bits)
 INLINE vu vf_bf16_bits(vf v)
 {
     const vu bits = (vu)v;
-    const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
-    const vi nan = (vi)(v != v);
-    return ((vu)nan & ((bits | 0x400000u) & 0xffff0000u)) |
-           (~(vu)nan & rounded);
+    const vu rounded = bits + (((bits >> 16) & 1u) + 0x7fffu);
+#if defined(VEC_AVX512)
+    const __mmask16 nan =
+        _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+    const vu good = (vu)_mm512_mask_or_epi32(
+        (__m512i)rounded, nan, (__m512i)bits, _mm512_set1_epi32(0x400000));
+    return good & 0xffff0000u;
+#else
+    const vu nan = (vu)(v != v);
+    return ((nan & (bits | 0x400000u)) | (~nan & rounded)) & 0xffff0000u;
+#endif
+}
+/* Both in one instruction where there is one. It takes subnormal numbers for
+ * 0, so it serves results of arithmetic, not conversions that must be exact. */
+INLINE vh vh_of_f32_bf16(vf v)
+{
+#if defined(__AVX512BF16__)
+    return (vh)_mm512_cvtneps_pbh((__m512)v);
+#else
+    return vh_of_bf16_bits(vf_bf16_bits(v));
+#endif
 }
 INLINE vf vf_of_f16(vh h)
 {
@@ -257,30 +274,37 @@ INLINE vf vf_get(const void *p, int32_t dtype, int64_t i, int64_t left)
     const vh bits = left >= VW ? vh_load(h) : vh_load_part(h, left);
     return dtype == TKP_DTYPE_BF16 ? vf_of_bf16(bits) : vf_of_f16(bits);
 }
+INLINE void vh_put(void *p, int64_t i, int64_t left, vh v)
+{
+    vh_store_part((uint16_t *)p + i, v, left);
+}
 INLINE void vf_put(void *p, int32_t dtype, int64_t i, int64_t left, vf v)
 {
-    if (dtype == TKP_DTYPE_F32) {
-        float *f = (float *)p + i;
-        if (left >= VW)
-            vf_store(f, v);
-        else
-            vf_store_part(f, v, left);
-        return;
-    }
-    uint16_t *h = (uint16_t *)p + i;
-    vh_store_part(
-        h,
-        dtype == TKP_DTYPE_BF16 ? vh_of_bf16_bits(vf_bf16_bits(v))
-                                : vh_of_f32_f16(v),
-        left);
+    float *f = (float *)p + i;
+    if (dtype != TKP_DTYPE_F32)
+        vh_put(
+            p, i, left,
+            dtype == TKP_DTYPE_BF16 ? vh_of_f32_bf16(v) : vh_of_f32_f16(v));
+    else if (left >= VW)
+        vf_store(f, v);
+    else
+        vf_store_part(f, v, left);
 }
-/* As if stored and loaded again. */
+/* Subnormal numbers of bf16 included. */
+INLINE void vf_put_exact(void *p, int32_t dtype, int64_t i, int64_t left, vf v)
+{
+    if (dtype == TKP_DTYPE_BF16)
+        vh_put(p, i, left, vh_of_bf16_bits(vf_bf16_bits(v)));
+    else
+        vf_put(p, dtype, i, left, v);
+}
+/* As if put and got again. */
 INLINE vf vf_round(vf v, int32_t dtype)
 {
     if (dtype == TKP_DTYPE_F32)
         return v;
     if (dtype == TKP_DTYPE_BF16)
-        return (vf)vf_bf16_bits(v);
+        return vf_of_bf16(vh_of_f32_bf16(v));
     return vf_of_f16(vh_of_f32_f16(v));
 }
 
@@ -294,7 +318,6 @@ INLINE vf vf_exp(vf x)
     /* Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
     const vf magic = vf_set(12582912.0f);
     const vf t = vf_fma(x, vf_set(1.44269504f), magic);
-    const vi n = (vi)t - (vi)magic;
     const vf whole = t - magic;
     vf r = vf_fma(whole, vf_set(-0.693359375f), x);
     r = vf_fma(whole, vf_set(2.12194440e-4f), r);
@@ -305,9 +328,13 @@ INLINE vf vf_exp(vf x)
     p = vf_fma(p, r, vf_set(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set(5.0000001201e-1f));
     p = vf_fma(p, r * r, r) + 1.0f;
+#if defined(VEC_AVX512)
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
     /* Two steps, so that 2^n may leave the range of the exponent. */
-    const vi half = n >> 1;
+    const vi n = (vi)t - (vi)magic, half = n >> 1;
     return p * (vf)((half + 127) << 23) * (vf)((n - half + 127) << 23);
+#endif
 }
 
 /* Calls WORK(dtype) with a constant, so that each dtype gets its own loop. */
