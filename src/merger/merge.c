@@ -167,20 +167,35 @@ void tkp__merger_free(tkp_merger *m)
     tkp__free(m);
 }
 
-tkp_status tkp__merger_bind(tkp_merger *m)
+/* Windows keep one token each; or none does, where an image keeps nothing. */
+static tkp_status check_windows(const tkp_merger *m)
 {
     const tkp__groups *g = &m->selector->groups;
+    const int32_t *image_of = m->selector->batch->candidate_images;
+    for (int32_t i = 0; i < g->count;) {
+        const int32_t first = i;
+        const int32_t image = image_of[g->member[g->offsets[i]]];
+        int64_t kept = 0;
+        for (; i < g->count && image_of[g->member[g->offsets[i]]] == image; i++)
+            kept += g->keep[i];
+        for (int32_t w = first; kept && w < i; w++)
+            TKP__CHECK(
+                g->keep[w] == 1, TKP_ERR_OPTION,
+                "merger: window %d of %d keeps %d tokens, wanted one each; "
+                "choose a budget that is a grid (rows x columns) of the image",
+                w, g->count, g->keep[w]);
+    }
+    return TKP_OK;
+}
+
+tkp_status tkp__merger_bind(tkp_merger *m)
+{
     if (!pools(m))
         return TKP_OK;
     TKP__CHECK(
         m->selector->spec.options.kind == TKP_SELECTOR_WINDOW, TKP_ERR_OPTION,
         "merger: a window merger needs a window selector");
-    for (int32_t i = 0; i < g->count; i++)
-        TKP__CHECK(
-            g->keep[i] == 1, TKP_ERR_OPTION,
-            "merger: window %d of %d keeps %d tokens, wanted one each; choose "
-            "a budget that is a grid (rows x columns) of the image",
-            i, g->count, g->keep[i]);
+    TKP__TRY(check_windows(m));
     tkp__bins_fill(m);
     return TKP_OK;
 }

@@ -166,6 +166,18 @@ static int64_t place(const tkp__stage *s)
     }
 }
 
+int32_t tkp__stage_first_layer(const tkp__stage *stage, int32_t layers)
+{
+    switch (stage->point) {
+    case TKP_POINT_LLM:
+        return stage->boundary;
+    case TKP_POINT_KV:
+        return layers;
+    default:
+        return 0;
+    }
+}
+
 /* Counts are known before anything runs: rules that keep it so. */
 static tkp_status
 check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)

@@ -418,6 +418,12 @@ static tkp_status check_qk(const tkp__leaf *leaf, const tkp_inputs *in)
         TKP_ERR_SHAPE,
         "inputs: k: wanted [%lld, %d, %d], or 4 dimensions for blocks or pages",
         (long long)leaf->batch->rows, m->kv_heads, m->head_dim);
+    TKP__CHECK(
+        k->shape[k->ndim - 2] == m->kv_heads &&
+            k->shape[k->ndim - 1] == m->head_dim,
+        TKP_ERR_SHAPE, "inputs: k: ends in [%lld, %lld], wanted [%d, %d]",
+        (long long)k->shape[k->ndim - 2], (long long)k->shape[k->ndim - 1],
+        m->kv_heads, m->head_dim);
     if (in->lse) {
         TKP__TRY(tkp__check_view(in->lse, "inputs: lse", false));
         TKP__CHECK(

@@ -93,7 +93,7 @@ static tkp_status plan_sample(tkp_selector *s, int64_t n)
 {
     const tkp_op_sample params = {
         .struct_size = sizeof(params),
-        .salt = (uint32_t)s->boundary,
+        .salt = s->salt,
         .seed = s->spec.options.seed,
     };
     tkp_tensor args[6];
@@ -106,7 +106,8 @@ static tkp_status plan_sample(tkp_selector *s, int64_t n)
     return plan_op(s, &s->sample, TKP_OP_SAMPLE, args, 6, &params);
 }
 
-/* Mean score of each window, spread back over its tokens. */
+/* Mean score of each window, spread back over its tokens window by window, and
+ * the way back from that order to candidates. */
 static tkp_status plan_rank(tkp_selector *s, int64_t n, tkp_ledger *ledger)
 {
     const tkp_op_group_pool params = {
@@ -122,8 +123,12 @@ static tkp_status plan_rank(tkp_selector *s, int64_t n, tkp_ledger *ledger)
     tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_F32, n);
     tkp_tensor_make_1d(&args[3], NULL, TKP_DTYPE_F32, n);
     TKP__TRY(plan_op(s, &s->broadcast, TKP_OP_GROUP_BROADCAST, args, 4, NULL));
+    for (int32_t i = 0; i < 3; i++)
+        tkp_tensor_make_1d(&args[i], NULL, TKP_DTYPE_I32, n);
+    TKP__TRY(plan_op(s, &s->unrank, TKP_OP_GATHER_ROWS, args, 3, NULL));
     const uint64_t bytes = (uint64_t)n * sizeof(float);
     TKP__TRY(tkp__ledger_book(ledger, bytes, &s->means_at));
+    TKP__TRY(tkp__ledger_book(ledger, bytes, &s->ranked_at));
     return tkp__ledger_book(ledger, bytes, &s->spread_at);
 }
 
@@ -194,9 +199,9 @@ tkp_status tkp__selector_new(
     const tkp__selector_spec *spec,
     const tkp_budget *budget,
     const tkp__batch *batch,
-    int32_t boundary,
+    int32_t first_layer,
     int32_t layers,
-    int32_t stage)
+    uint32_t salt)
 {
     tkp_selector *s = tkp__zalloc(1, sizeof(*s));
     if (!s)
@@ -208,9 +213,9 @@ tkp_status tkp__selector_new(
     s->spec = *spec;
     tkp__selector_spec_relink(&s->spec);
     s->budget = *budget;
-    s->boundary = boundary;
+    s->first_layer = first_layer;
     s->layers = layers;
-    s->index = stage;
+    s->salt = salt;
     const tkp_status status = build_selector(s);
     if (status != TKP_OK) {
         tkp__selector_release(s);
@@ -233,6 +238,7 @@ void tkp__selector_release(tkp_selector *s)
     tkp__core_op_destroy(s->sample);
     tkp__core_op_destroy(s->pool);
     tkp__core_op_destroy(s->broadcast);
+    tkp__core_op_destroy(s->unrank);
     tkp__core_op_destroy(s->compact);
     if (s->has_custom)
         tkp__names_put(&tkp__selector_names, s->spec.custom);
@@ -271,7 +277,7 @@ tkp_status tkp__selector_bind(tkp_selector *s)
  * order, else into the workspace to be put in order. */
 static bool needs_order(const tkp_selector *s)
 {
-    return in_windows(&s->spec.options) || s->has_custom ||
+    return in_windows(&s->spec.options) || s->has_custom || s->unrank ||
            s->protected_count > 0 || s->budget.scope == TKP_SCOPE_IMAGE;
 }
 
@@ -279,6 +285,7 @@ static tkp_status run_topk(
     const tkp_selector *s,
     tkp_exec *exec,
     const tkp_tensor *scores,
+    const int32_t *member,
     void *workspace,
     const tkp_tensor *dst)
 {
@@ -286,7 +293,7 @@ static tkp_status run_topk(
     tkp_tensor args[6];
     args[0] = *scores;
     tkp_tensor_make_1d(&args[1], g->offsets, TKP_DTYPE_I32, g->count + 1);
-    tkp_tensor_make_1d(&args[2], g->member, TKP_DTYPE_I32, g->members);
+    tkp_tensor_make_1d(&args[2], (void *)member, TKP_DTYPE_I32, g->members);
     tkp_tensor_make_1d(&args[3], g->keep, TKP_DTYPE_I32, g->count);
     tkp_tensor_make_1d(&args[4], g->kept_offsets, TKP_DTYPE_I32, g->count + 1);
     args[5] = *dst;
@@ -310,7 +317,10 @@ static tkp_status run_sample(
     return run_op(s, s->sample, exec, args, 6, workspace);
 }
 
-/* Each token's score becomes its window's mean, then the usual top-k. */
+/* Each token's score becomes its window's mean, in a list that has one window
+ * after the other: the usual top-k then takes windows whole, of equal ones the
+ * first. The groups are runs of that list, since windows and groups alike are
+ * listed by sequence and image and leave protected tokens out. */
 static tkp_status run_rank(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -319,21 +329,31 @@ static tkp_status run_rank(
     const tkp_tensor *dst)
 {
     const tkp__groups *w = &s->windows;
-    const int64_t n = s->batch->candidates;
     float *means = tkp__ledger_at(workspace, s->means_at);
-    float *spread = tkp__ledger_at(workspace, s->spread_at);
     tkp_tensor args[5] = {0};
-    tkp_tensor_make_2d(&args[0], tkp__data(scores), TKP_DTYPE_F32, n, 1);
+    tkp_tensor_make_2d(
+        &args[0], tkp__data(scores), TKP_DTYPE_F32, s->batch->candidates, 1);
     tkp_tensor_make_1d(&args[1], w->offsets, TKP_DTYPE_I32, w->count + 1);
     tkp_tensor_make_1d(&args[2], w->member, TKP_DTYPE_I32, w->members);
     tkp_tensor_make_2d(&args[4], means, TKP_DTYPE_F32, w->count, 1);
     TKP__TRY(run_op(s, s->pool, exec, args, 5, workspace));
+    tkp_tensor spread;
+    tkp_tensor_make_1d(
+        &spread, tkp__ledger_at(workspace, s->spread_at), TKP_DTYPE_F32,
+        w->members);
     tkp_tensor_make_1d(&args[0], means, TKP_DTYPE_F32, w->count);
-    tkp_tensor_make_1d(&args[3], spread, TKP_DTYPE_F32, n);
+    tkp_tensor_make_1d(&args[2], s->identity, TKP_DTYPE_I32, w->members);
+    args[3] = spread;
     TKP__TRY(run_op(s, s->broadcast, exec, args, 4, workspace));
     tkp_tensor ranked;
-    tkp_tensor_make_1d(&ranked, spread, TKP_DTYPE_F32, n);
-    return run_topk(s, exec, &ranked, workspace, dst);
+    tkp_tensor_make_1d(
+        &ranked, tkp__ledger_at(workspace, s->ranked_at), TKP_DTYPE_I32,
+        s->groups.kept);
+    TKP__TRY(run_topk(s, exec, &spread, s->identity, workspace, &ranked));
+    tkp_tensor_make_1d(&args[0], w->member, TKP_DTYPE_I32, w->members);
+    args[1] = ranked;
+    args[2] = *dst;
+    return run_op(s, s->unrank, exec, args, 3, workspace);
 }
 
 /* The first keep[g] of each group, as they stand. */
@@ -385,10 +405,10 @@ static tkp_status run_groups(
     case TKP_SELECTOR_CUSTOM:
         return run_custom(s, exec, scores, dst);
     case TKP_SELECTOR_TOPK:
-        return run_topk(s, exec, scores, workspace, dst);
+        return run_topk(s, exec, scores, s->groups.member, workspace, dst);
     case TKP_SELECTOR_WINDOW:
         if (s->spec.options.pick == TKP_PICK_SCORE)
-            return run_topk(s, exec, scores, workspace, dst);
+            return run_topk(s, exec, scores, s->groups.member, workspace, dst);
         break;
     default:
         break;

@@ -54,8 +54,8 @@ struct tkp_selector {
     void *custom_user;
     bool has_custom;
     tkp_budget budget;
-    int32_t boundary, layers;
-    int32_t index; /* stage number, salt of the random draws */
+    int32_t first_layer, layers; /* what the budget's label counts with */
+    uint32_t salt;               /* of the random draws: the boundary */
     tkp__groups groups;
     tkp__groups windows;     /* WINDOW_RANK: the windows it ranks */
     tkp__window_grid *grids; /* [images] */
@@ -67,8 +67,8 @@ struct tkp_selector {
     int64_t *scratch[3];     /* [N + windows] weights, limits, shares */
     int32_t *cells;          /* scratch: counts by window */
     void *memory;
-    tkp_op *topk, *sample, *pool, *broadcast, *compact;
-    uint64_t selected_at, means_at, spread_at, ops_at, ops_bytes;
+    tkp_op *topk, *sample, *pool, *broadcast, *unrank, *compact;
+    uint64_t selected_at, means_at, spread_at, ranked_at, ops_at, ops_bytes;
     uint64_t workspace_bytes;
 };
 
@@ -78,9 +78,9 @@ tkp_status tkp__selector_new(
     const tkp__selector_spec *spec,
     const tkp_budget *budget,
     const tkp__batch *batch,
-    int32_t boundary,
+    int32_t first_layer,
     int32_t layers,
-    int32_t stage);
+    uint32_t salt);
 void tkp__selector_retain(tkp_selector *selector);
 void tkp__selector_release(tkp_selector *selector);
 

@@ -57,7 +57,8 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
             &run->scorer, s->context, &stage->scorer, &s->batch, &s->model));
     TKP__TRY(tkp__selector_new(
         &run->selector, s->context, &stage->selector, &stage->budget, &s->batch,
-        stage->boundary, s->model.layers, i));
+        tkp__stage_first_layer(stage, s->model.layers), s->model.layers,
+        (uint32_t)stage->boundary));
     if (stage->merger.options.kind != TKP_MERGER_NONE)
         TKP__TRY(tkp__merger_new(
             &run->merger, s->context, &stage->merger, run->selector,
@@ -107,7 +108,8 @@ static tkp_status walk_part(
     const tkp__stage *stage = s->stages[i].stage;
     int64_t keep;
     const tkp_status status = tkp__budget_resolve(
-        &stage->budget, *n, stage->boundary, s->model.layers, &keep);
+        &stage->budget, *n, tkp__stage_first_layer(stage, s->model.layers),
+        s->model.layers, &keep);
     if (status != TKP_OK)
         return tkp__fail_prefix(
             status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,

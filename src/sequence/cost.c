@@ -50,6 +50,15 @@ void tkp__cost_cut(tkp__cost *c, const tkp__batch *batch, int32_t boundary)
             c->layer_visual[layer] += visual[b];
         }
     }
+    c->visual_after = c->visual_out = batch->candidates;
+    for (int32_t b = 0; b < c->sequences; b++)
+        c->cached[b] = INT64_MAX;
+}
+
+void tkp__cost_evict(tkp__cost *c, const tkp__batch *batch)
+{
+    for (int32_t b = 0; b < c->sequences; b++)
+        c->cached[b] = batch->row_offsets[b + 1] - batch->row_offsets[b];
     c->visual_after = batch->candidates;
 }
 
@@ -61,7 +70,7 @@ tkp_status tkp__cost_create(
     const size_t layers = (size_t)model->layers;
     const size_t b = (size_t)batch->sequences;
     *c = (tkp__cost){.layers = model->layers, .sequences = batch->sequences};
-    int64_t *at = tkp__zalloc(2 * layers * b + 2 * layers + b, sizeof(*at));
+    int64_t *at = tkp__zalloc(2 * layers * b + 2 * layers + 2 * b, sizeof(*at));
     if (!at)
         return TKP_ERR_MEMORY;
     c->tokens = at;
@@ -69,6 +78,7 @@ tkp_status tkp__cost_create(
     c->layer_tokens = c->visual + layers * b;
     c->layer_visual = c->layer_tokens + layers;
     c->tokens_before = c->layer_visual + layers;
+    c->cached = c->tokens_before + b;
     for (int32_t s = 0; s < batch->sequences; s++)
         c->tokens_before[s] = batch->row_offsets[s + 1] - batch->row_offsets[s];
     c->visual_before = batch->candidates;
@@ -102,15 +112,16 @@ void tkp__cost_report(
         .gather_seconds = c->seconds[TKP__GATHER],
     };
     for (int32_t layer = 0; layer < c->layers; layer++) {
-        const int64_t left = layer + 1 < c->layers ? c->layer_visual[layer + 1]
-                                                   : c->visual_after;
+        const int64_t left =
+            layer + 1 < c->layers ? c->layer_visual[layer + 1] : c->visual_out;
         r->equiv_in += (double)c->layer_visual[layer] / c->layers;
         r->equiv_out += (double)left / c->layers;
         for (int32_t b = 0; b < c->sequences; b++) {
             const int64_t tokens = c->tokens[(int64_t)layer * c->sequences + b];
             r->macs += layer_macs(model, tokens);
             r->macs_unpruned += layer_macs(model, c->tokens_before[b]);
-            r->kv_bytes += layer_kv_bytes(model, tokens);
+            r->kv_bytes += layer_kv_bytes(
+                model, tokens < c->cached[b] ? tokens : c->cached[b]);
             r->kv_bytes_unpruned += layer_kv_bytes(model, c->tokens_before[b]);
         }
     }

@@ -134,13 +134,15 @@ static void list_assignment(tkp_sequence *s, const tkp__run_stage *run)
                 s->merged_at[s->kept_of[n]];
 }
 
-/* From this boundary on, the next position follows the renumbering. */
+/* From the first layer that sees them on, the next position follows the
+ * renumbered ones. */
 static void note_next_positions(tkp_sequence *s, const tkp__stage *stage)
 {
     if (stage->positions != TKP_POSITIONS_REPACK)
         return;
     const int32_t b = s->batch.sequences;
-    for (int32_t layer = stage->boundary; layer <= s->model.layers; layer++)
+    for (int32_t layer = tkp__stage_first_layer(stage, s->model.layers);
+         layer <= s->model.layers; layer++)
         for (int32_t i = 0; i < b; i++)
             s->next_position[layer * b + i] = s->offsets[i + 1] - s->offsets[i];
 }
@@ -262,7 +264,12 @@ tkp_status tkp__sequence_prune(
     note_next_positions(s, run->stage);
     fill_decision(s, run, decision);
     tkp__batch_advance(&s->batch, s->indices, s->offsets, s->positions);
-    tkp__cost_cut(&s->cost, &s->batch, run->stage->boundary);
+    if (run->stage->point == TKP_POINT_KV)
+        tkp__cost_evict(&s->cost, &s->batch);
+    else
+        tkp__cost_cut(
+            &s->cost, &s->batch,
+            tkp__stage_first_layer(run->stage, s->model.layers));
     s->cost.cuts++;
     s->ready = false;
     s->at++;

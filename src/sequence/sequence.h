@@ -27,7 +27,9 @@ typedef struct tkp__cost {
     int64_t *layer_tokens; /* [layers] sums over the batch */
     int64_t *layer_visual;
     int64_t *tokens_before; /* [B] */
+    int64_t *cached;        /* [B] tokens an eviction left in the KV cache */
     int64_t visual_before, visual_after;
+    int64_t visual_out; /* that leave the last layer; eviction comes later */
     int32_t cuts;
     double seconds[4]; /* score, select, merge, gather */
 } tkp__cost;
@@ -91,6 +93,8 @@ tkp_status tkp__cost_create(
     const tkp__batch *batch);
 void tkp__cost_release(tkp__cost *cost);
 /* The batch is as it is from layer `boundary` on. */
+/* Tokens leave the KV cache after prefill: nothing less was computed. */
+void tkp__cost_evict(tkp__cost *c, const tkp__batch *batch);
 void tkp__cost_cut(tkp__cost *cost, const tkp__batch *batch, int32_t boundary);
 void tkp__cost_report(
     const tkp__cost *cost,

@@ -5,3 +5,5 @@ tkp_add_check_test(NAME api/policy_yaml
 tkp_add_fuzzer(NAME policy
   SOURCES ../fuzz/fuzz_policy.c LIBS tokenprune-static
   CORPUS ../fuzz/corpus/policy)
+tkp_add_check_test(NAME api/pipeline
+  SOURCES test_pipeline.c pipeline_testing.c LIBS tokenprune LABELS smoke)

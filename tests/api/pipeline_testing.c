@@ -1,0 +1,613 @@
+#include "pipeline_testing.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OK(call)                                                               \
+    do {                                                                       \
+        const tkp_status status_ = (call);                                     \
+        ck_assert_msg(                                                         \
+            status_ == TKP_OK, "%s: %s: %s", #call,                            \
+            tkp_status_string(status_), tkp_last_message());                   \
+    } while (0)
+
+float test_value(uint64_t a, uint64_t b)
+{
+    uint64_t x = a * 0x9e3779b97f4a7c15u + b;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    x ^= x >> 31;
+    x = (x + b) * 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 29)) * 0xbf58476d1ce4e5b9u;
+    return (float)(x >> 40) / (float)(1 << 23) - 1.0f;
+}
+
+/* --- engine ------------------------------------------------------------------- */
+
+bool test_engine_open(test_engine *engine, const char *backends, int threads)
+{
+    tkp_context_options options = TKP_CONTEXT_OPTIONS_INIT;
+    options.backends = backends;
+    options.threads = threads;
+    *engine = (test_engine){0};
+    const tkp_status status = tkp_context_create(&engine->context, &options);
+    if (status == TKP_ERR_NO_BACKEND) {
+        fprintf(stderr, "skipped: %s\n", tkp_last_message());
+        return false;
+    }
+    OK(status);
+    OK(tkp_exec_create(&engine->exec, engine->context, NULL));
+    return true;
+}
+
+void test_engine_close(test_engine *engine)
+{
+    tkp_exec_destroy(engine->exec);
+    tkp_context_destroy(engine->context);
+    free(engine->workspace);
+    *engine = (test_engine){0};
+}
+
+/* --- batches ------------------------------------------------------------------ */
+
+void test_batch_begin(test_batch *batch)
+{
+    *batch = (test_batch){0};
+    OK(tkp_layout_create(&batch->layout));
+    tkp_model_desc_init(&batch->model);
+    batch->model.dtype = TKP_DTYPE_F32;
+    batch->model.layers = TEST_LAYERS;
+    batch->model.heads = TEST_H;
+    batch->model.kv_heads = TEST_G;
+    batch->model.head_dim = TEST_C;
+    batch->model.hidden = TEST_D;
+    batch->model.intermediate = 16;
+    batch->model.kv_page = TEST_PAGE;
+    batch->position_rows = 1;
+}
+
+void test_batch_add(
+    test_batch *batch,
+    uint32_t id,
+    int64_t length,
+    const test_image *images,
+    int32_t n_images)
+{
+    tkp_sequence_desc sequence = TKP_SEQUENCE_DESC_INIT;
+    sequence.id = id;
+    sequence.length = length;
+    int32_t b;
+    OK(tkp_layout_add_sequence(batch->layout, &sequence, &b));
+    for (int32_t i = 0; i < n_images; i++) {
+        tkp_image_desc image = TKP_IMAGE_DESC_INIT;
+        image.sequence = b;
+        image.start = images[i].start;
+        image.frames = images[i].frames;
+        image.rows = images[i].rows;
+        image.cols = images[i].cols;
+        image.row_stride = images[i].row_stride;
+        image.valid = images[i].valid;
+        image.keep = images[i].keep;
+        OK(tkp_layout_add_image(batch->layout, &image, NULL));
+    }
+    ck_assert_int_lt(b, 15);
+    batch->ids[b] = id;
+    batch->rows += length;
+    batch->offsets[b + 1] = batch->rows;
+    batch->sequences = b + 1;
+    batch->model.kv_pages += (length + TEST_PAGE - 1) / TEST_PAGE;
+}
+
+static float *make_rows(const test_batch *batch, int64_t width, uint64_t salt)
+{
+    float *rows = malloc((size_t)(batch->rows * width) * sizeof(*rows));
+    for (int32_t b = 0; b < batch->sequences; b++)
+        for (int64_t i = batch->offsets[b] * width;
+             i < batch->offsets[b + 1] * width; i++)
+            rows[i] = test_value(
+                batch->ids[b] * 8 + salt,
+                (uint64_t)(i - batch->offsets[b] * width));
+    return rows;
+}
+
+void test_batch_fill(test_batch *batch)
+{
+    batch->hidden = make_rows(batch, TEST_D, 1);
+    batch->q = make_rows(batch, (int64_t)TEST_H * TEST_C, 2);
+    batch->k = make_rows(batch, (int64_t)TEST_G * TEST_C, 3);
+}
+
+void test_batch_release(test_batch *batch)
+{
+    tkp_layout_destroy(batch->layout);
+    free(batch->hidden);
+    free(batch->q);
+    free(batch->k);
+    *batch = (test_batch){0};
+}
+
+/* --- attention as engines give it ---------------------------------------------- */
+
+/* The scaled logit, in double. */
+static double
+logit(const float *q, const float *k, int64_t row, int64_t key, int32_t h)
+{
+    const float *a = q + (row * TEST_H + h) * TEST_C;
+    const float *b = k + (key * TEST_G + h / (TEST_H / TEST_G)) * TEST_C;
+    double dot = 0.0;
+    for (int32_t c = 0; c < TEST_C; c++)
+        dot += (double)a[c] * (double)b[c];
+    return dot / sqrt((double)TEST_C);
+}
+
+static double
+lse_of(const float *q, const float *k, int64_t first, int64_t row, int32_t h)
+{
+    double sum = 0.0;
+    for (int64_t key = first; key <= row; key++)
+        sum += exp(logit(q, k, row, key, h));
+    return log(sum);
+}
+
+double test_probability(
+    const float *q,
+    const float *k,
+    int64_t first,
+    int64_t row,
+    int64_t key,
+    int32_t h)
+{
+    if (key > row)
+        return 0.0;
+    return exp(logit(q, k, row, key, h) - lse_of(q, k, first, row, h));
+}
+
+/* The batch as it is between two cuts. */
+typedef struct state {
+    const test_batch *batch;
+    int64_t rows;
+    int32_t offsets[16];
+    float *hidden, *q, *k;
+    int32_t *origin, *positions;
+} state;
+
+/* Tensors of one point; `memory` is freed after it. */
+typedef struct point_inputs {
+    tkp_inputs inputs;
+    tkp_tensor q, k, lse, table, rows, full, hidden;
+    void *memory[8];
+    int32_t n_memory;
+} point_inputs;
+
+static void *take(point_inputs *p, size_t bytes)
+{
+    void *memory = calloc(1, bytes ? bytes : 1);
+    ck_assert_ptr_nonnull(memory);
+    p->memory[p->n_memory++] = memory;
+    return memory;
+}
+
+static int32_t sequence_of(const state *s, int64_t row)
+{
+    int32_t b = 0;
+    while (s->offsets[b + 1] <= row)
+        b++;
+    return b;
+}
+
+static int64_t longest(const state *s)
+{
+    int64_t most = 0;
+    for (int32_t b = 0; b < s->batch->sequences; b++)
+        if (s->offsets[b + 1] - s->offsets[b] > most)
+            most = s->offsets[b + 1] - s->offsets[b];
+    return most;
+}
+
+static void
+give_q(point_inputs *p, const state *s, const int32_t *query, int64_t count)
+{
+    const size_t width = TEST_H * TEST_C;
+    float *q = take(p, (size_t)count * width * sizeof(*q));
+    for (int64_t i = 0; i < count; i++)
+        memcpy(
+            q + (size_t)i * width, s->q + (size_t)query[i] * width,
+            width * sizeof(*q));
+    tkp_tensor_make_3d(&p->q, q, TKP_DTYPE_F32, count, TEST_H, TEST_C);
+    p->inputs.q = &p->q;
+}
+
+static void give_lse(
+    point_inputs *p,
+    const state *s,
+    const int32_t *query, /* NULL = all rows */
+    int64_t count)
+{
+    float *lse = take(p, (size_t)count * TEST_H * sizeof(*lse));
+    for (int64_t i = 0; i < count; i++)
+        for (int32_t h = 0; h < TEST_H; h++) {
+            const int64_t row = query ? query[i] : i;
+            const int64_t first = s->offsets[sequence_of(s, row)];
+            lse[i * TEST_H + h] = (float)lse_of(s->q, s->k, first, row, h);
+        }
+    tkp_tensor_make_2d(&p->lse, lse, TKP_DTYPE_F32, count, TEST_H);
+    p->inputs.lse = &p->lse;
+}
+
+enum { K_WIDTH = TEST_G * TEST_C };
+
+static void give_k_block(point_inputs *p, const state *s)
+{
+    const int64_t most = longest(s);
+    const int32_t n = s->batch->sequences;
+    float *k = take(p, (size_t)(n * most * K_WIDTH) * sizeof(*k));
+    for (int32_t b = 0; b < n; b++)
+        memcpy(
+            k + b * most * K_WIDTH, s->k + (int64_t)s->offsets[b] * K_WIDTH,
+            (size_t)(s->offsets[b + 1] - s->offsets[b]) * K_WIDTH * sizeof(*k));
+    tkp_tensor_make(
+        &p->k, k, TKP_DTYPE_F32, 4, (int64_t[]){n, most, TEST_G, TEST_C});
+}
+
+/* Pages are handed out from the last to the first. */
+static void give_k_paged(point_inputs *p, const state *s)
+{
+    const int32_t n = s->batch->sequences;
+    const int64_t pages = s->batch->model.kv_pages;
+    const int64_t columns = (longest(s) + TEST_PAGE - 1) / TEST_PAGE;
+    const size_t page = TEST_PAGE * K_WIDTH;
+    float *k = take(p, (size_t)pages * page * sizeof(*k));
+    int32_t *table = take(p, (size_t)(n * columns) * sizeof(*table));
+    int64_t next = pages - 1;
+    for (int32_t b = 0; b < n; b++) {
+        const int64_t length = s->offsets[b + 1] - s->offsets[b];
+        for (int64_t j = 0; j < length; j++) {
+            if (j % TEST_PAGE == 0)
+                table[b * columns + j / TEST_PAGE] = (int32_t)next--;
+            const int64_t at = table[b * columns + j / TEST_PAGE];
+            memcpy(
+                k + (size_t)at * page + (size_t)(j % TEST_PAGE) * K_WIDTH,
+                s->k + (s->offsets[b] + j) * K_WIDTH, K_WIDTH * sizeof(*k));
+        }
+    }
+    tkp_tensor_make(
+        &p->k, k, TKP_DTYPE_F32, 4,
+        (int64_t[]){pages, TEST_PAGE, TEST_G, TEST_C});
+    tkp_tensor_make_2d(&p->table, table, TKP_DTYPE_I32, n, columns);
+    p->inputs.block_table = &p->table;
+}
+
+/* Heads outside rows, with a gap after each row's channels. */
+static void give_k_strided(point_inputs *p, const state *s)
+{
+    enum { GAP = TEST_C + 3 };
+    float *k = take(p, (size_t)(s->rows * TEST_G * GAP) * sizeof(*k));
+    for (int64_t r = 0; r < s->rows; r++)
+        for (int32_t g = 0; g < TEST_G; g++)
+            memcpy(
+                k + (g * s->rows + r) * GAP, s->k + (r * TEST_G + g) * TEST_C,
+                TEST_C * sizeof(*k));
+    tkp_tensor_make_3d(&p->k, k, TKP_DTYPE_F32, s->rows, TEST_G, TEST_C);
+    p->k.strides[0] = GAP;
+    p->k.strides[1] = s->rows * GAP;
+}
+
+static void
+give_rows(point_inputs *p, const state *s, const int32_t *query, int64_t count)
+{
+    const int64_t most = longest(s);
+    float *rows = take(p, (size_t)(count * TEST_H * most) * sizeof(*rows));
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t first = s->offsets[sequence_of(s, query[i])];
+        for (int32_t h = 0; h < TEST_H; h++)
+            for (int64_t key = first; key <= query[i]; key++)
+                rows[(i * TEST_H + h) * most + key - first] =
+                    (float)test_probability(
+                        s->q, s->k, first, query[i], key, h);
+    }
+    tkp_tensor_make_3d(&p->rows, rows, TKP_DTYPE_F32, count, TEST_H, most);
+    p->inputs.attention_rows = &p->rows;
+}
+
+/* As frameworks have it, [B, H, L, L], seen as [B, L, H, L]. */
+static void give_full(point_inputs *p, const state *s)
+{
+    const int64_t most = longest(s);
+    const int32_t n = s->batch->sequences;
+    float *full = take(p, (size_t)(n * TEST_H * most * most) * sizeof(*full));
+    for (int64_t row = 0; row < s->rows; row++) {
+        const int32_t b = sequence_of(s, row);
+        const int64_t first = s->offsets[b];
+        for (int32_t h = 0; h < TEST_H; h++)
+            for (int64_t key = first; key <= row; key++)
+                full
+                    [((b * TEST_H + h) * most + row - first) * most + key -
+                     first] =
+                        (float)test_probability(s->q, s->k, first, row, key, h);
+    }
+    tkp_tensor_make(
+        &p->full, full, TKP_DTYPE_F32, 4, (int64_t[]){n, most, TEST_H, most});
+    p->full.strides[1] = most;
+    p->full.strides[2] = most * most;
+    p->inputs.attention = &p->full;
+}
+
+static void give_attention(
+    point_inputs *p,
+    const state *s,
+    int form,
+    const int32_t *query,
+    int64_t count)
+{
+    if (form == TEST_ROWS) {
+        give_rows(p, s, query, count);
+        return;
+    }
+    if (form == TEST_FULL) {
+        give_full(p, s);
+        return;
+    }
+    const bool all = form == TEST_QK_ALL_ROWS || form == TEST_QK_BLOCK_LSE;
+    if (all) {
+        tkp_tensor_make_3d(&p->q, s->q, TKP_DTYPE_F32, s->rows, TEST_H, TEST_C);
+        p->inputs.q = &p->q;
+    } else {
+        give_q(p, s, query, count);
+    }
+    if (form == TEST_QK_LSE || form == TEST_QK_BLOCK_LSE)
+        give_lse(p, s, all ? NULL : query, all ? s->rows : count);
+    if (form == TEST_QK_BLOCK || form == TEST_QK_BLOCK_LSE)
+        give_k_block(p, s);
+    else if (form == TEST_QK_PAGED)
+        give_k_paged(p, s);
+    else if (form == TEST_QK_STRIDED)
+        give_k_strided(p, s);
+    else
+        tkp_tensor_make_3d(&p->k, s->k, TKP_DTYPE_F32, s->rows, TEST_G, TEST_C);
+    p->inputs.k = &p->k;
+}
+
+/* --- running -------------------------------------------------------------------- */
+
+static void *copy_of(const void *from, size_t bytes)
+{
+    void *to = malloc(bytes ? bytes : 1);
+    ck_assert_ptr_nonnull(to);
+    if (bytes)
+        memcpy(to, from, bytes);
+    return to;
+}
+
+static void state_begin(state *s, const test_batch *batch)
+{
+    const size_t rows = (size_t)batch->rows;
+    *s = (state){.batch = batch, .rows = batch->rows};
+    for (int32_t b = 0; b <= batch->sequences; b++)
+        s->offsets[b] = (int32_t)batch->offsets[b];
+    s->hidden = copy_of(batch->hidden, rows * TEST_D * sizeof(float));
+    s->q = copy_of(batch->q, rows * TEST_H * TEST_C * sizeof(float));
+    s->k = copy_of(batch->k, rows * K_WIDTH * sizeof(float));
+    s->origin = malloc(rows * sizeof(*s->origin));
+    s->positions =
+        calloc(rows * (size_t)batch->position_rows, sizeof(*s->positions));
+    for (int64_t r = 0; r < batch->rows; r++)
+        s->origin[r] = (int32_t)r;
+    for (int32_t b = 0; b < batch->sequences; b++)
+        for (int64_t r = batch->offsets[b]; r < batch->offsets[b + 1]; r++)
+            s->positions[r] = (int32_t)(r - batch->offsets[b]);
+}
+
+/* Gather through the library what a decision says; queries and keys by hand,
+ * which checks that both mean the same. */
+static void apply(
+    state *s,
+    tkp_sequence *sequence,
+    const test_engine *engine,
+    const tkp_decision *d)
+{
+    tkp_tensor from;
+    tkp_tensor to;
+    float *hidden = malloc((size_t)d->rows_out * TEST_D * sizeof(float) + 1);
+    float *k = malloc((size_t)d->rows_out * K_WIDTH * sizeof(float) + 1);
+    tkp_tensor_make_2d(&from, s->hidden, TKP_DTYPE_F32, s->rows, TEST_D);
+    tkp_tensor_make_2d(&to, hidden, TKP_DTYPE_F32, d->rows_out, TEST_D);
+    OK(tkp_gather_rows(sequence, engine->exec, &to, &from, d));
+    tkp_tensor_make_3d(&from, s->k, TKP_DTYPE_F32, s->rows, TEST_G, TEST_C);
+    tkp_tensor_make_3d(&to, k, TKP_DTYPE_F32, d->rows_out, TEST_G, TEST_C);
+    OK(tkp_gather_kv(sequence, engine->exec, &to, &from, d));
+    free(s->hidden);
+    s->hidden = hidden;
+    const int32_t *indices = d->indices.data;
+    for (int64_t r = 0; r < d->rows_out; r++) {
+        const int32_t old = indices[r];
+        ck_assert_int_ge(old, (int)r);
+        ck_assert_mem_eq(
+            k + r * K_WIDTH, s->k + (int64_t)old * K_WIDTH,
+            K_WIDTH * sizeof(float));
+        memmove(
+            s->q + r * TEST_H * TEST_C, s->q + (int64_t)old * TEST_H * TEST_C,
+            TEST_H * TEST_C * sizeof(float));
+        s->origin[r] = s->origin[old];
+    }
+    free(s->k);
+    s->k = k;
+    memcpy(
+        s->positions, d->positions.data,
+        (size_t)(d->position_rows * d->rows_out) * sizeof(int32_t));
+    memcpy(
+        s->offsets, d->host_offsets,
+        (size_t)(d->sequences + 1) * sizeof(int32_t));
+    s->rows = d->rows_out;
+}
+
+static void
+check_decision(const state *s, const tkp_point *point, const tkp_decision *d)
+{
+    ck_assert_int_eq(point->rows_in, s->rows);
+    ck_assert_int_eq(d->rows_in, s->rows);
+    ck_assert_int_eq(d->rows_out, point->rows_out);
+    ck_assert_int_eq(d->stage, point->stage);
+    ck_assert_int_eq(d->sequences, s->batch->sequences);
+    const int32_t *assignment = d->assignment.data;
+    const int32_t *indices = d->indices.data;
+    const float *sizes = d->sizes.data;
+    double total = 0.0;
+    for (int64_t r = 0; r < d->rows_out; r++) {
+        ck_assert_int_eq(assignment[indices[r]], (int)r);
+        total += (double)sizes[r];
+    }
+    int64_t assigned = 0;
+    for (int64_t r = 0; r < d->rows_in; r++) {
+        ck_assert_int_ge(assignment[r], -1);
+        ck_assert_int_lt(assignment[r], (int)d->rows_out);
+        assigned += assignment[r] >= 0;
+    }
+    /* overlapping bins count a token more than once */
+    ck_assert_int_ge((int64_t)total, assigned);
+}
+
+static void lend_workspace(test_engine *engine, const tkp_sequence *sequence)
+{
+    tkp_requirements need = TKP_REQUIREMENTS_INIT;
+    OK(tkp_sequence_query(sequence, &need));
+    const size_t bytes = (need.workspace_bytes + 63) / 64 * 64;
+    OK(tkp_exec_set_workspace(engine->exec, NULL, 0));
+    free(engine->workspace);
+    engine->workspace = bytes ? aligned_alloc(64, bytes) : NULL;
+    OK(tkp_exec_set_workspace(
+        engine->exec, engine->workspace, need.workspace_bytes));
+}
+
+static void one_point(
+    state *s,
+    test_outcome *result,
+    const test_engine *engine,
+    tkp_sequence *sequence,
+    const tkp_point *point,
+    int form)
+{
+    point_inputs p = {.inputs = TKP_INPUTS_INIT};
+    int32_t *query = malloc((size_t)(point->query_rows + 1) * sizeof(*query));
+    ck_assert_int_eq(
+        tkp_sequence_query_rows(sequence, query, point->query_rows),
+        point->query_rows);
+    if (point->needs & TKP_NEED_ATTENTION)
+        give_attention(&p, s, form, query, point->query_rows);
+    if (point->needs & TKP_NEED_HIDDEN) {
+        tkp_tensor_make_2d(
+            &p.hidden, s->hidden, TKP_DTYPE_F32, s->rows, TEST_D);
+        p.inputs.hidden = &p.hidden;
+    }
+    tkp_decision d = TKP_DECISION_INIT;
+    OK(tkp_sequence_prune(sequence, engine->exec, &p.inputs, &d));
+    check_decision(s, point, &d);
+    if (!result->cuts && d.scores.dtype) {
+        result->n_scores = d.scores.shape[0];
+        result->scores =
+            copy_of(d.scores.data, (size_t)result->n_scores * sizeof(float));
+    }
+    free(result->sizes);
+    result->sizes = copy_of(d.sizes.data, (size_t)d.rows_out * sizeof(float));
+    apply(s, sequence, engine, &d);
+    result->cuts++;
+    free(query);
+    for (int32_t i = 0; i < p.n_memory; i++)
+        free(p.memory[i]);
+}
+
+static void
+finish(test_outcome *result, const state *s, const tkp_sequence *sequence)
+{
+    tkp_report report = TKP_REPORT_INIT;
+    OK(tkp_sequence_report(sequence, &report));
+    ck_assert_int_eq(report.layers, TEST_LAYERS);
+    ck_assert_int_eq(report.stages, result->cuts);
+    for (int32_t l = 0; l < TEST_LAYERS; l++) {
+        result->layer_tokens[l] = report.layer_tokens[l];
+        result->layer_visual[l] = report.layer_visual[l];
+    }
+    result->equiv_in = report.equiv_in;
+    result->equiv_out = report.equiv_out;
+    for (int32_t b = 0; b < s->batch->sequences; b++)
+        for (int32_t l = 0; l <= TEST_LAYERS; l++)
+            result->next_position[b][l] =
+                tkp_sequence_next_position(sequence, b, l);
+    result->sequences = s->batch->sequences;
+    result->rows = s->rows;
+    memcpy(result->offsets, s->offsets, sizeof(s->offsets));
+    result->origin = s->origin;
+    result->positions = s->positions;
+    result->hidden = s->hidden;
+    free(s->q);
+    free(s->k);
+}
+
+void test_run(
+    test_outcome *result,
+    const test_engine *engine_,
+    tkp_policy *policy,
+    const test_batch *batch,
+    int form)
+{
+    test_engine *engine = (test_engine *)engine_;
+    tkp_sequence *sequence;
+    state s;
+    *result = (test_outcome){0};
+    state_begin(&s, batch);
+    OK(tkp_sequence_create(&sequence, engine->context));
+    OK(tkp_sequence_begin(
+        sequence, engine->exec, policy, batch->layout, &batch->model));
+    lend_workspace(engine, sequence);
+    for (;;) {
+        tkp_point point = TKP_POINT_INIT;
+        OK(tkp_sequence_next(sequence, &point));
+        if (!point.kind)
+            break;
+        one_point(&s, result, engine, sequence, &point, form);
+    }
+    finish(result, &s, sequence);
+    tkp_sequence_destroy(sequence);
+}
+
+void test_outcome_release(test_outcome *result)
+{
+    free(result->origin);
+    free(result->positions);
+    free(result->hidden);
+    free(result->sizes);
+    free(result->scores);
+    *result = (test_outcome){0};
+}
+
+/* --- policies -------------------------------------------------------------------- */
+
+tkp_policy *test_preset(const char *name)
+{
+    tkp_policy *policy = NULL;
+    OK(tkp_policy_load_preset(&policy, name));
+    return policy;
+}
+
+tkp_policy *test_policy(const char *stages)
+{
+    char text[4096];
+    tkp_policy *policy = NULL;
+    const int n = snprintf(
+        text, sizeof(text), "tokenprune: 1\nname: test\nstages:\n%s", stages);
+    OK(tkp_policy_load_text(&policy, text, (size_t)n, "test"));
+    return policy;
+}
+
+tkp_policy *test_with_count(tkp_policy *policy, int64_t count)
+{
+    tkp_policy *changed = NULL;
+    tkp_budget budget = TKP_BUDGET_INIT;
+    budget.kind = TKP_BUDGET_COUNT;
+    budget.count = count;
+    OK(tkp_policy_with_budget(&changed, policy, -1, &budget));
+    tkp_policy_destroy(policy);
+    return changed;
+}
