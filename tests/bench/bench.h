@@ -19,6 +19,9 @@ typedef struct bench_time {
     double median;
 } bench_time;
 
+/* Count the seconds this thread had a processor instead of those that passed:
+ * for one thread on a machine that others use as well. */
+void bench_use_cpu_clock(void);
 double bench_now(void);
 
 /* Call `work` until `seconds` are over, 5 to 200 times, after a warm run. */

@@ -2,7 +2,7 @@
  * tkp_bench_ops: the ops of a backend, one by one.
  *
  *   tkp_bench_ops [--backend cpu] [--threads 2] [--seconds 0.5] [--op NAME]
- *                 [--n 576] [--no-check]
+ *                 [--n 576] [--no-check] [--cpu-clock]
  *
  * A case is checked against "ref" first; a wrong kernel has no time. CSV on
  * standard output: comment lines about machine and floors, a header, a line a
@@ -27,6 +27,7 @@ typedef struct options {
     int64_t n; /* 0 = 576 and 2880 */
     double seconds;
     bool check;
+    bool cpu_clock; /* one thread, its own time */
 } options;
 
 typedef struct floors {
@@ -240,8 +241,9 @@ static floors header(const options *o)
     for (int32_t i = 0; i < 2; i++)
         f.gemm[i] = bench_gemm_rate(640, 4096, 11008, dtypes[i], o->threads);
     printf(
-        "# commit %s; compiler %s; CPU %s; threads %d; %s\n", TKP_BENCH_COMMIT,
-        __VERSION__, cpu, o->threads, bench_gemm_library());
+        "# commit %s; compiler %s; CPU %s; threads %d%s; %s\n",
+        TKP_BENCH_COMMIT, __VERSION__, cpu, o->threads,
+        o->cpu_clock ? ", processor time" : "", bench_gemm_library());
     printf(
         "# read %.2f GB/s; bare product 640x4096x11008: f32 %.1f, bf16 %.1f "
         "GFLOP/s; load %.2f\n",
@@ -259,6 +261,10 @@ static bool parse(options *o, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--no-check")) {
             o->check = false;
+            continue;
+        }
+        if (!strcmp(argv[i], "--cpu-clock")) {
+            o->cpu_clock = true;
             continue;
         }
         if (i + 1 == argc)
@@ -283,14 +289,18 @@ static bool parse(options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const int64_t sizes[] = {576, 2880};
-    options o = {"cpu", NULL, 2, 0, 0.5, true};
+    options o = {"cpu", NULL, 2, 0, 0.5, true, false};
     if (!parse(&o, argc, argv)) {
         fprintf(
             stderr,
             "usage: %s [--backend NAME] [--threads N] [--seconds S]\n"
-            "       [--op NAME] [--n TOKENS] [--no-check]\n",
+            "       [--op NAME] [--n TOKENS] [--no-check] [--cpu-clock]\n",
             argv[0]);
         return 2;
+    }
+    if (o.cpu_clock) {
+        o.threads = 1;
+        bench_use_cpu_clock();
     }
     const floors f = header(&o);
     bool good = true;
