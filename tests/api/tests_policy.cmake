@@ -7,3 +7,5 @@ tkp_add_fuzzer(NAME policy
   CORPUS ../fuzz/corpus/policy)
 tkp_add_check_test(NAME api/pipeline
   SOURCES test_pipeline.c pipeline_testing.c LIBS tokenprune LABELS smoke)
+tkp_add_check_test(NAME api/pipeline_cost
+  SOURCES test_pipeline_cost.c LIBS tokenprune LABELS smoke)
