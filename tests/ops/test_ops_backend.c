@@ -5,6 +5,7 @@
  *   TKP_TEST_OP=topk       this kind only
  *   TKP_TEST_CASE=17       this case only
  *   TKP_TEST_SEED=1        other random numbers
+ *   TKP_TEST_STEP=7        only each seventh case
  *   TKP_TEST_VERBOSE=1     a line for each case
  *
  * A case is passed when the backend agrees with ref, writes nothing it should
@@ -123,9 +124,10 @@ static int32_t one_backend(const tkp_test_kind *kind, const char *name)
     ck_assert_msg(
         ref && contexts[0] && contexts[1], "%s: %s", name, tkp_last_message());
     const long only = number_from("TKP_TEST_CASE", -1);
+    const long step = number_from("TKP_TEST_STEP", 1);
     tally t = {0};
     for (int32_t i = 0; i < kind->cases; i++)
-        if (only < 0 || only == i)
+        if (only < 0 ? i % step == 0 : i == only)
             one_case(kind, i, name, contexts[i % 2], ref, &t);
     printf(
         "%s: %s: %d passed (%d above the first level, worst %.2g), %d not "

@@ -19,7 +19,7 @@ tkp_add_check_test(NAME ops/backend
 # The harness itself, and that ref repeats itself bit for bit.
 tkp_add_command_test(NAME ops/backend_ref
   COMMAND ops_backend NEEDS tokenprune
-  LABELS ci ENV TKP_TEST_BACKEND=ref)
+  LABELS ci ENV TKP_TEST_BACKEND=ref TKP_TEST_STEP=7)
 
 # The same programs on the CPU module; what it leaves to ref runs on ref.
 foreach(subject score rows forward golden checks select)
