@@ -18,6 +18,7 @@ function(tkp_test_properties name label timeout)
     CK_DEFAULT_TIMEOUT=${timeout}
     OMP_WAIT_POLICY=passive)
   if(TKP_SANITIZE)
+    math(EXPR timeout "3 * ${timeout}")
     # intercept_tls_get_addr=0: LeakSanitizer crashes walking over the thread
     # storage of modules that were loaded while the program ran.
     string(CONCAT asan allocator_may_return_null=1
