@@ -1,0 +1,55 @@
+#ifndef TKP_CLI_RUN_H
+#define TKP_CLI_RUN_H
+
+/* What the files of `tokenprune run` share. */
+
+#include "cli/cli.h"
+
+typedef struct tkp__run_options {
+    const char *model; /* NULL = the demo model */
+    const char **images;
+    int32_t n_images;
+    const char *prompt, *system, *backend, *picture;
+    tkp__cli_policy_choice policy;
+    int64_t threads, max_new_tokens, top_k, repeat; /* repeat 0 = by itself */
+    double temperature, top_p;
+    uint64_t seed;
+    int32_t dtype;
+    bool raw, sample, compare, json, quiet;
+} tkp__run_options;
+
+/* An answer, with the median times of the runs that gave it. */
+typedef struct tkp__run_answer {
+    tkp_mllm_result *result; /* of the first run */
+    tkp_report report;
+    tkp_mllm_times times;
+    int32_t runs;
+} tkp__run_answer;
+
+typedef struct tkp__run {
+    tkp__run_options options;
+    char model_dir[4096];
+    tkp_context *context;
+    tkp_policy *policy; /* NULL = none */
+    tkp_mllm *model;
+    tkp_mllm_info info;
+    double load_seconds;
+    tkp__run_answer answer;
+    tkp__run_answer whole; /* with --compare: without pruning */
+} tkp__run;
+
+/* run_answer.c: load the model, ask it. */
+tkp_status tkp__run_open(tkp__run *run);
+tkp_status tkp__run_ask(tkp__run *run);
+void tkp__run_close(tkp__run *run);
+
+/* Seconds for each token after the first; 0 if there was none. */
+double tkp__run_per_token(const tkp__run_answer *answer);
+/* From image files to the last token. */
+double tkp__run_total(const tkp__run_answer *answer);
+bool tkp__run_same_answer(const tkp__run *run);
+
+void tkp__run_print(const tkp__run *run);      /* run_table.c */
+json_t *tkp__run_to_json(const tkp__run *run); /* run_json.c */
+
+#endif

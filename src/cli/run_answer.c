@@ -1,0 +1,261 @@
+/* Loading the model and asking it, once or several times. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/run.h"
+
+enum { MOST_RUNS = 100, RUNS_BY_ITSELF = 5 };
+static const double seconds_by_itself = 3.0;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- stopping -------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+/* The first Ctrl-C stops at the next token; the second ends the process. */
+static void listen_for_interrupt(void)
+{
+    struct sigaction action = {
+        .sa_handler = on_interrupt,
+        .sa_flags = (int)SA_RESETHAND | SA_RESTART,
+    };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static int32_t
+put_text(void *user, int32_t request, const char *text, size_t bytes)
+{
+    (void)request;
+    const bool *aloud = user;
+    if (*aloud) {
+        fwrite(text, 1, bytes, stdout);
+        fflush(stdout);
+    }
+    return interrupted != 0;
+}
+
+/* --- one run ---------------------------------------------------------------- */
+
+static tkp_mllm_request request_of(const tkp__run_options *o)
+{
+    tkp_mllm_request request = TKP_MLLM_REQUEST_INIT;
+    request.prompt = o->prompt;
+    request.system = o->system;
+    request.images = o->images;
+    request.n_images = o->n_images;
+    request.format = o->raw ? TKP_MLLM_FORMAT_RAW : TKP_MLLM_FORMAT_MODEL;
+    return request;
+}
+
+static tkp_status generate(
+    const tkp__run *run,
+    tkp_policy *policy,
+    bool aloud,
+    bool prefill_only,
+    tkp_mllm_result **out)
+{
+    const tkp__run_options *o = &run->options;
+    const tkp_mllm_request request = request_of(o);
+    tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
+    options.max_new_tokens = prefill_only ? -1 : (int32_t)o->max_new_tokens;
+    options.policy = policy;
+    options.do_sample = o->sample;
+    options.top_k = (int32_t)o->top_k;
+    options.temperature = o->temperature;
+    options.top_p = o->top_p;
+    options.seed = o->seed;
+    options.on_text = put_text;
+    options.on_text_user = &aloud;
+    const tkp_status status =
+        tkp_mllm_generate(out, run->model, &request, 1, &options);
+    if (status == TKP_OK && interrupted) {
+        tkp_mllm_result_destroy(*out);
+        return TKP_ERR_CANCELLED;
+    }
+    return status;
+}
+
+/* --- several runs ----------------------------------------------------------- */
+
+typedef struct samples {
+    double values[5][MOST_RUNS]; /* as in tkp_mllm_times */
+    int32_t count;
+} samples;
+
+static void note(samples *s, const tkp_mllm_times *t)
+{
+    const double values[5] = {
+        t->load_images, t->vision, t->prefill, t->pruning, t->decode};
+    for (int32_t i = 0; i < 5; i++)
+        s->values[i][s->count] = values[i];
+    s->count++;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int32_t count)
+{
+    qsort(values, (size_t)count, sizeof(*values), ascending);
+    return 0.5 * (values[(count - 1) / 2] + values[count / 2]);
+}
+
+static void take_medians(tkp__run_answer *answer, samples *s)
+{
+    tkp_mllm_times *t = &answer->times;
+    t->load_images = median(s->values[0], s->count);
+    t->vision = median(s->values[1], s->count);
+    t->prefill = median(s->values[2], s->count);
+    t->pruning = median(s->values[3], s->count);
+    t->decode = median(s->values[4], s->count);
+    answer->runs = s->count;
+}
+
+static tkp_status
+first_run(const tkp__run *run, tkp_policy *policy, tkp__run_answer *answer)
+{
+    const bool aloud = !run->options.json && answer == &run->answer;
+    TKP__TRY(generate(run, policy, aloud, false, &answer->result));
+    tkp_report_init(&answer->report);
+    TKP__TRY(tkp_mllm_result_report(answer->result, &answer->report));
+    tkp_mllm_times_init(&answer->times);
+    return tkp_mllm_result_times(answer->result, &answer->times);
+}
+
+static tkp_status again(const tkp__run *run, tkp_policy *policy, samples *s)
+{
+    tkp_mllm_result *result = NULL;
+    tkp_mllm_times times = TKP_MLLM_TIMES_INIT;
+    TKP__TRY(generate(run, policy, false, false, &result));
+    const tkp_status status = tkp_mllm_result_times(result, &times);
+    tkp_mllm_result_destroy(result);
+    note(s, &times);
+    return status;
+}
+
+/* Weights are mapped, not read: the first pass over them is slow, and must
+ * not be held against the one that happens to run first. */
+static tkp_status warm_up(const tkp__run *run)
+{
+    tkp_mllm_result *result = NULL;
+    TKP__TRY(generate(run, NULL, false, true, &result));
+    tkp_mllm_result_destroy(result);
+    return TKP_OK;
+}
+
+/* One pair of runs says little where a run takes milliseconds. */
+static bool enough(const tkp__run *run, int32_t done, double since)
+{
+    if (run->options.repeat)
+        return done >= run->options.repeat;
+    return !run->options.compare || done >= RUNS_BY_ITSELF ||
+           now() - since > seconds_by_itself;
+}
+
+static tkp_status measure(tkp__run *run, samples *pruned, samples *whole)
+{
+    const double since = now();
+    const bool compare = run->options.compare;
+    if (compare || run->options.repeat > 1)
+        TKP__TRY(warm_up(run));
+    TKP__TRY(first_run(run, run->policy, &run->answer));
+    note(pruned, &run->answer.times);
+    if (compare) {
+        TKP__TRY(first_run(run, NULL, &run->whole));
+        note(whole, &run->whole.times);
+    }
+    while (!enough(run, pruned->count, since)) {
+        TKP__TRY(again(run, run->policy, pruned));
+        if (compare)
+            TKP__TRY(again(run, NULL, whole));
+    }
+    take_medians(&run->answer, pruned);
+    if (compare)
+        take_medians(&run->whole, whole);
+    return TKP_OK;
+}
+
+tkp_status tkp__run_ask(tkp__run *run)
+{
+    samples *s = tkp__zalloc(2, sizeof(*s));
+    if (!s)
+        return TKP_ERR_MEMORY;
+    listen_for_interrupt();
+    const tkp_status status = measure(run, &s[0], &s[1]);
+    tkp__free(s);
+    return status;
+}
+
+/* --- the model --------------------------------------------------------------- */
+
+tkp_status tkp__run_open(tkp__run *run)
+{
+    const tkp__run_options *o = &run->options;
+    if (o->policy.name)
+        TKP__TRY(tkp__cli_policy_make(&run->policy, &o->policy));
+    if (o->model)
+        snprintf(run->model_dir, sizeof(run->model_dir), "%s", o->model);
+    else
+        TKP__TRY(tkp__cli_demo_model(run->model_dir, sizeof(run->model_dir)));
+    TKP__TRY(tkp__cli_context(&run->context, o->backend, (int32_t)o->threads));
+    tkp_mllm_options options = TKP_MLLM_OPTIONS_INIT;
+    options.dtype = o->dtype;
+    const double start = now();
+    TKP__TRY(
+        tkp_mllm_load(&run->model, run->context, run->model_dir, &options));
+    run->load_seconds = now() - start;
+    tkp_mllm_info_init(&run->info);
+    return tkp_mllm_get_info(run->model, &run->info);
+}
+
+void tkp__run_close(tkp__run *run)
+{
+    tkp_mllm_result_destroy(run->answer.result);
+    tkp_mllm_result_destroy(run->whole.result);
+    tkp_mllm_destroy(run->model);
+    tkp_policy_destroy(run->policy);
+    tkp_context_destroy(run->context);
+    free(run->options.images);
+}
+
+double tkp__run_per_token(const tkp__run_answer *answer)
+{
+    return answer->times.decode_steps > 0
+               ? answer->times.decode / answer->times.decode_steps
+               : 0.0;
+}
+
+double tkp__run_total(const tkp__run_answer *answer)
+{
+    const tkp_mllm_times *t = &answer->times;
+    return t->load_images + t->vision + t->prefill + t->decode;
+}
+
+bool tkp__run_same_answer(const tkp__run *run)
+{
+    const int32_t *a;
+    const int32_t *b;
+    const int64_t n = tkp_mllm_result_tokens(run->answer.result, 0, &a);
+    return n == tkp_mllm_result_tokens(run->whole.result, 0, &b) &&
+           (n <= 0 || memcmp(a, b, (size_t)n * sizeof(*a)) == 0);
+}

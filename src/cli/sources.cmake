@@ -1,0 +1,37 @@
+target_sources(
+    tokenprune-cli
+    PRIVATE ${CMAKE_CURRENT_LIST_DIR}/cli_context.c
+            ${CMAKE_CURRENT_LIST_DIR}/cli_error.c
+            ${CMAKE_CURRENT_LIST_DIR}/cli_json.c
+            ${CMAKE_CURRENT_LIST_DIR}/cli_options.c
+            ${CMAKE_CURRENT_LIST_DIR}/cli_policy.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_doctor.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_policy.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_run.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_select.c
+            ${CMAKE_CURRENT_LIST_DIR}/commands.c
+            ${CMAKE_CURRENT_LIST_DIR}/doctor_selftest.c
+            ${CMAKE_CURRENT_LIST_DIR}/main.c
+            ${CMAKE_CURRENT_LIST_DIR}/run_answer.c
+            ${CMAKE_CURRENT_LIST_DIR}/run_json.c
+            ${CMAKE_CURRENT_LIST_DIR}/run_table.c
+            ${CMAKE_CURRENT_LIST_DIR}/select_file.c
+            ${CMAKE_CURRENT_LIST_DIR}/select_inputs.c
+            ${CMAKE_CURRENT_LIST_DIR}/select_output.c
+            ${CMAKE_CURRENT_LIST_DIR}/select_stage.c
+            # The libraries keep these to themselves; the command has copies:
+            # tensor files, and words and numbers as policies take them.
+            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/checkpoint_json.c
+            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_dtype.c
+            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_read.c
+            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_write.c
+            ${PROJECT_SOURCE_DIR}/src/policy/text.c)
+
+# Where the demo model is looked for; the first is relative to the program.
+file(RELATIVE_PATH tkp_datadir
+  ${CMAKE_INSTALL_FULL_BINDIR}/.. ${CMAKE_INSTALL_FULL_DATADIR})
+target_compile_definitions(
+    tokenprune-cli
+    PRIVATE TKP_DATADIR="${tkp_datadir}"
+            TKP_FULL_DATADIR="${CMAKE_INSTALL_FULL_DATADIR}"
+            TKP_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

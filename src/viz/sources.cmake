@@ -1,0 +1,1 @@
+target_sources(tokenprune-cli PRIVATE ${CMAKE_CURRENT_LIST_DIR}/viz_kept.c)
