@@ -390,6 +390,23 @@ static tkp_status run_custom(
     return TKP_OK;
 }
 
+/* A custom selector has to choose the protected ones too. Both lists ascend. */
+static tkp_status
+check_protected(const tkp_selector *s, const tkp_tensor *selected)
+{
+    const int32_t *chosen = tkp__data(selected);
+    int32_t k = 0;
+    for (int32_t i = 0; i < s->protected_count; i++) {
+        while (k < s->kept && chosen[k] < s->protected_list[i])
+            k++;
+        TKP__CHECK(
+            k < s->kept && chosen[k] == s->protected_list[i], TKP_ERR_ARGUMENT,
+            "selector '%s': left out candidate %d, which is always kept",
+            s->spec.custom, s->protected_list[i]);
+    }
+    return TKP_OK;
+}
+
 static tkp_status run_groups(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -440,5 +457,6 @@ tkp_status tkp__selector_run(
         &args[0], s->identity, TKP_DTYPE_I32, s->batch->candidates);
     tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, s->kept);
     args[2] = *selected;
-    return run_op(s, s->compact, exec, args, 3, workspace);
+    TKP__TRY(run_op(s, s->compact, exec, args, 3, workspace));
+    return s->has_custom ? check_protected(s, selected) : TKP_OK;
 }

@@ -84,6 +84,13 @@ static tkp_status plan_stage(tkp_sequence *s, int32_t i)
         "policy '%s': stage %d: boundary is %d, wanted 0 to the %d layers of "
         "the model",
         s->policy->name, i, stage->boundary, s->model.layers);
+    TKP__CHECK(
+        !(tkp__stage_needs(stage) & TKP_NEED_ATTENTION) ||
+            stage->score_layer >= 0,
+        TKP_ERR_STATE,
+        "policy '%s': stage %d: its scorer reads attention, but was registered "
+        "after the stage was added; make the policy anew",
+        s->policy->name, i);
     const tkp_status status = plan_parts(s, i);
     if (status != TKP_OK)
         return tkp__fail_prefix(

@@ -847,6 +847,53 @@ START_TEST(preset__unknown_name__nearest_or_all_are_named)
 }
 END_TEST
 
+static char *read_file(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s cannot be read", path);
+    char *text = malloc((1 << 16) + 1);
+    *bytes = fread(text, 1, 1 << 16, file);
+    ck_assert_uint_lt(*bytes, 1 << 16);
+    fclose(file);
+    return text;
+}
+
+/* --- the manual ---------------------------------------------------------------- */
+
+/* Each block of YAML in docs/policies.md that is a whole policy. */
+START_TEST(manual__every_example__loads_and_round_trips)
+{
+    const char *root = getenv("TKP_SOURCE_DIR");
+    char path[1024];
+    size_t bytes;
+    snprintf(path, sizeof(path), "%s/docs/policies.md", root ? root : ".");
+    char *text = read_file(path, &bytes);
+    text[bytes] = '\0';
+    int examples = 0;
+    for (char *at = text; (at = strstr(at, "```yaml\n"));) {
+        at += strlen("```yaml\n");
+        char *stop = strstr(at, "```");
+        *stop = '\0';
+        tkp_policy *policy = load(at);
+        round_trip(policy);
+        tkp_policy_destroy(policy);
+        examples++;
+        at = stop + 3;
+    }
+    ck_assert_int_eq(examples, 5);
+    for (int32_t i = 0; i < tkp_policy_preset_count(); i++) {
+        char cell[80];
+        /* the text was cut in pieces at the examples */
+        snprintf(cell, sizeof(cell), "| `%s` |", tkp_policy_preset_name(i));
+        bool found = false;
+        for (size_t b = 0; b + strlen(cell) < bytes && !found; b++)
+            found = memcmp(text + b, cell, strlen(cell)) == 0;
+        ck_assert_msg(found, "%s is not in %s", cell, path);
+    }
+    free(text);
+}
+END_TEST
+
 /* --- copies with one thing changed ----------------------------------------------- */
 
 START_TEST(with_budget__replaces_budget_and_quota)
@@ -959,17 +1006,6 @@ START_TEST(with_seed__random_selectors_only)
 END_TEST
 
 /* --- texts that are wrong -------------------------------------------------------- */
-
-static char *read_file(const char *path, size_t *bytes)
-{
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s cannot be read", path);
-    char *text = malloc(1 << 16);
-    *bytes = fread(text, 1, 1 << 16, file);
-    ck_assert_uint_lt(*bytes, 1 << 16);
-    fclose(file);
-    return text;
-}
 
 /* 1 if the file gives another answer than NAME.txt has. */
 static int check_bad(const char *folder, const char *name)
@@ -1199,6 +1235,7 @@ int main(void)
     tcase_add_test(t, preset__none__has_no_stage);
     tcase_add_test(t, preset__alpha_blend__half_attention_half_unlikeness);
     tcase_add_test(t, preset__unknown_name__nearest_or_all_are_named);
+    tcase_add_test(t, manual__every_example__loads_and_round_trips);
     suite_add_tcase(suite, t);
     t = tcase_create("changes");
     tcase_add_test(t, with_budget__replaces_budget_and_quota);

@@ -11,3 +11,5 @@ tkp_add_check_test(NAME api/pipeline_cost
   SOURCES test_pipeline_cost.c LIBS tokenprune LABELS smoke)
 tkp_add_check_test(NAME api/policy_golden
   SOURCES test_policy_golden.c LIBS tokenprune LABELS smoke)
+tkp_add_check_test(NAME api/policy_custom
+  SOURCES test_policy_custom.c pipeline_testing.c LIBS tokenprune LABELS smoke)
