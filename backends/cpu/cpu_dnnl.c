@@ -275,7 +275,8 @@ describe_with(const tkp__cpu_product_key *key, const md_t *w)
     return desc;
 }
 
-/* Rows for which the packed layout is chosen: one layout for every m. */
+/* Rows for which the packed layout is chosen. It must not depend on anything
+ * that differs from run to run (rows, strides, what is added to dst). */
 #define PACK_ROWS 256
 
 /* The layout oneDNN likes best, owned by the descriptor it comes with. */
@@ -285,6 +286,10 @@ static dnnl_primitive_desc_t describe_packed(const tkp__cpu_product_key *key)
     md_t any = {0};
     dnnl_primitive_desc_t desc = NULL;
     typical.m = PACK_ROWS;
+    typical.ldx = key->k;
+    typical.ldd = key->n;
+    typical.bias_dtype = TKP_DTYPE_NONE;
+    typical.accumulate = 0;
     if (md_any(&any, key->k, key->n, type_of(key->w_dtype)))
         desc = describe_with(&typical, &any);
     md_release(&any);
