@@ -41,6 +41,15 @@ file(GLOB tkp_man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.1)
 if(tkp_man_pages)
   install(FILES ${tkp_man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
+if(TARGET tokenprune-cli)
+  install(FILES completions/tokenprune.bash RENAME tokenprune
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  # What `tokenprune run` takes without --model.
+  if(EXISTS ${PROJECT_SOURCE_DIR}/examples/demo/model/config.json)
+    install(DIRECTORY examples/demo/model
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenprune/demo)
+  endif()
+endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # pkg-config: paths relative to the .pc file.

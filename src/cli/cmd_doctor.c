@@ -41,7 +41,7 @@ typedef struct findings {
 /* A backend that is left out says why in the log. */
 static void on_log(void *user, int32_t level, const char *line)
 {
-    static const char skip[] = "skip,";
+    static const char skip[] = "tokenprune,skip,";
     findings *f = user;
     (void)level;
     if (strncmp(line, skip, sizeof(skip) - 1) == 0 &&
@@ -114,7 +114,8 @@ static void print_backends(const findings *f)
 
 static void print_findings(const findings *f)
 {
-    printf("tokenprune %s\nlibrary: %s\n", TKP_VERSION_STRING, tkp_build_info());
+    printf(
+        "tokenprune %s\nlibrary: %s\n", TKP_VERSION_STRING, tkp_build_info());
     print_backends(f);
     if (f->context)
         printf("  threads: %d\n", tkp_context_threads(f->context));

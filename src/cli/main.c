@@ -55,7 +55,8 @@ static int help(int argc, char **argv)
 
 static int version(void)
 {
-    printf("tokenprune %s\nlibrary: %s\n", TKP_VERSION_STRING, tkp_build_info());
+    printf(
+        "tokenprune %s\nlibrary: %s\n", TKP_VERSION_STRING, tkp_build_info());
     return tkp__cli_finish(TKP__CLI_OK);
 }
 

@@ -120,16 +120,16 @@ static json_t *comparison_to_json(const tkp__run *run)
     if (!run->options.compare)
         return json_null();
     const double predicted = share(a->report.macs_unpruned, a->report.macs);
-    const double realised = share(w->times.prefill, a->times.prefill);
     return json_pack(
-        "{s:o, s:o, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o}}", "answer",
+        "{s:o, s:o, s:b, s:o, s:{s:f, s:o, s:o, s:o, s:o}}", "answer",
         tkp__cli_json_text(tkp_mllm_result_text(w->result, 0)), "tokens",
         tokens_to_json(w->result), "same_answer", tkp__run_same_answer(run),
         "seconds", seconds_to_json(w), "speedup", "prefill_predicted",
-        tkp__cli_json_real(predicted), "prefill", tkp__cli_json_real(realised),
-        "prefill_reached", tkp__cli_json_real(share(realised, predicted)),
-        "per_token", speedup(tkp__run_per_token(w), tkp__run_per_token(a)),
-        "total", speedup(tkp__run_total(w), tkp__run_total(a)));
+        predicted, "prefill", speedup(w->times.prefill, a->times.prefill),
+        "prefill_reached",
+        speedup(w->times.prefill, a->times.prefill * predicted), "per_token",
+        speedup(tkp__run_per_token(w), tkp__run_per_token(a)), "total",
+        speedup(tkp__run_total(w), tkp__run_total(a)));
 }
 
 json_t *tkp__run_to_json(const tkp__run *run)

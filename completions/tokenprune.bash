@@ -1,0 +1,77 @@
+# Bash completion of tokenprune(1).
+
+_tokenprune_options()
+{
+    case $1 in
+    run)
+        echo "--model --image --prompt --system --raw --policy --keep" \
+            "--keep-ratio --at --stage --compare --repeat --picture --json" \
+            "--quiet --max-new-tokens --sample --temperature --top-k --top-p" \
+            "--seed --backend --threads --dtype --help"
+        ;;
+    select)
+        echo "--tensors --policy --keep --keep-ratio --at --stage --layers" \
+            "--seed --out --json --backend --threads --help"
+        ;;
+    doctor)
+        echo "--json --help"
+        ;;
+    policy)
+        echo "--help"
+        ;;
+    esac
+}
+
+_tokenprune_presets()
+{
+    "${COMP_WORDS[0]}" policy list 2>/dev/null | cut -d ' ' -f 1
+}
+
+# Words of the list "$1", and files if $2 is given.
+_tokenprune_from()
+{
+    local word=${COMP_WORDS[COMP_CWORD]}
+    mapfile -t COMPREPLY < <(compgen ${2:+-f} -W "$1" -- "$word")
+    if [ -n "${2-}" ]; then
+        compopt -o filenames 2>/dev/null
+    fi
+}
+
+_tokenprune()
+{
+    local command=${COMP_WORDS[1]-}
+    local before=${COMP_WORDS[COMP_CWORD - 1]}
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        _tokenprune_from "run select policy doctor help --version --help"
+        return
+    fi
+    case $command:$before in
+    help:help)
+        _tokenprune_from "run select policy doctor"
+        ;;
+    policy:policy)
+        _tokenprune_from "list show check --help"
+        ;;
+    policy:show | *:--policy)
+        _tokenprune_from "$(_tokenprune_presets)" files
+        ;;
+    *:--backend)
+        _tokenprune_from "auto cpu ref"
+        ;;
+    *:--dtype)
+        _tokenprune_from "auto f32 bf16"
+        ;;
+    *:--at)
+        _tokenprune_from "projector llm:2"
+        ;;
+    *:--model | *:-m | *:--image | *:-i | *:--picture | *:--tensors | *:-t | \
+        *:--out | *:-o | policy:*)
+        _tokenprune_from "" files
+        ;;
+    *)
+        _tokenprune_from "$(_tokenprune_options "$command")"
+        ;;
+    esac
+}
+
+complete -F _tokenprune tokenprune

@@ -1,0 +1,18 @@
+# The command, as a user runs it; not without the command.
+if(TARGET tokenprune-cli)
+  tkp_add_check_test(NAME cli/run
+    SOURCES test_cli_run.c cli_testing.c tests/mllm/engine_testing.c
+    LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
+  tkp_add_check_test(NAME cli/select
+    SOURCES test_cli_select.c cli_testing.c
+    LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
+  tkp_add_check_test(NAME cli/other
+    SOURCES test_cli_other.c cli_testing.c
+    LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
+  foreach(name run select other)
+    add_dependencies(cli_${name} tokenprune-cli)
+    if(TARGET tokenprune-cpu)
+      add_dependencies(cli_${name} tokenprune-cpu)
+    endif()
+  endforeach()
+endif()
