@@ -36,6 +36,15 @@ static void print_count(double value, const char *unit)
     printf("%.3g %s%s", value, steps[step], unit);
 }
 
+/* "1.7 MB of 2.4 MB (71.0 %)" */
+static void print_share(double part, double whole, const char *unit)
+{
+    print_count(part, unit);
+    printf(" of ");
+    print_count(whole, unit);
+    printf(" (%.1f %%)\n", percent(part, whole));
+}
+
 static void print_time(double seconds)
 {
     if (seconds >= 1.0)
@@ -75,15 +84,9 @@ static void print_cost(const tkp_report *r)
     print_layers(r);
     printf("  EQUIV_IN      %.1f\n", r->equiv_in);
     printf("decoder work    ");
-    print_count(r->macs, "MACs");
-    printf(", %.1f %% of ", percent(r->macs, r->macs_unpruned));
-    print_count(r->macs_unpruned, "\n");
+    print_share(r->macs, r->macs_unpruned, "MACs");
     printf("KV cache        ");
-    print_count((double)r->kv_bytes, "B");
-    printf(
-        ", %.1f %% of ",
-        percent((double)r->kv_bytes, (double)r->kv_bytes_unpruned));
-    print_count((double)r->kv_bytes_unpruned, "B\n");
+    print_share((double)r->kv_bytes, (double)r->kv_bytes_unpruned, "B");
 }
 
 static double ratio(double whole, double part)
