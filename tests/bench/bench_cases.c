@@ -497,7 +497,7 @@ group_pool(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
 
 const bench_entry bench_entries[] = {
     {"linear", linear, 9, true, false},
-    {"linear_f32xbf16", linear_mixed, 9, false, false},
+    {"linear_f32xbf16", linear_mixed, 17, false, false},
     {"linear_row", linear_row, 0, true, true},
     {"attention", attention, 6, true, false},
     {"attention_row", attention_row, 0, true, false},
