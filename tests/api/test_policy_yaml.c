@@ -914,6 +914,7 @@ START_TEST(with_budget__replaces_budget_and_quota)
     ck_assert_int_eq(s.selector->window_rows, 3);
     char *after = print(changed);
     ck_assert_ptr_nonnull(strstr(after, "summary: \"Two tokens"));
+    ck_assert_ptr_nonnull(strstr(after, "source: \"Wen et al."));
     char *still = print(policy);
     ck_assert_str_eq(before, still);
     free(before);
