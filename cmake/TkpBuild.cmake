@@ -108,16 +108,6 @@ macro(tkp_rooms)
   endforeach()
 endmacro()
 
-# True if at least one of the rooms has its sources.cmake.
-function(tkp_rooms_exist out)
-  set(${out} FALSE PARENT_SCOPE)
-  foreach(room ${ARGN})
-    if(EXISTS ${PROJECT_SOURCE_DIR}/${room}/sources.cmake)
-      set(${out} TRUE PARENT_SCOPE)
-    endif()
-  endforeach()
-endfunction()
-
 # tkp_isa_source(<target> <file> <flag>...): compile one file for an
 # instruction set, for example
 #   tkp_isa_source(tokenprune-cpu cpu_topk_avx2.c -mavx2 -mfma -mf16c)

@@ -31,11 +31,10 @@ install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
 install(FILES ${PROJECT_BINARY_DIR}/include/tokenprune/version.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tokenprune)
 
-# The policies that come with the library, and the manual page.
-if(EXISTS ${PROJECT_SOURCE_DIR}/policies)
-  install(DIRECTORY policies/
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenprune/policies
-    FILES_MATCHING PATTERN "*.yaml")
+# What the command works on when it is told nothing else, and its manual page.
+if(TARGET tokenprune-cli)
+  install(DIRECTORY examples/demo/model examples/demo/images
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenprune/demo)
 endif()
 file(GLOB tkp_man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.1)
 if(tkp_man_pages)
