@@ -108,11 +108,25 @@ out:
     return status;
 }
 
+/* The rows where placeholders stand, in order; how many. */
+static int64_t list_visual_rows(const tkp__engine *e, int32_t *rows)
+{
+    int64_t first = 0, n = 0;
+    for (int32_t b = 0; b < e->sequences; b++) {
+        const tkp__prompt *p = &e->prompt[b];
+        for (int32_t i = 0; i < p->pictures; i++)
+            for (int64_t t = 0; t < p->picture[i].tokens; t++)
+                rows[n++] = (int32_t)(first + p->picture[i].start + t);
+        first += p->count;
+    }
+    return n;
+}
+
 /* x = embeddings of the ids, and of the pictures where placeholders stand. */
 static tkp_status read_prompts(tkp__engine *e)
 {
     tkp__decoder_state *s = &e->decoder;
-    int64_t row = 0, visual = 0;
+    int64_t row = 0;
     for (int32_t b = 0; b < e->sequences; b++) {
         const tkp__prompt *p = &e->prompt[b];
         memcpy(e->index + row, p->ids, (size_t)p->count * sizeof(*e->index));
@@ -121,13 +135,11 @@ static tkp_status read_prompts(tkp__engine *e)
     }
     tkp__decoder_step(s, e->count);
     TKP__TRY(tkp__decoder_embed(s, &e->f, e->index));
-    for (row = 0; row < e->rows; row++)
-        if (e->candidate[row] >= 0)
-            e->index[visual++] = (int32_t)row;
     const tkp_tensor x = tkp__rows(&s->x, e->rows);
-    if (visual > 0) {
-        const tkp_tensor rows = tkp__rows(&e->visual, visual);
-        const tkp_tensor places = tkp__ints(e->index, visual);
+    const int64_t n = list_visual_rows(e, e->index);
+    if (n > 0) {
+        const tkp_tensor rows = tkp__rows(&e->visual, n);
+        const tkp_tensor places = tkp__ints(e->index, n);
         TKP__TRY(tkp__scatter_run(
             e->model->place_visual, &e->f, &rows, &places, &x));
         tkp__buffer_free(&e->visual);
@@ -236,23 +248,7 @@ static tkp_status keep_attention(tkp__engine *e, int32_t layer)
     return TKP_OK;
 }
 
-/* What the CLS row attends to, of the visual tokens that are still there. */
-static tkp_status list_cls(tkp__engine *e, tkp_tensor *cls)
-{
-    int64_t n = 0;
-    for (int64_t row = 0; row < e->decoder.rows; row++)
-        if (e->candidate[row] >= 0)
-            e->index[n++] = e->candidate[row];
-    const tkp_tensor all = tkp__rows(&e->cls, e->visual_tokens);
-    const tkp_tensor index = tkp__ints(e->index, n);
-    const tkp_tensor now = tkp__rows(&e->cls_now, n);
-    TKP__TRY(
-        tkp__gather_run(e->model->decoder.gather, &e->f, &all, &index, &now));
-    tkp_tensor_make_1d(cls, e->cls_now.data, TKP_DTYPE_F32, n);
-    return TKP_OK;
-}
-
-/* Fewer rows from here on: x, positions, and which token a row is. */
+/* Fewer rows from here on. */
 static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
 {
     tkp__decoder_state *s = &e->decoder;
@@ -261,9 +257,6 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     const tkp_tensor after = tkp__rows(&s->x, out);
     TKP__TRY(
         tkp_gather_rows(e->sequence, e->f.exec, &after, &before, decision));
-    const int32_t *indices = tkp__data(&decision->indices);
-    for (int64_t row = 0; row < out; row++)
-        e->candidate[row] = e->candidate[indices[row]];
     for (int32_t b = 0; b < e->sequences; b++)
         e->count[b] = decision->host_offsets[b + 1] - decision->host_offsets[b];
     tkp__decoder_step(s, e->count);
@@ -297,7 +290,7 @@ static tkp_status prune(tkp__engine *e)
     if (e->point.needs & TKP_NEED_NORM_WEIGHT)
         inputs.norm_weight = &d->norm_weight;
     if (e->point.needs & TKP_NEED_CLS_ATTENTION) {
-        TKP__TRY(list_cls(e, &cls));
+        tkp_tensor_make_1d(&cls, e->cls.data, TKP_DTYPE_F32, e->visual_tokens);
         inputs.cls_attention = &cls;
     }
     TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &inputs, &decision));

@@ -31,13 +31,12 @@ typedef struct tkp__engine {
     tkp_point point;
     tkp__decoder_state decoder;
     tkp__kept_attention kept;
-    tkp__buffer visual;  /* [N, D] projector rows until they are placed */
-    tkp__buffer cls;     /* [N, 1] f32, if a stage asks */
-    tkp__buffer cls_now; /* the same of the tokens still there */
-    int32_t *candidate;  /* [R] of each row: which visual token; -1: text */
-    int32_t *positions;  /* [P, R] of the rows as they are */
-    int32_t *index;      /* [R] scratch */
-    int32_t *count;      /* [B] scratch */
+    tkp__buffer visual; /* [N, D] projector rows until they are placed */
+    tkp__buffer cls;    /* [N, 1] f32, if a stage asks */
+    int32_t *lists;
+    int32_t *positions; /* [P, R] of the rows as they are */
+    int32_t *index;     /* [R] scratch */
+    int32_t *count;     /* [B] scratch */
     bool wants_cls;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;

@@ -41,31 +41,22 @@ static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
     return TKP_OK;
 }
 
-/* Which rows are visual tokens, and the positions 0, 1, 2 ... */
+/* Scratch lists, and the positions 0, 1, 2 ... of each sequence. */
 static tkp_status make_lists(tkp__engine *e)
 {
-    const tkp__decoder *d = &e->model->decoder;
     const size_t rows = (size_t)e->rows, b = (size_t)e->sequences;
-    int32_t *at =
-        tkp__alloc((2 + (size_t)d->position_rows) * rows + b, sizeof(int32_t));
+    const size_t position_rows = (size_t)e->model->decoder.position_rows;
+    int32_t *at = tkp__alloc((1 + position_rows) * rows + b, sizeof(int32_t));
     if (!at)
         return TKP_ERR_MEMORY;
-    e->candidate = at;
-    e->index = e->candidate + rows;
+    e->lists = at;
+    e->index = at;
     e->positions = e->index + rows;
-    e->count = e->positions + (size_t)d->position_rows * rows;
-    int32_t row = 0, visual = 0;
-    for (int32_t i = 0; i < e->sequences; i++) {
-        const tkp__prompt *p = &e->prompt[i];
-        for (int32_t j = 0; j < p->count; j++) {
-            e->candidate[row] = -1;
-            e->positions[row++] = j;
-        }
-        for (int32_t j = 0; j < p->pictures; j++)
-            for (int64_t t = 0; t < p->picture[j].tokens; t++)
-                e->candidate[row - p->count + p->picture[j].start + t] =
-                    visual++;
-    }
+    e->count = e->positions + position_rows * rows;
+    int32_t *position = e->positions;
+    for (int32_t i = 0; i < e->sequences; i++)
+        for (int32_t j = 0; j < e->prompt[i].count; j++)
+            *position++ = j;
     return TKP_OK;
 }
 
@@ -133,8 +124,7 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
     TKP__TRY(tkp__buffer_alloc(&e->visual, n, d->hidden, d->dtype));
     if (!e->wants_cls)
         return TKP_OK;
-    TKP__TRY(tkp__buffer_alloc(&e->cls, n, 1, TKP_DTYPE_F32));
-    return tkp__buffer_alloc(&e->cls_now, n, 1, TKP_DTYPE_F32);
+    return tkp__buffer_alloc(&e->cls, n, 1, TKP_DTYPE_F32);
 }
 
 static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
@@ -160,9 +150,8 @@ static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
 
 void tkp__engine_release(tkp__engine *e)
 {
-    tkp__buffer *const buffers[] = {&e->visual,  &e->cls,    &e->cls_now,
-                                    &e->kept.q,  &e->kept.k, &e->kept.all_lse,
-                                    &e->kept.lse};
+    tkp__buffer *const buffers[] = {&e->visual, &e->cls,          &e->kept.q,
+                                    &e->kept.k, &e->kept.all_lse, &e->kept.lse};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(e->kept.rows);
@@ -172,7 +161,7 @@ void tkp__engine_release(tkp__engine *e)
     tkp_policy_destroy(e->none);
     tkp_exec_destroy(e->f.exec);
     tkp__free(e->workspace);
-    tkp__free(e->candidate);
+    tkp__free(e->lists);
     *e = (tkp__engine){0};
 }
 
