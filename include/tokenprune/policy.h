@@ -76,7 +76,10 @@ tkp_policy_load_preset(tkp_policy **out, const char *name);
  * Read a policy from YAML (docs/policies.md has the schema). Errors are one
  * line "file:line:column: what was met, what was wanted".
  * @param[in] source_name  stands for the file name in messages; NULL = "policy"
- * @retval TKP_ERR_PARSE, TKP_ERR_POLICY, TKP_ERR_IO
+ * @retval TKP_ERR_PARSE    not YAML
+ * @retval TKP_ERR_POLICY   YAML, but no policy
+ * @retval TKP_ERR_VERSION  of a schema version this library does not know
+ * @retval TKP_ERR_IO       the file cannot be read
  */
 TKP_API TKP_NODISCARD tkp_status tkp_policy_load_text(
     tkp_policy **out,
