@@ -43,11 +43,6 @@ endif()
 if(TARGET tokenprune-cli)
   install(FILES completions/tokenprune.bash RENAME tokenprune
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-  # What `tokenprune run` takes without --model.
-  if(EXISTS ${PROJECT_SOURCE_DIR}/examples/demo/model/config.json)
-    install(DIRECTORY examples/demo/model
-      DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenprune/demo)
-  endif()
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -15,4 +15,7 @@ if(TARGET tokenprune-cli)
       add_dependencies(cli_${name} tokenprune-cpu)
     endif()
   endforeach()
+  tkp_add_fuzzer(NAME select
+    SOURCES ../fuzz/fuzz_select.c LIBS tokenprune-cli-static PkgConfig::MLLM
+    CORPUS ../fuzz/corpus/select)
 endif()
