@@ -4,6 +4,7 @@
 #include <cairo.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -140,7 +141,15 @@ write_bytes(void *file, const unsigned char *bytes, unsigned int count)
                                                   : CAIRO_STATUS_WRITE_ERROR;
 }
 
-/* A file cut short would look like a picture; it is taken away again. */
+/* A file cut short would look like a picture and is taken away again; a device
+ * or a pipe is not ours to remove. */
+static void take_away(const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) == 0 && S_ISREG(info.st_mode))
+        unlink(path);
+}
+
 static tkp_status save(cairo_surface_t *surface, const char *path)
 {
     FILE *file = fopen(path, "wb");
@@ -153,7 +162,7 @@ static tkp_status save(cairo_surface_t *surface, const char *path)
     if (written == CAIRO_STATUS_SUCCESS && closed)
         return TKP_OK;
     const int reason = closed ? why : errno;
-    unlink(path);
+    take_away(path);
     return tkp__fail(
         TKP_ERR_IO, "%s: cannot be written: %s", path,
         reason ? strerror(reason) : cairo_status_to_string(written));

@@ -417,6 +417,11 @@ START_TEST(run__output_cannot_be_written__fails)
     spoken s =
         ASK("--policy", "fastv", "--json", "--picture", "/nowhere/at/all.png");
     assert_refused(s, 1, "/nowhere/at/all.png: No such file");
+    if (access("/dev/full", W_OK) != 0)
+        return;
+    assert_refused(
+        ASK("--json", "--picture", "/dev/full"), 1, "No space left on device");
+    ck_assert_int_eq(access("/dev/full", W_OK), 0); /* not taken away */
 }
 END_TEST
 
