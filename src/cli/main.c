@@ -31,13 +31,18 @@ static void print_help(void)
 
 static int unknown_command(const char *name)
 {
+    char all[256] = "";
     const int32_t near = tkp__nearest(name, command_name, NULL);
     if (near >= 0)
         return tkp__cli_usage(
             NULL, "no command '%.40s', did you mean '%s'?", name,
             command_name(NULL, near));
+    for (int32_t i = 0; command_name(NULL, i); i++) {
+        strncat(all, i ? ", " : "", sizeof(all) - strlen(all) - 1);
+        strncat(all, command_name(NULL, i), sizeof(all) - strlen(all) - 1);
+    }
     return tkp__cli_usage(
-        NULL, "no command '%.40s', wanted run, select, policy or doctor", name);
+        NULL, "no command '%.40s', wanted one of %s", name, all);
 }
 
 static int help(int argc, char **argv)
