@@ -30,7 +30,7 @@ bench_time bench_measure(double seconds, void (*work)(void *user), void *user);
 /* --- floors -------------------------------------------------------------- */
 
 /* Bytes a second that `threads` read from memory (512 MiB, best of runs). */
-double bench_read_bandwidth(int32_t threads);
+double bench_read_bandwidth(int32_t threads, double seconds);
 
 /* Floating-point operations a second of a bare oneDNN product of [m, k] and
  * [n, k] (f32 or bf16), weights where they lie. 0 without oneDNN. */
