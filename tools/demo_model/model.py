@@ -18,6 +18,7 @@ import scene as S
 WIDTH, LAYERS, HEADS, MLP = 96, 4, 3, 288                      # vision
 D, DEPTH, TEXT_HEADS, HEAD, FF, EPS, THETA = 128, 8, 4, 32, 352, 1e-5, 1e6
 CELLS = S.GRID * S.GRID
+LOOKING, LOOKING_HEADS = (1, 3), 2      # layers and heads that training tells where to look
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 LABELS = 26                                                    # 8 colours, 8 shapes, 10 digits
@@ -126,8 +127,12 @@ class Net(nn.Module):
             parts += ([newline] if j else []) + [rows[:, j]]
         return torch.cat(parts, 1)
 
-    def forward(self, prefix, ids):
-        """prefix [B, Tp, D], ids [B, Q, Tq] -> hidden rows of the questions [B, Q, Tq, D]."""
+    def forward(self, prefix, ids, looks=None):
+        """prefix [B, Tp, D], ids [B, Q, Tq] -> hidden rows of the questions [B, Q, Tq, D].
+
+        With `looks`, a list: the log-attention [B Q, heads, Tq, Tp] that the guided heads (LOOKING)
+        of the questions give the prefix is appended to it.
+        """
         b, tp, _ = prefix.shape
         _, n_q, tq = ids.shape
         x = torch.cat([prefix.reshape(-1, D), self.emb[ids].reshape(-1, D)])
@@ -135,7 +140,7 @@ class Net(nn.Module):
         cos_p, sin_p = rotary(torch.arange(tp))
         cos_q, sin_q = rotary(torch.arange(tq) + tp)
         mask = torch.cat([torch.ones(tq, tp, dtype=torch.bool), torch.ones(tq, tq, dtype=torch.bool).tril()], 1)
-        for block in self.blocks:
+        for depth, block in enumerate(self.blocks):
             q, k, v = ((t[:n].view(b, tp, TEXT_HEADS, HEAD).transpose(1, 2),
                         t[n:].view(b, n_q, tq, TEXT_HEADS, HEAD).transpose(2, 3))
                        for t in block.qkv(rms(x, block.n1)).split(D, 1))
@@ -143,8 +148,12 @@ class Net(nn.Module):
             of_prefix = F.scaled_dot_product_attention(rotate(q[0], cos_p, sin_p), k[0], v[0], is_causal=True)
             keys, values = (torch.cat([t[0][:, None].expand(b, n_q, TEXT_HEADS, tp, HEAD), t[1]], 3)
                             .view(b * n_q, TEXT_HEADS, tp + tq, HEAD) for t in (k, v))
-            of_questions = F.scaled_dot_product_attention(
-                rotate(q[1], cos_q, sin_q).reshape(b * n_q, TEXT_HEADS, tq, HEAD), keys, values, attn_mask=mask)
+            asking = rotate(q[1], cos_q, sin_q).reshape(b * n_q, TEXT_HEADS, tq, HEAD)
+            of_questions = F.scaled_dot_product_attention(asking, keys, values, attn_mask=mask)
+            if looks is not None and depth in LOOKING:
+                heads = slice(0, LOOKING_HEADS)
+                scores = asking[:, heads] @ keys[:, heads].transpose(2, 3) / math.sqrt(HEAD)
+                looks.append(F.log_softmax(scores.masked_fill(~mask, -1e9), -1)[..., :tp])
             a = torch.cat([of_prefix.transpose(1, 2).reshape(n, D), of_questions.transpose(1, 2).reshape(-1, D)])
             x = x + block.o(a)
             h = block.gu(rms(x, block.n2))

@@ -36,6 +36,7 @@ class Packed:
         self.sign = tuple(row[44:49]) if row[43] else None
 
     box = S.Scene.box
+    cover = S.Scene.cover
 
 
 def _chunk(job):

@@ -7,13 +7,14 @@ DIR it goes on where it stopped. Two stages:
 
 V  the encoder: what covers each patch, from its row; which colour-shape pairs there are, from CLS.
 L  everything: answers to packed questions. With it, the alignment (each object patch's projected
-   row predicts its words through the tied embedding), stage V's losses at low weight, and an early
-   answer: the tokens between the question's last words and the answer predict its first token too.
-   Attention starts as a search for like content that is copied (model.Block.reset) and learns at a
-   fraction of the rate at first, so that this start is not lost before it is read.
+   row predicts its words through the tied embedding), stage V's losses at low weight, and guidance:
+   from the word that names it on, two heads of two layers are told to look at the cells of the
+   object asked about, and the tokens up to the answer predict its first token too. Attention
+   starts as a search for like content that is copied (model.Block.reset).
 """
 import argparse
 import csv
+import itertools
 import math
 import os
 import queue
@@ -30,10 +31,10 @@ import pool
 import scene as S
 import tokenizer as T
 
-WEIGHTS = np.array([1.4, 1.5, 1.4, 1.0, 0.9, 1.2, 1.0, 0.3, 0.3])   # of S.TASKS
+WEIGHTS = np.array([1.3, 1.2, 1.2, 1.2, 0.9, 1.4, 1.3, 0.3, 0.3])   # of S.TASKS
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
-IMAGES, QUESTIONS, RATE = 4, 8, 1e-3
-GENTLE_STEPS, GENTLE, LATER = 180, 0.05, 0.3                       # of attention's rate
+IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
+EARLY, ALIGN, VISION_LOW = 0.3, 0.5, 0.03                        # weights of the losses beside the answers
 HELD_BACK = 2000                                                   # last general scenes are for checks
 BITS, PAIR_BITS = np.arange(M.LABELS, dtype=np.uint32), np.arange(64, dtype=np.uint64)
 
@@ -73,61 +74,132 @@ def vision_loss(net, rows, labels, pairs):
 # ------------------------------------------------------------------------------- packed questions
 
 
-def pack(tokenizer, scenes, seed, step, level):
-    """One batch. level 0: one or two objects; 1: at most four; 2: all, one batch in five haystacks."""
+def where_to_look(task, text, tokens, n, scene, target, nouns):
+    """What the guided heads should see: spans of tokens, and the cells each looks at.
+
+    -> list of (first token, last token + 1, cells [144] bool); the tokens are of the whole
+    question with its answer, n of them the question's.
+    """
+    cover = pool.Packed.cover(scene) >= 10
+    objects = len(scene.objects)
+    named = [i for i in range(n) if tokens[i] in nouns]
+    if task == "digits":
+        spans = [(max(0, n - 3), n - 1, cover[objects:].any(0))]
+        return spans + [(n - 1 + j, n + j, cover[objects + j]) for j in range(3)]
+    if task == "count":
+        word = text.split()[2]
+        kind = S.PLURALS.index(word) if word in S.PLURALS else None
+        cells = np.zeros(M.CELLS, bool)
+        for k, o in enumerate(scene.objects):
+            if (o[1] == kind) if kind is not None else (S.COLOURS[o[0]] == word):
+                cells |= cover[k]
+        return [(n - 1, len(tokens) - 1, cells)] if cells.any() else []
+    if target is None:
+        return []
+    if task == "relation":                      # "... red circle left of ...": its noun only
+        return [(named[1], named[1] + 1, cover[target])]
+    first = named[0] if task == "colour_yn" else named[-1]
+    return [(first, len(tokens) - 1, cover[target])]
+
+
+def needle(text, n, tokens, scene):
+    """The same for a haystack: the objects of the anchor shape in the scene that has it."""
+    anchor = S.SHAPES.index(text.split("For the image with ")[1].split()[1].rstrip(","))
+    cover = pool.Packed.cover(scene) >= 10
+    cells = np.zeros(M.CELLS, bool)
+    for k, o in enumerate(scene.objects):
+        if o[1] == anchor:
+            cells |= cover[k]
+    return [(n - 1, len(tokens) - 1, cells)]
+
+
+def ask(tokenizer, nouns, packed, hay, short, rng, draw):
+    """One question about the scenes: (tokens, n, guidance, scene it is about), or None."""
+    task = S.TASKS[int(rng.choice(len(S.TASKS), p=WEIGHTS / WEIGHTS.sum()))]
+    q = S.haystack_question(packed, draw.rnd) if hay else S.question(packed[0], task, draw.rnd)
+    if not q:
+        return None
+    text, answer, target = q
+    tokens, n = M.tokens(tokenizer, text.replace(S.SUFFIX, "") if short else text, answer)
+    if hay:
+        return tokens, n, needle(text, n, tokens, packed[target]), target
+    return tokens, n, where_to_look(task, text, tokens, n, packed[0], target, nouns), 0
+
+
+def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
+    """One batch. level 0: one or two objects; 1: at most four; 2: all. haystacks: their share."""
     rng, draw = np.random.default_rng((seed, step)), S.Rng(S.seed(900, seed, step))
-    hay = level == 2 and step % 5 == 4
-    short = step % 5 != 0 and not hay                              # most without the closing sentence
+    hay = rng.random() < haystacks
+    short = rng.random() < 0.7 and not hay                         # most without the closing sentence
     images = 1 + int(rng.integers(0, 3)) if hay else 1
     name = "haystack" if hay else "first" if level == 0 else "general"
     items = IMAGES if images == 1 else max(2, IMAGES // images)
     part = scenes.parts[name]
     limit = len(part["pairs"]) - (HELD_BACK if name == "general" else 0)
     index = rng.integers(0, limit, (items, images))
-    if level == 1:
+    if level == 1 and not hay:
         index = scenes.few[rng.integers(0, len(scenes.few), (items, images))]
     rows = []
     for i in range(items):
         packed = [pool.Packed(part["scenes"][j]) for j in index[i]]
-        asked = []
-        for _ in range(60):
-            if len(asked) == QUESTIONS:
-                break
-            task = S.TASKS[int(rng.choice(len(S.TASKS), p=WEIGHTS / WEIGHTS.sum()))]
-            q = S.haystack_question(packed, draw.rnd) if hay else S.question(packed[0], task, draw.rnd)
-            if q:
-                asked.append(M.tokens(tokenizer, q[0].replace(S.SUFFIX, "") if short else q[0], q[1]))
-        rows.append(asked)
-    longest = max([8] + [len(t) for asked in rows for t, _ in asked])
-    ids = np.zeros((items, QUESTIONS, longest), np.int64)
-    answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
-    for i, asked in enumerate(rows):
-        for j, (tokens, n) in enumerate(asked):
-            ids[i, j, :len(tokens)] = tokens
-            answers[i, j, n - 1:len(tokens) - 1] = tokens[n:]
-            early[i, j, max(1, n - (6 if short or hay else 19)):n - 1] = tokens[n]
+        tries = (ask(tokenizer, nouns, packed, hay, short, rng, draw) for _ in range(60))
+        rows.append(list(itertools.islice((q for q in tries if q), QUESTIONS)))
     flat = index.reshape(-1)
     return dict(pictures=scenes.images(name, flat), targets=scenes.targets(name, flat), items=items, images=images,
-                **{k: torch.from_numpy(v) for k, v in dict(ids=ids, answers=answers, early=early).items()})
+                **lay_out(rows, items, images))
 
 
-def language_loss(net, words, batch):
+def lay_out(rows, items, images):
+    """Lists of questions -> padded tensors: ids, answers, early answers, where to look."""
+    longest = max([8] + [len(q[0]) for asked in rows for q in asked])
+    start, gap = len(M.PREFIX["start"]), len(M.PREFIX["newline"])
+    ids = np.zeros((items, QUESTIONS, longest), np.int64)
+    answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
+    look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
+    for i, asked in enumerate(rows):
+        for j, (tokens, n, spans, scene) in enumerate(asked):
+            ids[i, j, :len(tokens)] = tokens
+            answers[i, j, n - 1:len(tokens) - 1] = tokens[n:]
+            at = start + scene * (M.CELLS + gap)
+            for first, end, cells in spans:
+                look[i, j, first:end, at:at + M.CELLS] = cells
+                if images == 1:
+                    early[i, j, first:min(end, n - 1)] = tokens[n]
+    return {k: torch.from_numpy(v) for k, v in dict(ids=ids, answers=answers, early=early, look=look).items()}
+
+
+def guidance(looks, wanted):
+    """Minus log of the attention that the guided heads give the wanted cells, meaned."""
+    wanted = wanted.flatten(0, 1)
+    rows = wanted.any(-1)
+    loss = 0.0
+    for look in looks:
+        at = look.transpose(1, 2)[rows]
+        loss = loss - torch.logsumexp(at.masked_fill(~wanted[rows][:, None], -1e9), -1).mean()
+    return loss
+
+
+def language_loss(net, words, batch, guide):
     labels, pairs = batch["targets"]
     rows, projected = net.features(M.patches(batch["pictures"]))
-    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"])
+    looks = []
+    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], looks)
     at = batch["answers"] >= 0
     logits = net.logits(hidden[at])
     # each answer counts about as much as another, however long it is
     weight = (1 / (at.sum(-1, keepdim=True).clamp(min=2).float() - 1) ** 0.7).expand_as(at)[at]
     answer = (F.cross_entropy(logits, batch["answers"][at], reduction="none") * weight).sum() / weight.sum()
     hit = (logits.argmax(-1) == batch["answers"][at]).float().mean()
-    at = batch["early"] >= 0
-    early = F.cross_entropy(net.logits(hidden[at]), batch["early"][at])
     covered = labels.sum(-1) > 0
     said = F.log_softmax(F.rms_norm(projected[covered], (M.D,)) @ net.emb.t(), -1)[:, words]
     wanted = labels[covered]
     align = -(said * wanted / wanted.sum(-1, keepdim=True)).sum(-1).mean()
-    total = answer + 0.5 * early + 0.5 * align + 0.03 * vision_loss(net, rows, labels, pairs)
+    total = answer + ALIGN * align + VISION_LOW * vision_loss(net, rows, labels, pairs)
+    at = batch["early"] >= 0
+    if at.any():
+        total = total + EARLY * F.cross_entropy(net.logits(hidden[at]), batch["early"][at])
+    if batch["look"].any():
+        total = total + guide * guidance(looks, batch["look"])
     return total, (answer.item(), hit.item(), align.item())
 
 
@@ -135,7 +207,7 @@ def language_loss(net, words, batch):
 
 
 def level_of(share):
-    return 0 if share < 0.25 else 1 if share < 0.5 else 2
+    return 0 if share < 0.05 else 1 if share < 0.3 else 2
 
 
 def cosine(share, flat):
@@ -175,9 +247,7 @@ class Run:
         while self.spent < minutes * 60:
             share = self.spent / (minutes * 60)
             for group in opt.param_groups:
-                slow = group.get("slow")
-                factor = 1.0 if not slow else GENTLE if self.step < GENTLE_STEPS else LATER
-                group["lr"] = rate * factor * min(1, (self.step + 1) / 100) * cosine(share, flat)
+                group["lr"] = rate * min(1, (self.step + 1) / 60) * cosine(share, flat)
             loss, numbers = loss_of(self.step, share)
             opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -212,19 +282,21 @@ def train_vision(run, scenes, minutes, seed):
 def train_language(run, scenes, tokenizer, minutes, seed):
     words = [M.encode(tokenizer, w)[0] for w in S.COLOURS + S.SHAPES + [str(d) for d in range(10)]]
     words = torch.tensor(words)
-    slow = {id(p) for b in run.net.blocks for p in (b.qkv.weight, b.o.weight)}
-    groups = [{"params": [p for p in run.net.parameters() if id(p) in slow], "slow": True},
-              {"params": [p for p in run.net.parameters() if id(p) not in slow]}]
-    ready, first = queue.Queue(6), run.step
+    nouns = {M.encode(tokenizer, w)[0] for w in S.COLOURS + S.SHAPES + ["object"]}
+    groups = [{"params": [p for p in run.net.parameters() if p.dim() > 1]},
+              {"params": [p for p in run.net.parameters() if p.dim() <= 1], "weight_decay": 0.0}]
+    ready, first = queue.Queue(4), run.step
 
     def feed():
         step = first
         while True:
-            ready.put(pack(tokenizer, scenes, seed, step, level_of(run.spent / (minutes * 60))))
+            share = run.spent / (minutes * 60)
+            ready.put(pack(tokenizer, nouns, scenes, seed, step, level_of(share), 0.0 if share < 0.4 else 0.2))
             step += 1
 
     threading.Thread(target=feed, daemon=True).start()
-    run.train(groups, RATE, minutes, 0.5, lambda *_: language_loss(run.net, words, ready.get()))
+    run.train(groups, RATE, minutes, 0.4,
+              lambda _, share: language_loss(run.net, words, ready.get(), 0.3 if share < 0.8 else 0.1))
 
 
 def main():
