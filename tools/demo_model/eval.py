@@ -18,6 +18,7 @@ import scene as S
 
 TASKS = {"existence": 3, "colour": 3, "shape": 3, "count": 3, "relation": 3, "digits": 6, "box": 12,
          "haystack1": 3, "haystack2": 3, "haystack3": 3}      # tokens to generate
+BATCH = 25
 
 
 def item_of(task, split, i):
@@ -71,19 +72,21 @@ def main():
     hf = LlavaForConditionalGeneration.from_pretrained(a.folder, dtype=torch.float32).eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(a.folder)
     pictures = CLIPImageProcessor.from_pretrained(a.folder)
+    tokenizer.padding_side = "left"
     scores = {}
     for task, length in TASKS.items():
         good = 0
-        for i in range(a.count):
-            item = item_of(task, split, 1000 + i)
-            images = [through_png(s.image()) for s in item["scenes"]]
-            marks = "\n".join(["<image>" * S.GRID ** 2] * len(images))
-            ids = tokenizer(f"USER: {marks}\n{item['text']} ASSISTANT:", return_tensors="pt")
+        for first in range(0, a.count, BATCH):
+            items = [item_of(task, split, 1000 + i) for i in range(first, min(first + BATCH, a.count))]
+            images = [through_png(s.image()) for item in items for s in item["scenes"]]
+            marks = "\n".join(["<image>" * S.GRID ** 2] * len(items[0]["scenes"]))
+            ids = tokenizer([f"USER: {marks}\n{item['text']} ASSISTANT:" for item in items], return_tensors="pt",
+                            padding=True)
             out = hf.generate(**{k: ids[k] for k in ("input_ids", "attention_mask")},
                               pixel_values=pictures(images, return_tensors="pt")["pixel_values"],
                               max_new_tokens=length, do_sample=False)
-            answer = tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True)
-            good += hit(task, answer, item["answer"])
+            answers = tokenizer.batch_decode(out[:, ids["input_ids"].shape[1]:], skip_special_tokens=True)
+            good += sum(hit(task, answer, item["answer"]) for answer, item in zip(answers, items))
         low, high = interval(good, a.count)
         scores[task] = {"accuracy": round(100 * good / a.count, 1), "low": low, "high": high, "n": a.count}
         print(f"{task:11s} {scores[task]['accuracy']:5.1f} %   [{low}, {high}]  n = {a.count}", flush=True)
