@@ -21,6 +21,7 @@ CELLS = S.GRID * S.GRID
 LOOKING, LOOKING_HEADS = (1, 3), 2      # layers and heads that training tells where to look
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+EDGES = 49                                                     # coordinates of a box
 LABELS = 26                                                    # 8 colours, 8 shapes, 10 digits
 
 
@@ -111,7 +112,8 @@ class Net(nn.Module):
         self.emb = nn.Parameter(torch.randn(vocabulary, D) * 0.08)
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
         self.norm = nn.Parameter(torch.ones(D))
-        self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # heads of stage V only
+        self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # used in training only:
+        self.edge, self.slot, self.mid = nn.Linear(D, 4 * EDGES), nn.Linear(D, 3), nn.Linear(D, 1)
 
     def features(self, x):
         """-> encoder rows [B, 145, WIDTH] (CLS first), projected rows [B, 144, D]."""

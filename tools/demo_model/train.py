@@ -9,8 +9,11 @@ V  the encoder: what covers each patch, from its row; which colour-shape pairs t
 L  everything: answers to packed questions. With it, the alignment (each object patch's projected
    row predicts its words through the tied embedding), stage V's losses at low weight, and guidance:
    from the word that names it on, two heads of two layers are told to look at the cells of the
-   object asked about, and the tokens up to the answer predict its first token too. Attention
-   starts as a search for like content that is copied (model.Block.reset).
+   object asked about, and the tokens up to the answer predict its first token too. For counts they
+   are told to share their attention evenly between <s> and the middle cells of what is counted, so
+   that the share says the number. Three side heads make projected rows say where things are: the
+   edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle.
+   Attention starts as a search for like content that is copied (model.Block.reset).
 """
 import argparse
 import csv
@@ -31,10 +34,11 @@ import pool
 import scene as S
 import tokenizer as T
 
-WEIGHTS = np.array([1.3, 1.2, 1.2, 1.2, 0.9, 1.4, 1.3, 0.3, 0.3])   # of S.TASKS
+WEIGHTS = np.array([1.3, 0.8, 0.8, 1.3, 1.2, 1.4, 1.6, 0.3, 0.3])   # of S.TASKS
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
 IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
-EARLY, ALIGN, VISION_LOW = 0.3, 0.5, 0.03                        # weights of the losses beside the answers
+EARLY, ALIGN, VISION_LOW, PLACES = 0.3, 0.5, 0.03, 0.3             # weights of the losses beside the answers
+EVENLY = -1                                                        # in place of a scene: share attention evenly
 HELD_BACK = 2000                                                   # last general scenes are for checks
 BITS, PAIR_BITS = np.arange(M.LABELS, dtype=np.uint32), np.arange(64, dtype=np.uint64)
 
@@ -86,20 +90,39 @@ def where_to_look(task, text, tokens, n, scene, target, nouns):
     if task == "digits":
         spans = [(max(0, n - 3), n - 1, cover[objects:].any(0))]
         return spans + [(n - 1 + j, n + j, cover[objects + j]) for j in range(3)]
-    if task == "count":
-        word = text.split()[2]
-        kind = S.PLURALS.index(word) if word in S.PLURALS else None
-        cells = np.zeros(M.CELLS, bool)
-        for k, o in enumerate(scene.objects):
-            if (o[1] == kind) if kind is not None else (S.COLOURS[o[0]] == word):
-                cells |= cover[k]
-        return [(n - 1, len(tokens) - 1, cells)] if cells.any() else []
     if target is None:
         return []
-    if task == "relation":                      # "... red circle left of ...": its noun only
-        return [(named[1], named[1] + 1, cover[target])]
+    if task == "relation":                      # "... red circle left of the blue square?": its nouns only
+        colour, shape = text.split("\n")[0].rstrip("?").split()[-2:]
+        pair = S.COLOURS.index(colour), S.SHAPES.index(shape)
+        other = [o[:2] for o in scene.objects].index(pair)
+        return [(named[1], named[1] + 1, cover[target]), (named[3], named[3] + 1, cover[other])]
     first = named[0] if task == "colour_yn" else named[-1]
     return [(first, len(tokens) - 1, cover[target])]
+
+
+def counted(text, scene):
+    """Middle cells of the objects that "How many ... are there?" counts."""
+    word = text.split()[2]
+    cells = np.zeros(M.CELLS, bool)
+    for colour, shape, x, y, *_ in scene.objects:
+        if word in (S.COLOURS[colour], S.PLURALS[shape]):
+            cells[y // S.PATCH * S.GRID + x // S.PATCH] = True
+    return cells
+
+
+def places(scene):
+    """Truth of the side heads: edges [144, 4] of the object on a cell, its glyph [144], -100 for none; middles."""
+    cover = pool.Packed.cover(scene) >= 10
+    edges, slot = np.full((M.CELLS, 4), -100, np.int64), np.full(M.CELLS, -100, np.int64)
+    middle = np.zeros(M.CELLS, np.float32)
+    for k, (_, _, x, y, *_) in enumerate(scene.objects):
+        x1, y1, x2, y2 = scene.box(k)
+        edges[cover[k]] = x1 // 2, y1 // 2, (x2 + 2) // 2, (y2 + 2) // 2
+        middle[y // S.PATCH * S.GRID + x // S.PATCH] = 1
+    for j, cells in enumerate(cover[len(scene.objects):]):
+        slot[cells] = j
+    return edges, slot, middle
 
 
 def needle(text, n, tokens, scene):
@@ -123,6 +146,8 @@ def ask(tokenizer, nouns, packed, hay, short, rng, draw):
     tokens, n = M.tokens(tokenizer, text.replace(S.SUFFIX, "") if short else text, answer)
     if hay:
         return tokens, n, needle(text, n, tokens, packed[target]), target
+    if task == "count":
+        return tokens, n, [(n - 1, len(tokens) - 1, counted(text, packed[0]))], EVENLY
     return tokens, n, where_to_look(task, text, tokens, n, packed[0], target, nouns), 0
 
 
@@ -139,14 +164,15 @@ def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
     index = rng.integers(0, limit, (items, images))
     if level == 1 and not hay:
         index = scenes.few[rng.integers(0, len(scenes.few), (items, images))]
-    rows = []
+    rows, known = [], []
     for i in range(items):
         packed = [pool.Packed(part["scenes"][j]) for j in index[i]]
+        known += [places(p) for p in packed]
         tries = (ask(tokenizer, nouns, packed, hay, short, rng, draw) for _ in range(60))
         rows.append(list(itertools.islice((q for q in tries if q), QUESTIONS)))
     flat = index.reshape(-1)
     return dict(pictures=scenes.images(name, flat), targets=scenes.targets(name, flat), items=items, images=images,
-                **lay_out(rows, items, images))
+                places=[torch.from_numpy(np.stack(part)) for part in zip(*known)], **lay_out(rows, items, images))
 
 
 def lay_out(rows, items, images):
@@ -156,16 +182,23 @@ def lay_out(rows, items, images):
     ids = np.zeros((items, QUESTIONS, longest), np.int64)
     answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
     look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
+    even = np.zeros(look.shape, np.float32)
     for i, asked in enumerate(rows):
         for j, (tokens, n, spans, scene) in enumerate(asked):
             ids[i, j, :len(tokens)] = tokens
             answers[i, j, n - 1:len(tokens) - 1] = tokens[n:]
+            if scene == EVENLY:
+                first, end, cells = spans[0]
+                even[i, j, first:end, 0] = 1 / (1 + cells.sum())
+                even[i, j, first:end, start:start + M.CELLS] = cells / (1 + cells.sum())
+                continue
             at = start + scene * (M.CELLS + gap)
             for first, end, cells in spans:
                 look[i, j, first:end, at:at + M.CELLS] = cells
                 if images == 1:
                     early[i, j, first:min(end, n - 1)] = tokens[n]
-    return {k: torch.from_numpy(v) for k, v in dict(ids=ids, answers=answers, early=early, look=look).items()}
+    parts = dict(ids=ids, answers=answers, early=early, look=look, even=even)
+    return {k: torch.from_numpy(v) for k, v in parts.items()}
 
 
 def guidance(looks, wanted):
@@ -177,6 +210,23 @@ def guidance(looks, wanted):
         at = look.transpose(1, 2)[rows]
         loss = loss - torch.logsumexp(at.masked_fill(~wanted[rows][:, None], -1e9), -1).mean()
     return loss
+
+
+def evenness(looks, wanted):
+    """Divergence of the guided heads' attention from the wanted one."""
+    wanted = wanted.flatten(0, 1)
+    rows = wanted.any(-1)
+    wanted = wanted[rows][:, None]
+    return sum((wanted * (wanted.clamp(min=1e-9).log() - look.transpose(1, 2)[rows])).sum(-1).mean() for look in looks)
+
+
+def place_loss(net, projected, places):
+    edges, slot, middle = places
+    rows = F.rms_norm(projected, (M.D,))
+    on, glyph = edges[..., 0] >= 0, slot >= 0
+    loss = 0.5 * F.cross_entropy(net.edge(rows[on]).view(-1, M.EDGES), edges[on].view(-1))
+    loss = loss + F.binary_cross_entropy_with_logits(net.mid(rows[on])[:, 0], middle[on])
+    return loss + F.cross_entropy(net.slot(rows[glyph]), slot[glyph]) if glyph.any() else loss
 
 
 def language_loss(net, words, batch, guide):
@@ -200,6 +250,9 @@ def language_loss(net, words, batch, guide):
         total = total + EARLY * F.cross_entropy(net.logits(hidden[at]), batch["early"][at])
     if batch["look"].any():
         total = total + guide * guidance(looks, batch["look"])
+    if batch["even"].any():
+        total = total + 0.5 * guide * evenness(looks, batch["even"])
+    total = total + PLACES * place_loss(net, projected, batch["places"])
     return total, (answer.item(), hit.item(), align.item())
 
 
