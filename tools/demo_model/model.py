@@ -32,6 +32,19 @@ def patches(images):
     return x.view(-1, g, p, g, p, 3).permute(0, 1, 3, 5, 2, 4).reshape(-1, CELLS, 3 * p * p)
 
 
+def place_code():
+    """Smooth two-dimensional code of the cells [144, WIDTH], along ten random directions.
+
+    Position embeddings start with it: the losses of stage V are local and leave no trace of where a
+    patch is, and without one neither boxes nor the order of glyphs can be learned from the rows.
+    """
+    directions = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0][:10]
+    at = (torch.arange(S.GRID) + 0.5) / S.GRID * math.pi
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    waves = torch.stack([torch.cos(f * t).reshape(-1) for f in (1, 2, 3, 4, 6) for t in (x, y)], 1)
+    return 1.5 * math.sqrt(2) * waves @ directions
+
+
 class VisionLayer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -56,6 +69,8 @@ class Vision(nn.Module):
         self.patch = nn.Linear(3 * S.PATCH * S.PATCH, WIDTH, bias=False)
         self.cls = nn.Parameter(torch.randn(WIDTH) * 0.02)
         self.pos = nn.Parameter(torch.randn(CELLS + 1, WIDTH) * 0.02)
+        with torch.no_grad():
+            self.pos[1:] += place_code()
         self.pre = nn.LayerNorm(WIDTH, eps=1e-5)
         self.layers = nn.ModuleList(VisionLayer() for _ in range(LAYERS))
 
