@@ -21,7 +21,7 @@ CELLS = S.GRID * S.GRID
 LOOKING, LOOKING_HEADS = (1, 3), 2      # layers and heads that training tells where to look
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
-EDGES = 49                                                     # coordinates of a box
+EDGES, WAVES = 49, 8                                           # coordinates of a box, and their basis
 LABELS = 26                                                    # 8 colours, 8 shapes, 10 digits
 
 
@@ -32,17 +32,10 @@ def patches(images):
     return x.view(-1, g, p, g, p, 3).permute(0, 1, 3, 5, 2, 4).reshape(-1, CELLS, 3 * p * p)
 
 
-def place_code():
-    """Smooth two-dimensional code of the cells [144, WIDTH], along ten random directions.
-
-    Position embeddings start with it: the losses of stage V are local and leave no trace of where a
-    patch is, and without one neither boxes nor the order of glyphs can be learned from the rows.
-    """
-    directions = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0][:10]
-    at = (torch.arange(S.GRID) + 0.5) / S.GRID * math.pi
-    y, x = torch.meshgrid(at, at, indexing="ij")
-    waves = torch.stack([torch.cos(f * t).reshape(-1) for f in (1, 2, 3, 4, 6) for t in (x, y)], 1)
-    return 1.5 * math.sqrt(2) * waves @ directions
+def edge_waves():
+    """Cosines over the coordinates of a box [EDGES, WAVES], orthonormal."""
+    k, f = torch.arange(EDGES)[:, None] + 0.5, torch.arange(1, WAVES + 1)[None]
+    return math.sqrt(2 / EDGES) * torch.cos(math.pi * k / EDGES * f)
 
 
 class VisionLayer(nn.Module):
@@ -69,8 +62,6 @@ class Vision(nn.Module):
         self.patch = nn.Linear(3 * S.PATCH * S.PATCH, WIDTH, bias=False)
         self.cls = nn.Parameter(torch.randn(WIDTH) * 0.02)
         self.pos = nn.Parameter(torch.randn(CELLS + 1, WIDTH) * 0.02)
-        with torch.no_grad():
-            self.pos[1:] += place_code()
         self.pre = nn.LayerNorm(WIDTH, eps=1e-5)
         self.layers = nn.ModuleList(VisionLayer() for _ in range(LAYERS))
 
@@ -128,7 +119,7 @@ class Net(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
         self.norm = nn.Parameter(torch.ones(D))
         self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # used in training only:
-        self.edge, self.slot, self.mid = nn.Linear(D, 4 * EDGES), nn.Linear(D, 3), nn.Linear(D, 1)
+        self.edge, self.slot, self.mid = nn.Linear(D, 4 * WAVES), nn.Linear(D, 3), nn.Linear(D, 1)
 
     def features(self, x):
         """-> encoder rows [B, 145, WIDTH] (CLS first), projected rows [B, 144, D]."""

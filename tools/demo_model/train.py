@@ -13,7 +13,8 @@ L  everything: answers to packed questions. With it, the alignment (each object 
    are told to share their attention evenly between <s> and the middle cells of what is counted, so
    that the share says the number. Three side heads make projected rows say where things are: the
    edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle.
-   Attention starts as a search for like content that is copied (model.Block.reset).
+   Attention starts as a search for like content that is copied (model.Block.reset);
+   places.py first gives the rows a sense of place.
 """
 import argparse
 import csv
@@ -30,6 +31,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 import model as M
+import places
 import pool
 import scene as S
 import tokenizer as T
@@ -111,7 +113,7 @@ def counted(text, scene):
     return cells
 
 
-def places(scene):
+def whereabouts(scene):
     """Truth of the side heads: edges [144, 4] of the object on a cell, its glyph [144], -100 for none; middles."""
     cover = pool.Packed.cover(scene) >= 10
     edges, slot = np.full((M.CELLS, 4), -100, np.int64), np.full(M.CELLS, -100, np.int64)
@@ -167,7 +169,7 @@ def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
     rows, known = [], []
     for i in range(items):
         packed = [pool.Packed(part["scenes"][j]) for j in index[i]]
-        known += [places(p) for p in packed]
+        known += [whereabouts(p) for p in packed]
         tries = (ask(tokenizer, nouns, packed, hay, short, rng, draw) for _ in range(60))
         rows.append(list(itertools.islice((q for q in tries if q), QUESTIONS)))
     flat = index.reshape(-1)
@@ -224,7 +226,7 @@ def place_loss(net, projected, places):
     edges, slot, middle = places
     rows = F.rms_norm(projected, (M.D,))
     on, glyph = edges[..., 0] >= 0, slot >= 0
-    loss = 0.5 * F.cross_entropy(net.edge(rows[on]).view(-1, M.EDGES), edges[on].view(-1))
+    loss = 0.5 * F.cross_entropy(net.edge(rows[on]).view(-1, M.WAVES) @ M.edge_waves().t(), edges[on].view(-1))
     loss = loss + F.binary_cross_entropy_with_logits(net.mid(rows[on])[:, 0], middle[on])
     return loss + F.cross_entropy(net.slot(rows[glyph]), slot[glyph]) if glyph.any() else loss
 
@@ -300,7 +302,7 @@ class Run:
         while self.spent < minutes * 60:
             share = self.spent / (minutes * 60)
             for group in opt.param_groups:
-                group["lr"] = rate * min(1, (self.step + 1) / 60) * cosine(share, flat)
+                group["lr"] = group.get("faster", 1.0) * rate * min(1, (self.step + 1) / 60) * cosine(share, flat)
             loss, numbers = loss_of(self.step, share)
             opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -336,8 +338,18 @@ def train_language(run, scenes, tokenizer, minutes, seed):
     words = [M.encode(tokenizer, w)[0] for w in S.COLOURS + S.SHAPES + [str(d) for d in range(10)]]
     words = torch.tensor(words)
     nouns = {M.encode(tokenizer, w)[0] for w in S.COLOURS + S.SHAPES + ["object"]}
-    groups = [{"params": [p for p in run.net.parameters() if p.dim() > 1]},
-              {"params": [p for p in run.net.parameters() if p.dim() <= 1], "weight_decay": 0.0}]
+    if run.step == 0:
+        some = np.arange(64)
+        pictures, covered = scenes.images("general", some), scenes.targets("general", some)[0].sum(-1) > 0
+        places.keep(run.net, pictures, covered)
+        places.pass_on(run.net, pictures, covered, words)
+        places.numbers(run.net, tokenizer, words)
+    net = run.net
+    heads = [*net.edge.parameters(), *net.slot.parameters(), *net.mid.parameters()]
+    others = [p for p in net.parameters() if all(p is not h for h in heads)]
+    groups = [{"params": [p for p in others if p.dim() > 1]},
+              {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
+              {"params": heads, "weight_decay": 0.0, "faster": 6.0}]
     ready, first = queue.Queue(4), run.step
 
     def feed():
