@@ -106,8 +106,22 @@ def rotary(positions):
 
 
 def rotate(x, cos, sin):
-    half = HEAD // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
+    low, high = x.chunk(2, -1)
+    return x * cos + torch.cat([-high, low], -1) * sin
+
+
+class Rotate(torch.autograd.Function):
+    """rotate(), whose gradient is the rotation back."""
+
+    @staticmethod
+    def forward(ctx, x, cos, sin):
+        ctx.save_for_backward(cos, sin)
+        return rotate(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx, grad):
+        cos, sin = ctx.saved_tensors
+        return rotate(grad, cos, -sin), None, None
 
 
 class Net(nn.Module):
@@ -135,43 +149,53 @@ class Net(nn.Module):
             parts += ([newline] if j else []) + [rows[:, j]]
         return torch.cat(parts, 1)
 
-    def forward(self, prefix, ids, looks=None):
-        """prefix [B, Tp, D], ids [B, Q, Tq] -> hidden rows of the questions [B, Q, Tq, D].
+    def forward(self, prefix, ids, real, looks=None):
+        """prefix [B, Tp, D], ids [B, Q, Tq], real [B, Q, Tq] (false on padding) -> hidden rows of
+        the real tokens of the questions [sum of real, D].
 
         With `looks`, a list: the log-attention [B Q, heads, Tq, Tp] that the guided heads (LOOKING)
         of the questions give the prefix is appended to it.
         """
         b, tp, _ = prefix.shape
         _, n_q, tq = ids.shape
-        x = torch.cat([prefix.reshape(-1, D), self.emb[ids].reshape(-1, D)])
-        n = b * tp
+        n, kept = b * tp, torch.nonzero(real.reshape(-1))[:, 0]
+        place = (real.reshape(-1).cumsum(0) - 1).clamp(min=0)     # padded place -> row; padding gets any row
+        x = torch.cat([prefix.reshape(n, D), self.emb[ids[real]]])
         cos_p, sin_p = rotary(torch.arange(tp))
         cos_q, sin_q = rotary(torch.arange(tq) + tp)
-        mask = torch.cat([torch.ones(tq, tp, dtype=torch.bool), torch.ones(tq, tq, dtype=torch.bool).tril()], 1)
+        later = torch.full((tq, tq), -1e9).triu(1)
         for depth, block in enumerate(self.blocks):
-            q, k, v = ((t[:n].view(b, tp, TEXT_HEADS, HEAD).transpose(1, 2),
-                        t[n:].view(b, n_q, tq, TEXT_HEADS, HEAD).transpose(2, 3))
-                       for t in block.qkv(rms(x, block.n1)).split(D, 1))
-            k = rotate(k[0], cos_p, sin_p), rotate(k[1], cos_q, sin_q)
-            of_prefix = F.scaled_dot_product_attention(rotate(q[0], cos_p, sin_p), k[0], v[0], is_causal=True)
-            keys, values = (torch.cat([t[0][:, None].expand(b, n_q, TEXT_HEADS, tp, HEAD), t[1]], 3)
-                            .view(b * n_q, TEXT_HEADS, tp + tq, HEAD) for t in (k, v))
-            asking = rotate(q[1], cos_q, sin_q).reshape(b * n_q, TEXT_HEADS, tq, HEAD)
-            of_questions = F.scaled_dot_product_attention(asking, keys, values, attn_mask=mask)
+            of_prefix, of_questions = block.qkv(rms(x, block.n1)).split((n, len(kept)))
+            pq, pk, pv = (t.view(b, tp, TEXT_HEADS, HEAD).transpose(1, 2) for t in of_prefix.split(D, 1))
+            qq, qk, qv = (t.view(b, n_q, tq, TEXT_HEADS, HEAD).permute(0, 3, 1, 2, 4)
+                          for t in of_questions.index_select(0, place).split(D, 1))
+            pk, qk, qq = Rotate.apply(pk, cos_p, sin_p), Rotate.apply(qk, cos_q, sin_q), Rotate.apply(qq, cos_q, sin_q)
+            # all questions meet the prefix in one product, and each itself
+            seen = torch.baddbmm(ZERO, qq.reshape(b * TEXT_HEADS, n_q * tq, HEAD),
+                                 pk.reshape(b * TEXT_HEADS, tp, HEAD).transpose(1, 2), beta=0, alpha=HEAD ** -0.5)
+            own = (qq @ qk.transpose(3, 4)) * HEAD ** -0.5 + later
+            scores = torch.cat([seen.view(b, TEXT_HEADS, n_q, tq, tp), own], -1)
             if looks is not None and depth in LOOKING:
-                heads = slice(0, LOOKING_HEADS)
-                scores = asking[:, heads] @ keys[:, heads].transpose(2, 3) / math.sqrt(HEAD)
-                looks.append(F.log_softmax(scores.masked_fill(~mask, -1e9), -1)[..., :tp])
-            a = torch.cat([of_prefix.transpose(1, 2).reshape(n, D), of_questions.transpose(1, 2).reshape(-1, D)])
+                guided = scores[:, :LOOKING_HEADS].transpose(1, 2).reshape(b * n_q, LOOKING_HEADS, tq, tp + tq)
+                looks.append(F.log_softmax(guided, -1)[..., :tp])
+            seen, own = scores.softmax(-1).split((tp, tq), -1)
+            a = (seen.reshape(b, TEXT_HEADS, n_q * tq, tp) @ pv).view(b, TEXT_HEADS, n_q, tq, HEAD) + own @ qv
+            a = a.permute(0, 2, 3, 1, 4).reshape(-1, D).index_select(0, kept)
+            if depth < DEPTH - 1:                                  # the last layer needs the questions' rows only
+                before = F.scaled_dot_product_attention(Rotate.apply(pq, cos_p, sin_p), pk, pv, is_causal=True)
+                a = torch.cat([before.transpose(1, 2).reshape(n, D), a])
+            else:
+                x = x[n:]
             x = x + block.o(a)
-            h = block.gu(rms(x, block.n2))
-            x = x + block.dn(F.silu(h[:, :FF]) * h[:, FF:])
-        return x[n:].view(b, n_q, tq, D)
+            gate, up = block.gu(rms(x, block.n2)).chunk(2, 1)
+            x = x + block.dn(F.silu(gate) * up)
+        return x
 
     def logits(self, hidden):
         return rms(hidden, self.norm) @ self.emb.t()
 
 
+ZERO = torch.zeros(1, 1, 1)
 PREFIX = {}
 _ENCODED = {}
 

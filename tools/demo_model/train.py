@@ -182,12 +182,13 @@ def lay_out(rows, items, images):
     longest = max([8] + [len(q[0]) for asked in rows for q in asked])
     start, gap = len(M.PREFIX["start"]), len(M.PREFIX["newline"])
     ids = np.zeros((items, QUESTIONS, longest), np.int64)
+    real = np.zeros(ids.shape, bool)
     answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
     look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
     even = np.zeros(look.shape, np.float32)
     for i, asked in enumerate(rows):
         for j, (tokens, n, spans, scene) in enumerate(asked):
-            ids[i, j, :len(tokens)] = tokens
+            ids[i, j, :len(tokens)], real[i, j, :len(tokens)] = tokens, True
             answers[i, j, n - 1:len(tokens) - 1] = tokens[n:]
             if scene == EVENLY:
                 first, end, cells = spans[0]
@@ -199,7 +200,7 @@ def lay_out(rows, items, images):
                 look[i, j, first:end, at:at + M.CELLS] = cells
                 if images == 1:
                     early[i, j, first:min(end, n - 1)] = tokens[n]
-    parts = dict(ids=ids, answers=answers, early=early, look=look, even=even)
+    parts = dict(ids=ids, real=real, answers=answers, early=early, look=look, even=even)
     return {k: torch.from_numpy(v) for k, v in parts.items()}
 
 
@@ -235,9 +236,10 @@ def language_loss(net, words, batch, guide):
     labels, pairs = batch["targets"]
     rows, projected = net.features(M.patches(batch["pictures"]))
     looks = []
-    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], looks)
+    real = batch["real"]
+    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], real, looks)
     at = batch["answers"] >= 0
-    logits = net.logits(hidden[at])
+    logits = net.logits(hidden[at[real]])
     # each answer counts about as much as another, however long it is
     weight = (1 / (at.sum(-1, keepdim=True).clamp(min=2).float() - 1) ** 0.7).expand_as(at)[at]
     answer = (F.cross_entropy(logits, batch["answers"][at], reduction="none") * weight).sum() / weight.sum()
@@ -249,7 +251,7 @@ def language_loss(net, words, batch, guide):
     total = answer + ALIGN * align + VISION_LOW * vision_loss(net, rows, labels, pairs)
     at = batch["early"] >= 0
     if at.any():
-        total = total + EARLY * F.cross_entropy(net.logits(hidden[at]), batch["early"][at])
+        total = total + EARLY * F.cross_entropy(net.logits(hidden[at[real]]), batch["early"][at])
     if batch["look"].any():
         total = total + guide * guidance(looks, batch["look"])
     if batch["even"].any():
