@@ -1,5 +1,6 @@
 /* tokenprune COMMAND ...: find the command, or say what there is. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -65,8 +66,19 @@ static int version(void)
     return tkp__cli_finish(TKP__CLI_OK);
 }
 
+/* Threads that have nothing to do sleep instead of spinning. OpenMP's own
+ * default takes whole processors away from other programs, and from our own
+ * threads where there are more of them than processors. Its run-time library
+ * reads the variable when it is loaded, which is with the cpu module, so it has
+ * to be set before the first context; who has set it is left alone. */
+static void let_waiting_threads_sleep(void)
+{
+    setenv("OMP_WAIT_POLICY", "passive", 0);
+}
+
 int main(int argc, char **argv)
 {
+    let_waiting_threads_sleep();
     if (argc < 2)
         return tkp__cli_usage(NULL, "no command");
     const char *name = argv[1];

@@ -141,6 +141,36 @@ START_TEST(doctor__module_damaged__left_out_with_reason)
 }
 END_TEST
 
+/* OpenMP's run-time library, loaded with the cpu module, tells what it took. */
+static void assert_waiting(const char *value)
+{
+    char wanted[64];
+    char module[PATH_MAX];
+    const char *modules = getenv("TKP_BACKEND_DIR");
+    snprintf(
+        module, sizeof(module), "%s/libtokenprune-cpu.so",
+        modules ? modules : ".");
+    snprintf(wanted, sizeof(wanted), "OMP_WAIT_POLICY = '%s'", value);
+    setenv("OMP_DISPLAY_ENV", "true", 1);
+    spoken s = command("doctor", NULL);
+    unsetenv("OMP_DISPLAY_ENV");
+    ck_assert_int_eq(s.code, 0);
+    ck_assert_msg(
+        strstr(s.err, wanted) || access(module, R_OK) != 0, "it says %s",
+        s.err);
+    forget(&s);
+}
+
+START_TEST(doctor__wait_policy_unset__threads_sleep)
+{
+    unsetenv("OMP_WAIT_POLICY");
+    assert_waiting("PASSIVE");
+    setenv("OMP_WAIT_POLICY", "active", 1);
+    assert_waiting("ACTIVE");
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+}
+END_TEST
+
 /* --- help and papers ------------------------------------------------------------ */
 
 static const char *const commands[] = {"run", "select", "policy", "doctor"};
@@ -233,6 +263,7 @@ int main(void)
     tcase_add_test(all, doctor__healthy__every_backend_passes);
     tcase_add_test(all, doctor__backend_cannot_be_had__exit_1_and_why);
     tcase_add_test(all, doctor__module_damaged__left_out_with_reason);
+    tcase_add_test(all, doctor__wait_policy_unset__threads_sleep);
     tcase_add_test(all, help__every_command__usage_and_examples);
     tcase_add_test(all, version__printed__first_line_is_short);
     tcase_add_test(all, papers__every_option__is_in_them);
