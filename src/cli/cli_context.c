@@ -40,27 +40,49 @@ static bool is_model(const char *directory)
     return used > 0 && (size_t)used < sizeof(path) && access(path, R_OK) == 0;
 }
 
-/* Beside this program, so that an installed tree can be moved. */
-static bool beside_program(char *out, size_t bytes)
+/* Folders above the program that may be the source tree: of build/bin, and of
+ * deeper ones such as out/build/release/bin. */
+enum { LEVELS_ABOVE = 5 };
+
+static bool program_folder(char *out, size_t bytes)
 {
-    char self[PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    const ssize_t length = readlink("/proc/self/exe", out, bytes - 1);
     if (length <= 0)
         return false;
-    self[length] = '\0';
-    char *slash = strrchr(self, '/');
+    out[length] = '\0';
+    char *slash = strrchr(out, '/');
     if (!slash)
         return false;
     *slash = '\0';
-    const int used = snprintf(
-        out, bytes, "%s/../%s/tokenprune/demo/model", self, TKP_DATADIR);
-    return used > 0 && (size_t)used < bytes;
+    return true;
+}
+
+/* Everything is found from where the program lies: an installed tree can be
+ * moved, and no path of the machine it was built on is in it. */
+static bool near_program(char *out, size_t bytes, const char *folder)
+{
+    int used = snprintf(
+        out, bytes, "%s/%s/tokenprune/demo/model", folder, TKP_DATADIR);
+    if (used > 0 && (size_t)used < bytes && is_model(out))
+        return true;
+    char above[PATH_MAX];
+    snprintf(above, sizeof(above), "%s", folder);
+    for (int level = 0; level < LEVELS_ABOVE; level++) {
+        char *slash = strrchr(above, '/');
+        if (!slash || slash == above)
+            return false;
+        *slash = '\0';
+        used = snprintf(out, bytes, "%s/examples/demo/model", above);
+        if (used > 0 && (size_t)used < bytes && is_model(out))
+            return true;
+    }
+    return false;
 }
 
 tkp_status tkp__cli_demo_model(char *out, size_t bytes)
 {
     const char *named = getenv("TKP_DEMO_MODEL");
-    char beside[2 * PATH_MAX] = "";
+    char folder[PATH_MAX];
     if (named && named[0]) {
         TKP__CHECK(
             is_model(named), TKP_ERR_IO,
@@ -69,18 +91,14 @@ tkp_status tkp__cli_demo_model(char *out, size_t bytes)
         snprintf(out, bytes, "%s", named);
         return TKP_OK;
     }
-    const bool known = beside_program(beside, sizeof(beside));
-    const char *places[] = {
-        known ? beside : "", TKP_FULL_DATADIR "/tokenprune/demo/model",
-        TKP_SOURCE_DIR "/examples/demo/model"};
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        if (places[i][0] && is_model(places[i])) {
-            snprintf(out, bytes, "%s", places[i]);
-            return TKP_OK;
-        }
+    const bool known = program_folder(folder, sizeof(folder));
+    if (known && near_program(out, bytes, folder))
+        return TKP_OK;
     return tkp__fail(
         TKP_ERR_IO,
         "no model: give --model DIR or set TKP_DEMO_MODEL; the demo model is "
-        "neither in %.300s nor in %s nor in %s",
-        beside, places[1], places[2]);
+        "neither in %.500s/%s/tokenprune/demo/model nor in "
+        "examples/demo/model of a folder above",
+        known ? folder : "(the program's folder, which is not known)",
+        TKP_DATADIR);
 }

@@ -27,11 +27,8 @@ target_sources(
             ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_write.c
             ${PROJECT_SOURCE_DIR}/src/policy/text.c)
 
-# Where the demo model is looked for; the first is relative to the program.
+# Where the demo model is installed, seen from the program.
 file(RELATIVE_PATH tkp_datadir
-  ${CMAKE_INSTALL_FULL_BINDIR}/.. ${CMAKE_INSTALL_FULL_DATADIR})
+  ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR})
 target_compile_definitions(
-    tokenprune-cli
-    PRIVATE TKP_DATADIR="${tkp_datadir}"
-            TKP_FULL_DATADIR="${CMAKE_INSTALL_FULL_DATADIR}"
-            TKP_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    tokenprune-cli PRIVATE TKP_DATADIR="${tkp_datadir}")

@@ -33,10 +33,9 @@ static char *read_back(int descriptor)
     return text;
 }
 
-spoken command_list(const char *const *arguments)
+static spoken run_program(const char *path, const char *const *arguments)
 {
-    char path[PATH_MAX];
-    const char *argv[64] = {program_path(path)};
+    const char *argv[64] = {path};
     for (int n = 0; arguments[n] && n < 62; n++)
         argv[n + 1] = arguments[n];
     const int out = scratch_file();
@@ -57,15 +56,35 @@ spoken command_list(const char *const *arguments)
     return s;
 }
 
+spoken command_list(const char *const *arguments)
+{
+    char path[PATH_MAX];
+    return run_program(program_path(path), arguments);
+}
+
+/* Arguments after `argument`, which is the first. */
+#define COLLECT(arguments, argument)                                           \
+    do {                                                                       \
+        va_list list_;                                                         \
+        va_start(list_, argument);                                             \
+        arguments[0] = argument;                                               \
+        for (int n_ = 1; n_ < 62 && arguments[n_ - 1]; n_++)                   \
+            arguments[n_] = va_arg(list_, const char *);                       \
+        va_end(list_);                                                         \
+    } while (0)
+
 spoken command(const char *argument, ...)
 {
-    const char *arguments[63] = {argument};
-    va_list list;
-    va_start(list, argument);
-    for (int n = 1; n < 62 && arguments[n - 1]; n++)
-        arguments[n] = va_arg(list, const char *);
-    va_end(list);
+    const char *arguments[63] = {NULL};
+    COLLECT(arguments, argument);
     return command_list(arguments);
+}
+
+spoken command_of(const char *program, const char *argument, ...)
+{
+    const char *arguments[63] = {NULL};
+    COLLECT(arguments, argument);
+    return run_program(program, arguments);
 }
 
 void forget(spoken *s)

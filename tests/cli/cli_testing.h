@@ -16,6 +16,9 @@ typedef struct spoken {
 /* Arguments after "tokenprune", NULL at the end. */
 spoken command(const char *argument, ...) __attribute__((sentinel));
 spoken command_list(const char *const *arguments);
+/* That of another program file. */
+spoken command_of(const char *program, const char *argument, ...)
+    __attribute__((sentinel));
 void forget(spoken *s);
 
 /* Path of the program under test. */

@@ -4,6 +4,7 @@
  */
 #include <png.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "cli_testing.h"
@@ -559,6 +560,11 @@ START_TEST(run__demo_model__found_by_itself)
         root ? root : ".");
     if (access(config, R_OK) != 0)
         return; /* the tree has none yet */
+    char above[PATH_MAX];
+    char program[PATH_MAX];
+    ck_assert_ptr_nonnull(realpath(root ? root : ".", above));
+    if (strncmp(program_path(program), above, strlen(above)) != 0)
+        return; /* built elsewhere: TKP_DEMO_MODEL says where it is */
     spoken s = command(
         "run", "--image", bed.picture, "--prompt", "What is this?", "--policy",
         "fastv", "--keep-ratio", "1/4", "--max-new-tokens", "4", "--json",
@@ -569,6 +575,21 @@ START_TEST(run__demo_model__found_by_itself)
         4 * json_int_at(cost, "visual_after"),
         json_int_at(cost, "visual_before"));
     json_decref(json);
+}
+END_TEST
+
+START_TEST(run__program_far_from_any_model__says_what_to_give)
+{
+    char from[PATH_MAX];
+    size_t bytes;
+    uint8_t *program = read_whole(program_path(from), &bytes);
+    write_whole(in_folder("tokenprune"), program, bytes);
+    free(program);
+    ck_assert_int_eq(chmod(file, 0755), 0);
+    spoken s = command_of(file, "run", "-p", "x", NULL);
+    ck_assert_ptr_nonnull(strstr(s.err, "give --model DIR"));
+    ck_assert_ptr_nonnull(strstr(s.err, "share/tokenprune/demo/model"));
+    assert_refused(s, 1, bed.folder);
 }
 END_TEST
 
@@ -603,6 +624,8 @@ int main(void)
     tcase_add_test(refusals, run__tokenizer_damaged__names_file);
     tcase_add_test(refusals, run__no_model_directory__named);
     tcase_add_test(refusals, run__backend_unknown__named);
+    tcase_add_test(
+        refusals, run__program_far_from_any_model__says_what_to_give);
     suite_add_tcase(suite, refusals);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
