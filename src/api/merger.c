@@ -63,7 +63,7 @@ tkp_merger_query(const tkp_merger *merger, tkp_requirements *requirements)
     r.workspace_bytes =
         spare_bytes(merger) +
         tkp__align_up(merger->workspace_bytes, TKP__WORKSPACE_ALIGNMENT);
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         requirements, &r, sizeof(r),
         TKP__SIZE_THROUGH(tkp_requirements, kernel), "requirements");
 }
@@ -161,7 +161,7 @@ tkp_status tkp_merger_register(
     TKP__CHECK(name, TKP_ERR_ARGUMENT, "name is NULL");
     TKP__CHECK(vtable, TKP_ERR_ARGUMENT, "vtable is NULL");
     tkp_merger_vtable copy;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &copy, sizeof(copy), vtable, vtable->struct_size,
         TKP__SIZE_THROUGH(tkp_merger_vtable, release), "vtable"));
     TKP__CHECK(copy.run, TKP_ERR_ARGUMENT, "vtable: run is NULL");

@@ -105,7 +105,7 @@ tkp_status tkp_policy_get_stage(
         "stage is %d, wanted 0 to %d", i, policy->n_stages - 1);
     tkp_stage_options view;
     tkp__stage_view(policy->stages[i], &view);
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         options, &view, sizeof(view),
         TKP__SIZE_THROUGH(tkp_stage_options, budget), "options");
 }

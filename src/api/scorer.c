@@ -84,7 +84,7 @@ tkp_scorer_query(const tkp_scorer *scorer, tkp_requirements *requirements)
     TKP__CHECK(requirements, TKP_ERR_ARGUMENT, "requirements is NULL");
     tkp_requirements r = TKP_REQUIREMENTS_INIT;
     r.workspace_bytes = scorer->workspace_bytes;
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         requirements, &r, sizeof(r),
         TKP__SIZE_THROUGH(tkp_requirements, kernel), "requirements");
 }
@@ -128,7 +128,7 @@ tkp_status tkp_scorer_register(
     TKP__CHECK(name, TKP_ERR_ARGUMENT, "name is NULL");
     TKP__CHECK(vtable, TKP_ERR_ARGUMENT, "vtable is NULL");
     tkp_scorer_vtable copy;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &copy, sizeof(copy), vtable, vtable->struct_size,
         TKP__SIZE_THROUGH(tkp_scorer_vtable, release), "vtable"));
     TKP__CHECK(copy.run, TKP_ERR_ARGUMENT, "vtable: run is NULL");

@@ -68,7 +68,7 @@ tkp_sequence_query(const tkp_sequence *sequence, tkp_requirements *requirements)
     TKP__CHECK(requirements, TKP_ERR_ARGUMENT, "requirements is NULL");
     tkp_requirements r = TKP_REQUIREMENTS_INIT;
     r.workspace_bytes = sequence->workspace_bytes;
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         requirements, &r, sizeof(r),
         TKP__SIZE_THROUGH(tkp_requirements, kernel), "requirements");
 }
@@ -80,7 +80,7 @@ tkp_status tkp_sequence_next(tkp_sequence *sequence, tkp_point *point)
     TKP__CHECK(point, TKP_ERR_ARGUMENT, "point is NULL");
     tkp_point p;
     TKP__TRY(tkp__sequence_next(sequence, &p));
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         point, &p, sizeof(p), TKP__SIZE_THROUGH(tkp_point, query_rows),
         "point");
 }
@@ -111,7 +111,7 @@ tkp_status tkp_sequence_prune(
     tkp_decision d;
     TKP__TRY(tkp__inputs_copy(&in, inputs));
     TKP__TRY(tkp__sequence_prune(sequence, exec, &in, &d));
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         decision, &d, sizeof(d), TKP__SIZE_THROUGH(tkp_decision, host_offsets),
         "decision");
 }
@@ -130,7 +130,7 @@ static tkp_status apply(
     TKP__CHECK(src, TKP_ERR_ARGUMENT, "src is NULL");
     TKP__CHECK(decision, TKP_ERR_ARGUMENT, "decision is NULL");
     tkp_decision d;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &d, sizeof(d), decision, decision->struct_size,
         TKP__SIZE_THROUGH(tkp_decision, host_offsets), "decision"));
     return tkp__sequence_gather(sequence, exec, dst, src, &d, with_merged);
@@ -177,7 +177,7 @@ tkp_status tkp_sequence_report(const tkp_sequence *sequence, tkp_report *report)
     TKP__CHECK(report, TKP_ERR_ARGUMENT, "report is NULL");
     tkp_report r;
     tkp__cost_report(&sequence->cost, &sequence->model, &r);
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         report, &r, sizeof(r), TKP__SIZE_THROUGH(tkp_report, gather_seconds),
         "report");
 }

@@ -68,7 +68,7 @@ static tkp_status check_training(tkp_budget *b, const char *name)
 tkp_status
 tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
 {
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size, BUDGET_MIN_SIZE, name));
     TKP__CHECK(
         out->rounding >= TKP_ROUND_NEAREST && out->rounding <= TKP_ROUND_CEIL,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 enum { MOST_OPTIONS = 48 };
 

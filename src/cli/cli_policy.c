@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 /* --- options ---------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 static const char *command_name(const void *list, int32_t i)
 {

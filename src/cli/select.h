@@ -8,7 +8,7 @@
  */
 
 #include "cli/cli.h"
-#include "mllm/checkpoint/checkpoint.h"
+#include "safetensors/safetensors.h"
 
 /* Tensors by name; the order is that of the table in select_file.c. */
 enum {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/select.h"
-#include "mllm/checkpoint/safetensors_file.h"
+#include "safetensors/safetensors_file.h"
 
 enum { COMMON, F32, WHOLE, POSITIONS, MASK }; /* what a tensor becomes */
 

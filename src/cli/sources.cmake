@@ -18,14 +18,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/select_file.c
             ${CMAKE_CURRENT_LIST_DIR}/select_inputs.c
             ${CMAKE_CURRENT_LIST_DIR}/select_output.c
-            ${CMAKE_CURRENT_LIST_DIR}/select_stage.c
-            # The libraries keep these to themselves; the command has copies:
-            # tensor files, and words and numbers as policies take them.
-            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/checkpoint_json.c
-            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_dtype.c
-            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_read.c
-            ${PROJECT_SOURCE_DIR}/src/mllm/checkpoint/safetensors_write.c
-            ${PROJECT_SOURCE_DIR}/src/policy/text.c)
+            ${CMAKE_CURRENT_LIST_DIR}/select_stage.c)
 
 # Where the demo model is installed, seen from the program.
 file(RELATIVE_PATH tkp_datadir

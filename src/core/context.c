@@ -89,7 +89,7 @@ tkp__core_context_create(tkp_context **out, const tkp_context_options *options)
 {
     tkp_context_options o = TKP_CONTEXT_OPTIONS_INIT;
     if (options)
-        TKP__TRY(tkp__core_copy_options(
+        TKP__TRY(tkp__util_copy_options(
             &o, sizeof(o), options, options->struct_size,
             TKP__SIZE_THROUGH(tkp_context_options, log_user),
             "context options"));

@@ -25,47 +25,13 @@ enum {
     TKP__MAX_PARAMS_BYTES = 128
 };
 
-/* --- option structs (options.c) ------------------------------------------ */
+/* --- option structs ------------------------------------------------------ */
 
-/* Bytes up to and including `field`: how a published size is written down. */
-#define TKP__SIZE_THROUGH(type, field)                                         \
-    (offsetof(type, field) + sizeof(((type *)0)->field))
-
-/* Every option and params struct says this of itself; see docs/abi.md. */
-#define TKP__ASSERT_NO_PADDING(type, last)                                     \
-    _Static_assert(                                                            \
-        sizeof(type) == TKP__SIZE_THROUGH(type, last), "tail padding")
-
-/*
- * Read an option struct of another (or our own) version into ours.
- *   equal    copied
- *   shorter  copied, the rest is zero: the caller is older
- *   longer   accepted only if what we do not know is zero: the caller is newer
- *   smaller than `min_size`, the first published one: not initialised
- * `name` begins the message. TKP_ERR_OPTION, dst untouched.
- */
-tkp_status tkp__core_copy_options(
-    void *dst,
-    size_t dst_size,
-    const void *src,
-    uint32_t src_struct_size,
-    size_t min_size,
-    const char *name);
-
-/* The other direction: fill a struct of the caller's, no further than its
- * struct_size (which stays), from ours of `src_size` bytes. */
-tkp_status tkp__core_fill_struct(
-    void *dst,
-    const void *src,
-    size_t src_size,
-    size_t min_size,
-    const char *name);
-
-/* The same for tkp_requirements, which every query fills. */
+/* tkp__util_fill_struct() for tkp_requirements, which every query fills. */
 static inline tkp_status
 tkp__core_fill_requirements(tkp_requirements *dst, const tkp_requirements *src)
 {
-    return tkp__core_fill_struct(
+    return tkp__util_fill_struct(
         dst, src, sizeof(*src), TKP__SIZE_THROUGH(tkp_requirements, kernel),
         "requirements");
 }

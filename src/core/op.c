@@ -42,7 +42,7 @@ static tkp_status check_desc(const tkp_op_desc *desc, const tkp__op_rule *rule)
 static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc)
 {
     tkp_op_desc *own = &op->desc;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         own, sizeof(*own), desc, desc->struct_size,
         TKP__SIZE_THROUGH(tkp_op_desc, reserved), "op description"));
     own->struct_size = (uint32_t)sizeof(*own);

@@ -39,7 +39,7 @@ tkp_status tkp__core_op_check_params(
         rule->name, rule->params_name);
     uint32_t struct_size;
     memcpy(&struct_size, params, sizeof(struct_size));
-    tkp_status status = tkp__core_copy_options(
+    tkp_status status = tkp__util_copy_options(
         dst, rule->params_size, params, struct_size, rule->params_min,
         rule->params_name);
     if (status == TKP_OK) {

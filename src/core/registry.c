@@ -56,7 +56,7 @@ tkp__core_vtable_copy(tkp_backend_vtable *out, const tkp_backend_vtable *src)
         "backend ABI version is %u, wanted %d", src->abi_version,
         TKP_BACKEND_ABI_VERSION);
     tkp_backend_vtable copy;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &copy, sizeof(copy), src, src->struct_size,
         TKP__SIZE_THROUGH(tkp_backend_vtable, memory_upload), "backend table"));
     copy.struct_size = (uint32_t)sizeof(copy);

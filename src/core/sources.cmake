@@ -15,5 +15,4 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/op_check_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/op_check_score.c
   ${CMAKE_CURRENT_LIST_DIR}/op_check_select.c
-  ${CMAKE_CURRENT_LIST_DIR}/options.c
   ${CMAKE_CURRENT_LIST_DIR}/registry.c)

@@ -72,7 +72,7 @@ tkp_status tkp__layout_add_sequence(
 {
     tkp_sequence_desc d;
     TKP__TRY(check_open(layout));
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &d, sizeof(d), desc, desc->struct_size,
         LAST_SIZE(tkp_sequence_desc, text_end), "sequence"));
     TKP__CHECK(
@@ -181,7 +181,7 @@ tkp_status tkp__layout_add_image(
     tkp_image_desc d;
     int64_t tokens = 0;
     TKP__TRY(check_open(layout));
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &d, sizeof(d), desc, desc->struct_size, LAST_SIZE(tkp_image_desc, keep),
         "image"));
     TKP__TRY(check_image(layout, &d, &tokens));

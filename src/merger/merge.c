@@ -9,7 +9,7 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
 {
     tkp_merger_options *o = &out->options;
     memset(out, 0, sizeof(*out));
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         o, sizeof(*o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_merger_options, custom), "merger"));
     TKP__CHECK(

@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "mllm/decoder/sampler.h"
-#include "mllm/mllm_struct.h"
 #include "mllm/result.h"
 #include "tokenprune/sys/base.h"
 
@@ -60,9 +59,9 @@ static tkp_status read_options(call *c, const tkp_mllm_generate_options *given)
     tkp_mllm_generate_options *o = &c->options;
     *o = (tkp_mllm_generate_options)TKP_MLLM_GENERATE_OPTIONS_INIT;
     if (given)
-        TKP__TRY(tkp__mllm_copy_struct(
+        TKP__TRY(tkp__util_copy_options(
             o, sizeof(*o), given, given->struct_size,
-            TKP__MLLM_THROUGH(tkp_mllm_generate_options, on_trace_user),
+            TKP__SIZE_THROUGH(tkp_mllm_generate_options, on_trace_user),
             "generate options"));
     TKP__TRY(check_options(o));
     if (o->max_new_tokens == 0)
@@ -104,9 +103,9 @@ read_request(tkp_mllm_request *out, const tkp_mllm_request *requests, int32_t i)
         at->struct_size == stride, TKP_ERR_OPTION,
         "request %d: struct_size is %u, request 0 has %zu", i, at->struct_size,
         stride);
-    return tkp__mllm_copy_struct(
+    return tkp__util_copy_options(
         out, sizeof(*out), at, at->struct_size,
-        TKP__MLLM_THROUGH(tkp_mllm_request, format), "request");
+        TKP__SIZE_THROUGH(tkp_mllm_request, format), "request");
 }
 
 static tkp_status prepare(call *c, const tkp_mllm_request *requests)

@@ -1,6 +1,5 @@
 /* Loading a model directory. */
 
-#include "mllm/mllm_struct.h"
 #include "mllm/model.h"
 #include "tokenprune/sys/base.h"
 
@@ -9,9 +8,9 @@ check_options(tkp_mllm_options *o, const tkp_mllm_options *given)
 {
     *o = (tkp_mllm_options)TKP_MLLM_OPTIONS_INIT;
     if (given)
-        TKP__TRY(tkp__mllm_copy_struct(
+        TKP__TRY(tkp__util_copy_options(
             o, sizeof(*o), given, given->struct_size,
-            TKP__MLLM_THROUGH(tkp_mllm_options, max_pixels), "mllm options"));
+            TKP__SIZE_THROUGH(tkp_mllm_options, max_pixels), "mllm options"));
     TKP__CHECK(
         o->dtype == 0 || o->dtype == TKP_DTYPE_F32 ||
             o->dtype == TKP_DTYPE_BF16,
@@ -166,7 +165,7 @@ tkp_status tkp_mllm_get_info(const tkp_mllm *m, tkp_mllm_info *info)
         .weight_bytes = tkp__weights_bytes(m->weights),
         .kind = "llava",
     };
-    return tkp__mllm_fill_struct(
-        info, &all, sizeof(all), TKP__MLLM_THROUGH(tkp_mllm_info, kind),
+    return tkp__util_fill_struct(
+        info, &all, sizeof(all), TKP__SIZE_THROUGH(tkp_mllm_info, kind),
         "info");
 }

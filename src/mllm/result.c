@@ -1,6 +1,5 @@
 #include "mllm/result.h"
 
-#include "mllm/mllm_struct.h"
 #include "tokenprune/sys/base.h"
 
 tkp_status tkp__result_create(tkp_mllm_result **out, int32_t count)
@@ -137,9 +136,9 @@ tkp_status tkp_mllm_result_report(const tkp_mllm_result *r, tkp_report *report)
     tkp_sys_message_clear();
     TKP__CHECK(r, TKP_ERR_ARGUMENT, "result is NULL");
     TKP__CHECK(report, TKP_ERR_ARGUMENT, "report is NULL");
-    return tkp__mllm_fill_struct(
+    return tkp__util_fill_struct(
         report, &r->report, sizeof(r->report),
-        TKP__MLLM_THROUGH(tkp_report, gather_seconds), "report");
+        TKP__SIZE_THROUGH(tkp_report, gather_seconds), "report");
 }
 
 tkp_status
@@ -148,9 +147,9 @@ tkp_mllm_result_times(const tkp_mllm_result *r, tkp_mllm_times *times)
     tkp_sys_message_clear();
     TKP__CHECK(r, TKP_ERR_ARGUMENT, "result is NULL");
     TKP__CHECK(times, TKP_ERR_ARGUMENT, "times is NULL");
-    return tkp__mllm_fill_struct(
+    return tkp__util_fill_struct(
         times, &r->times, sizeof(r->times),
-        TKP__MLLM_THROUGH(tkp_mllm_times, decode), "times");
+        TKP__SIZE_THROUGH(tkp_mllm_times, decode), "times");
 }
 
 int64_t tkp_mllm_result_kept_cells(

@@ -5,7 +5,6 @@ target_sources(
         ${CMAKE_CURRENT_LIST_DIR}/engine_create.c
         ${CMAKE_CURRENT_LIST_DIR}/forward.c
         ${CMAKE_CURRENT_LIST_DIR}/generate.c
-        ${CMAKE_CURRENT_LIST_DIR}/mllm_struct.c
         ${CMAKE_CURRENT_LIST_DIR}/model_load.c
         ${CMAKE_CURRENT_LIST_DIR}/request.c
         ${CMAKE_CURRENT_LIST_DIR}/result.c)

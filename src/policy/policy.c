@@ -1,6 +1,6 @@
 /* The policy object: stages added, checked against each other, copied. */
 #include "policy/policy.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
 
@@ -219,7 +219,7 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
     static const tkp_merger_options no_merger = TKP_MERGER_OPTIONS_INIT;
     static const tkp_budget everything = TKP_BUDGET_INIT;
     tkp_stage_options o;
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         &o, sizeof(o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_stage_options, budget), "stage"));
     s->point = o.point;

@@ -3,7 +3,7 @@
  * it leaves out at its default; docs/policies.md says where each comes from.
  */
 #include "policy/policy.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 #define PRESET(name_, summary_, source_, stages_)                              \
     {                                                                          \

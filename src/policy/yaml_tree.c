@@ -2,7 +2,7 @@
 
 #include <yaml.h>
 
-#include "policy/text.h"
+#include "util/text.h"
 
 void tkp__yaml_release(tkp__yaml_tree *tree)
 {

@@ -1,6 +1,6 @@
 /* A policy as YAML, every default written out. */
 #include "policy/schema.h"
-#include "policy/text.h"
+#include "util/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

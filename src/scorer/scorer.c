@@ -8,7 +8,7 @@ TKP__ASSERT_NO_PADDING(tkp_inputs, text);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_model_desc, kv_pages), "model"));
     TKP__CHECK(
@@ -53,7 +53,7 @@ tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 
 tkp_status tkp__inputs_copy(tkp_inputs *out, const tkp_inputs *in)
 {
-    return tkp__core_copy_options(
+    return tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_inputs, text), "inputs");
 }

@@ -43,7 +43,7 @@ static void fill_defaults(tkp_scorer_options *o)
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_scorer_options, custom), "scorer"));
     TKP__TRY(check_range(out->kind, TKP_SCORER_CUSTOM, "kind"));

@@ -49,7 +49,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
 {
     tkp_selector_options *o = &out->options;
     memset(out, 0, sizeof(*out));
-    TKP__TRY(tkp__core_copy_options(
+    TKP__TRY(tkp__util_copy_options(
         o, sizeof(*o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_selector_options, custom), "selector"));
     TKP__TRY(check_range(o->kind, TKP_SELECTOR_CUSTOM, "kind"));

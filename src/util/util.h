@@ -129,4 +129,40 @@ tkp__check_view(const tkp_tensor *t, const char *name, bool descriptor);
 bool tkp__extent(const tkp_tensor *t, const char **begin, const char **end);
 bool tkp__overlap(const tkp_tensor *a, const tkp_tensor *b);
 
+/* --- option structs (options.c) ------------------------------------------ */
+
+/* Bytes up to and including `field`: how a published size is written down. */
+#define TKP__SIZE_THROUGH(type, field)                                         \
+    (offsetof(type, field) + sizeof(((type *)0)->field))
+
+/* Every option and params struct says this of itself; see docs/abi.md. */
+#define TKP__ASSERT_NO_PADDING(type, last)                                     \
+    _Static_assert(                                                            \
+        sizeof(type) == TKP__SIZE_THROUGH(type, last), "tail padding")
+
+/*
+ * Read an option struct of another (or our own) version into ours.
+ *   equal    copied
+ *   shorter  copied, the rest is zero: the caller is older
+ *   longer   accepted only if what we do not know is zero: the caller is newer
+ *   smaller than `min_size`, the first published one: not initialised
+ * `name` begins the message. TKP_ERR_OPTION, dst untouched.
+ */
+tkp_status tkp__util_copy_options(
+    void *dst,
+    size_t dst_size,
+    const void *src,
+    uint32_t src_struct_size,
+    size_t min_size,
+    const char *name);
+
+/* The other direction: fill a struct of the caller's, no further than its
+ * struct_size (which stays), from ours of `src_size` bytes. */
+tkp_status tkp__util_fill_struct(
+    void *dst,
+    const void *src,
+    size_t src_size,
+    size_t min_size,
+    const char *name);
+
 #endif

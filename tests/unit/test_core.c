@@ -35,7 +35,7 @@ static tkp_status copy(struct version_2 *out, const void *src)
 {
     uint32_t size;
     memcpy(&size, src, sizeof(size));
-    return tkp__core_copy_options(
+    return tkp__util_copy_options(
         out, sizeof(*out), src, size, sizeof(struct version_1), "options");
 }
 
@@ -96,7 +96,7 @@ START_TEST(fill_struct__other_versions__no_further_than_their_size)
     const struct version_2 ours = {sizeof(ours), 1, 2, 3};
     struct version_3 newer = {sizeof(newer), 0, 0, 0, 99};
     ck_assert_int_eq(
-        tkp__core_fill_struct(
+        tkp__util_fill_struct(
             &newer, &ours, sizeof(ours), sizeof(struct version_1), "report"),
         TKP_OK);
     ck_assert_uint_eq(newer.struct_size, sizeof(newer));
@@ -104,7 +104,7 @@ START_TEST(fill_struct__other_versions__no_further_than_their_size)
     ck_assert_int_eq(newer.d, 99);
     struct version_2 older = {sizeof(struct version_1), 0, 98, 97};
     ck_assert_int_eq(
-        tkp__core_fill_struct(
+        tkp__util_fill_struct(
             &older, &ours, sizeof(ours), sizeof(struct version_1), "report"),
         TKP_OK);
     ck_assert_int_eq(older.a, 1);

@@ -8,33 +8,8 @@
  */
 
 #include "mllm/image/image.h"
+#include "safetensors/safetensors.h"
 #include "util/util.h"
-
-/* --- safetensors ------------------------------------------------------- */
-
-typedef struct tkp__safetensors tkp__safetensors; /* one mapped file */
-
-tkp_status tkp__safetensors_open(tkp__safetensors **out, const char *path);
-void tkp__safetensors_close(tkp__safetensors *file);
-int64_t tkp__safetensors_count(const tkp__safetensors *file);
-/* Name and view of entry i (read-only memory; valid until close). */
-void tkp__safetensors_entry(
-    const tkp__safetensors *file,
-    int64_t i,
-    const char **name,
-    tkp_tensor *view);
-/* False if absent. */
-bool tkp__safetensors_find(
-    const tkp__safetensors *file,
-    const char *name,
-    tkp_tensor *view);
-
-/* Write a file; the tensors must be contiguous. */
-tkp_status tkp__safetensors_write(
-    const char *path,
-    int64_t count,
-    const char *const *names,
-    const tkp_tensor *tensors);
 
 /* --- config.json ------------------------------------------------------- */
 

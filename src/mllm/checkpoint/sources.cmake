@@ -6,9 +6,6 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/config_text.c
             ${CMAKE_CURRENT_LIST_DIR}/config_vision.c
             ${CMAKE_CURRENT_LIST_DIR}/model_config.c
-            ${CMAKE_CURRENT_LIST_DIR}/safetensors_dtype.c
-            ${CMAKE_CURRENT_LIST_DIR}/safetensors_read.c
-            ${CMAKE_CURRENT_LIST_DIR}/safetensors_write.c
             ${CMAKE_CURRENT_LIST_DIR}/weight_names.c
             ${CMAKE_CURRENT_LIST_DIR}/weight_shards.c
             ${CMAKE_CURRENT_LIST_DIR}/weight_slots.c

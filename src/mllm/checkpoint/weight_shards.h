@@ -6,7 +6,7 @@
  * model.safetensors.index.json names.
  */
 
-#include "mllm/checkpoint/safetensors_file.h"
+#include "safetensors/safetensors_file.h"
 
 #define TKP__MAX_SHARDS 1024
 

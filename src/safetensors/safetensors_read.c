@@ -8,7 +8,7 @@
  * the file is opened, so that views can be read through typed pointers.
  */
 
-#include "mllm/checkpoint/safetensors_file.h"
+#include "safetensors/safetensors_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * Element types of the safetensors container.
  */
 
-#include "mllm/checkpoint/safetensors_file.h"
+#include "safetensors/safetensors_file.h"
 
 static const tkp__st_dtype dtypes[] = {
     {"F32", 4, TKP_DTYPE_F32},      {"F16", 2, TKP_DTYPE_F16},

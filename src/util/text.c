@@ -1,4 +1,4 @@
-#include "policy/text.h"
+#include "util/text.h"
 
 #include <locale.h>
 #include <math.h>

@@ -3,7 +3,7 @@
  * on a multiple of its element size, and a header padded to 8 bytes.
  */
 
-#include "mllm/checkpoint/safetensors_file.h"
+#include "safetensors/safetensors_file.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -2,9 +2,9 @@
  * Option structs of older and newer callers.
  */
 
-#include "core/core.h"
+#include "util/util.h"
 
-tkp_status tkp__core_copy_options(
+tkp_status tkp__util_copy_options(
     void *dst,
     size_t dst_size,
     const void *src,
@@ -31,7 +31,7 @@ tkp_status tkp__core_copy_options(
     return TKP_OK;
 }
 
-tkp_status tkp__core_fill_struct(
+tkp_status tkp__util_fill_struct(
     void *dst,
     const void *src,
     size_t src_size,

@@ -1,12 +1,12 @@
-#ifndef TKP_MLLM_CHECKPOINT_SAFETENSORS_FILE_H
-#define TKP_MLLM_CHECKPOINT_SAFETENSORS_FILE_H
+#ifndef TKP_SAFETENSORS_SAFETENSORS_FILE_H
+#define TKP_SAFETENSORS_SAFETENSORS_FILE_H
 
 /*
  * What reader, writer and weights share about the container: element types by
  * their names in the file.
  */
 
-#include "mllm/checkpoint/checkpoint.h"
+#include "safetensors/safetensors.h"
 
 typedef struct tkp__st_dtype {
     const char *name;
