@@ -108,6 +108,36 @@ TKP_API TKP_NODISCARD tkp_status tkp_policy_get_stage(
     int32_t i,
     tkp_stage_options *options);
 
+enum tkp_policy_flags {
+    TKP_POLICY_TEXT_DEPENDENT = 1, /* what is kept depends on the question */
+    TKP_POLICY_MERGES = 2,         /* kept rows are changed */
+    TKP_POLICY_IN_VISION = 4,      /* acts inside the encoder */
+    TKP_POLICY_IN_LLM = 8,         /* acts inside the decoder */
+    TKP_POLICY_EVICTS = 16         /* acts on the KV cache after prefill */
+};
+
+/** What an engine can ask before it runs anything. */
+typedef struct tkp_policy_info {
+    uint32_t struct_size;
+    uint32_t needs;        /* enum tkp_need of all stages together */
+    uint32_t flags;        /* enum tkp_policy_flags */
+    int32_t last_boundary; /* last decoder boundary that is cut; -1 = none */
+} tkp_policy_info;
+
+#define TKP_POLICY_INFO_INIT                                                   \
+    {                                                                          \
+        (uint32_t)sizeof(tkp_policy_info), 0, 0, 0                             \
+    }
+TKP_API void tkp_policy_info_init(tkp_policy_info *info);
+
+/**
+ * Before the encoder runs: which of its tensors will be wanted, and whether a
+ * result may be kept for other questions about the same picture (it may, if
+ * TKP_POLICY_TEXT_DEPENDENT is not set and no cut lies inside the decoder).
+ */
+TKP_API TKP_NODISCARD tkp_status
+tkp_policy_query(const tkp_policy *policy, tkp_policy_info *info);
+
 /**
  * A copy with one stage's budget changed; `stage` = -1: the only stage that
  * has a budget (TKP_ERR_POLICY if there are several or none).

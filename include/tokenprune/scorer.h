@@ -42,9 +42,15 @@ enum tkp_reference {
     TKP_REFERENCE_MEAN_OTHER = 3   /* all other candidates, mean similarity */
 };
 
+/* Which rows stand for the tokens where they are compared. */
 enum tkp_feature {
-    TKP_FEATURE_RAW = 0,       /* hidden rows as they are */
-    TKP_FEATURE_FINAL_NORM = 1 /* after the model's final RMSNorm */
+    TKP_FEATURE_RAW = 0,         /* hidden rows as they are */
+    TKP_FEATURE_FINAL_NORM = 1,  /* after the model's final RMSNorm */
+    TKP_FEATURE_VISION = 2,      /* rows of the vision encoder */
+    TKP_FEATURE_VISION_KEYS = 3, /* its keys, meaned over the heads */
+    TKP_FEATURE_CLIP = 4,        /* patches in the space shared with text */
+    TKP_FEATURE_KEYS = 5,  /* keys of the score layer, heads side by side */
+    TKP_FEATURE_VALUES = 6 /* values of the score layer */
 };
 
 struct tkp_scorer_vtable;
@@ -60,7 +66,7 @@ typedef struct tkp_scorer_options {
     int32_t norm;       /* norm: enum tkp_norm; 0 = L1 */
     int32_t reference;  /* cosine: enum tkp_reference */
     int32_t feature;    /* norm, cosine: enum tkp_feature */
-    float norm_eps;     /* FINAL_NORM; 0 = 1e-5 */
+    float norm_eps;     /* FINAL_NORM; 0 = the model's */
     int32_t n_terms;    /* blend: 1..8 */
     const struct tkp_blend_term *terms; /* blend; copied */
     const char *custom;                 /* custom: registered name; copied */

@@ -44,11 +44,14 @@ typedef struct tkp_selector_options {
     int32_t stratified; /* random: 1 = one draw a window */
     uint64_t seed;      /* random */
     const char *custom; /* custom: registered name; copied */
+    int32_t feature;    /* kinds that compare tokens: enum tkp_feature */
+    int32_t reserved;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
-        (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL   \
+        (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
+            0, 0                                                               \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 
@@ -58,7 +61,22 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_create(
     const tkp_selector_options *options,
     const tkp_budget *budget,
     tkp_layout *layout);
+/**
+ * The same for kinds that look at more than scores (tkp_selector_needs).
+ * @param[in] model  Shapes and dtype of the inputs; fields that the kind does
+ *                   not need may be 0.
+ */
+TKP_API TKP_NODISCARD tkp_status tkp_selector_create_for(
+    tkp_selector **out,
+    tkp_context *context,
+    const tkp_selector_options *options,
+    const tkp_budget *budget,
+    tkp_layout *layout,
+    const tkp_model_desc *model);
 TKP_API void tkp_selector_destroy(tkp_selector *selector);
+
+/** enum tkp_need bits that the selector must be given, beside scores. */
+TKP_API uint32_t tkp_selector_needs(const tkp_selector *selector);
 
 TKP_API TKP_NODISCARD tkp_status tkp_selector_query(
     const tkp_selector *selector,
@@ -81,6 +99,21 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_run(
     const tkp_tensor *scores,
     const tkp_tensor *indices,
     const tkp_tensor *offsets);
+
+/**
+ * The same with inputs, for kinds that compare tokens.
+ * @param[in]  inputs  what tkp_selector_needs() says; NULL if that is 0
+ * @param[out] roles   [K] i32 the part of a chain that chose each token, 0 for
+ *                     the first and for other kinds; may be NULL
+ */
+TKP_API TKP_NODISCARD tkp_status tkp_selector_run_on(
+    const tkp_selector *selector,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    const tkp_tensor *scores,
+    const tkp_tensor *indices,
+    const tkp_tensor *offsets,
+    const tkp_tensor *roles);
 
 typedef struct tkp_selector_vtable {
     uint32_t struct_size;

@@ -109,6 +109,9 @@ static tkp_status check_run(
         TKP_ERR_SHAPE, "inputs: hidden: wanted %s rows [%lld, %lld]",
         tkp_dtype_string(m->model.dtype), (long long)batch->rows,
         (long long)m->model.hidden);
+    if (in->roles)
+        TKP__TRY(check_vector(
+            in->roles, "inputs: roles", TKP_DTYPE_I32, m->selector->kept));
     const int32_t *list = tkp__data(kept);
     for (int32_t j = 0; j < m->selector->kept; j++)
         TKP__CHECK(
@@ -146,10 +149,14 @@ tkp_status tkp_merger_run(
     TKP__TRY(
         tkp__core_exec_check_workspace(exec, spare + merger->workspace_bytes));
     char *workspace = tkp__core_exec_workspace(exec);
-    return tkp__merger_run(
-        merger, exec, &in, workspace + spare, kept, rows,
-        sizes ? tkp__data(sizes) : (void *)workspace,
-        assignment ? tkp__data(assignment) : (void *)(workspace + spare / 2));
+    const tkp__merging merging = {
+        .kept = kept,
+        .rows = rows,
+        .sizes = sizes ? tkp__data(sizes) : (void *)workspace,
+        .assignment = assignment ? tkp__data(assignment)
+                                 : (void *)(workspace + spare / 2),
+    };
+    return tkp__merger_run(merger, exec, &in, workspace + spare, &merging);
 }
 
 tkp_status tkp_merger_register(

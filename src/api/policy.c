@@ -8,6 +8,24 @@ void tkp_stage_options_init(tkp_stage_options *options)
         *options = (tkp_stage_options)TKP_STAGE_OPTIONS_INIT;
 }
 
+void tkp_policy_info_init(tkp_policy_info *info)
+{
+    if (info)
+        *info = (tkp_policy_info)TKP_POLICY_INFO_INIT;
+}
+
+tkp_status tkp_policy_query(const tkp_policy *policy, tkp_policy_info *info)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(policy, TKP_ERR_ARGUMENT, "policy is NULL");
+    TKP__CHECK(info, TKP_ERR_ARGUMENT, "info is NULL");
+    tkp_policy_info known;
+    tkp__policy_describe(policy, &known);
+    return tkp__util_fill_struct(
+        info, &known, sizeof(known),
+        TKP__SIZE_THROUGH(tkp_policy_info, last_boundary), "info");
+}
+
 tkp_status tkp_policy_create(tkp_policy **out, const char *name)
 {
     tkp_sys_message_clear();

@@ -1,6 +1,7 @@
 #include "selector/selector.h"
 
 #include "core/names.h"
+#include "scorer/scorer.h"
 #include "tokenprune/sys/base.h"
 
 void tkp_selector_options_init(tkp_selector_options *options)
@@ -15,14 +16,15 @@ static tkp_status create_owned(
     tkp_context *context,
     const tkp__selector_spec *spec,
     const tkp_budget *budget,
-    tkp_layout *layout)
+    tkp_layout *layout,
+    const tkp_model_desc *model)
 {
     tkp__batch batch;
     tkp_selector *s = NULL;
     TKP__TRY(tkp__layout_freeze(layout));
     TKP__TRY(tkp__batch_create(&batch, layout));
     tkp_status status =
-        tkp__selector_new(&s, context, spec, budget, &batch, 0, 0, 0);
+        tkp__selector_new(&s, context, spec, budget, &batch, model, 0, 0, 0);
     if (status != TKP_OK) {
         tkp__batch_release(&batch);
         return status;
@@ -38,14 +40,14 @@ static tkp_status create_owned(
     return TKP_OK;
 }
 
-tkp_status tkp_selector_create(
+static tkp_status create(
     tkp_selector **out,
     tkp_context *context,
     const tkp_selector_options *options,
     const tkp_budget *budget,
-    tkp_layout *layout)
+    tkp_layout *layout,
+    const tkp_model_desc *model)
 {
-    tkp_sys_message_clear();
     TKP__CHECK(out, TKP_ERR_ARGUMENT, "out is NULL");
     TKP__CHECK(context, TKP_ERR_ARGUMENT, "context is NULL");
     TKP__CHECK(options, TKP_ERR_ARGUMENT, "options is NULL");
@@ -55,7 +57,38 @@ tkp_status tkp_selector_create(
     tkp_budget copy;
     TKP__TRY(tkp__selector_spec_copy(&spec, options));
     TKP__TRY(tkp__budget_copy(&copy, budget, "budget"));
-    return create_owned(out, context, &spec, &copy, layout);
+    return create_owned(out, context, &spec, &copy, layout, model);
+}
+
+tkp_status tkp_selector_create(
+    tkp_selector **out,
+    tkp_context *context,
+    const tkp_selector_options *options,
+    const tkp_budget *budget,
+    tkp_layout *layout)
+{
+    tkp_sys_message_clear();
+    return create(out, context, options, budget, layout, NULL);
+}
+
+tkp_status tkp_selector_create_for(
+    tkp_selector **out,
+    tkp_context *context,
+    const tkp_selector_options *options,
+    const tkp_budget *budget,
+    tkp_layout *layout,
+    const tkp_model_desc *model)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(model, TKP_ERR_ARGUMENT, "model is NULL");
+    tkp_model_desc shapes;
+    TKP__TRY(tkp__model_copy(&shapes, model));
+    return create(out, context, options, budget, layout, &shapes);
+}
+
+uint32_t tkp_selector_needs(const tkp_selector *selector)
+{
+    return selector ? tkp__selector_spec_needs(&selector->spec) : 0;
 }
 
 void tkp_selector_destroy(tkp_selector *selector)
@@ -120,21 +153,43 @@ tkp_status tkp_selector_run(
     const tkp_tensor *indices,
     const tkp_tensor *offsets)
 {
+    return tkp_selector_run_on(
+        selector, exec, NULL, scores, indices, offsets, NULL);
+}
+
+tkp_status tkp_selector_run_on(
+    const tkp_selector *selector,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    const tkp_tensor *scores,
+    const tkp_tensor *indices,
+    const tkp_tensor *offsets,
+    const tkp_tensor *roles)
+{
     tkp_sys_message_clear();
     TKP__CHECK(selector, TKP_ERR_ARGUMENT, "selector is NULL");
     TKP__CHECK(exec, TKP_ERR_ARGUMENT, "exec is NULL");
     TKP__CHECK(indices, TKP_ERR_ARGUMENT, "indices is NULL");
+    TKP__CHECK(
+        inputs || !tkp_selector_needs(selector), TKP_ERR_ARGUMENT,
+        "inputs is NULL, but this kind needs them");
+    tkp_inputs in = TKP_INPUTS_INIT;
+    if (inputs)
+        TKP__TRY(tkp__inputs_copy(&in, inputs));
     TKP__TRY(check_scores(selector, scores));
     TKP__TRY(check_list(indices, "indices", selector->kept));
     if (offsets)
         TKP__TRY(
             check_list(offsets, "offsets", selector->batch->sequences + 1));
+    if (roles)
+        TKP__TRY(check_list(roles, "roles", selector->kept));
     TKP__CHECK(
         !scores || !tkp__overlap(scores, indices), TKP_ERR_ALIAS,
         "indices overlaps scores");
     TKP__TRY(tkp__core_exec_check_workspace(exec, selector->workspace_bytes));
     TKP__TRY(tkp__selector_run(
-        selector, exec, scores, tkp__core_exec_workspace(exec), indices));
+        selector, exec, &in, scores, tkp__core_exec_workspace(exec), indices,
+        roles));
     if (offsets)
         memcpy(
             tkp__data(offsets), selector->kept_offsets,

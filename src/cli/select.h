@@ -23,6 +23,14 @@ enum {
     TKP__SELECT_SCORES,
     TKP__SELECT_NORM_WEIGHT,
     TKP__SELECT_TEXT,
+    TKP__SELECT_VALUES,
+    TKP__SELECT_VISION,
+    TKP__SELECT_VISION_KEYS,
+    TKP__SELECT_CLS_SHALLOW,
+    TKP__SELECT_CLIP,
+    TKP__SELECT_CLIP_TEXT,
+    TKP__SELECT_CLIP_TOKENS,
+    TKP__SELECT_EMBEDDINGS,
     TKP__SELECT_GRID,
     TKP__SELECT_SPAN,
     TKP__SELECT_TEXT_SPAN,
@@ -70,7 +78,8 @@ typedef struct tkp__select_case {
     tkp_layout *layout;
     tkp_inputs inputs;
     tkp_tensor q, k, lse, attention_rows, attention, cls_attention, scores,
-        norm_weight, text;
+        norm_weight, text, values, vision, vision_keys, cls_shallow, clip,
+        clip_text, clip_tokens, embeddings;
 } tkp__select_case;
 
 /* select_inputs.c */

@@ -37,6 +37,7 @@ static tkp_status count_rows(tkp__select_case *c, int64_t *rows)
         {TKP__SELECT_HIDDEN, 0},          {TKP__SELECT_K, 0},
         {TKP__SELECT_ATTENTION_ROWS, -1}, {TKP__SELECT_ATTENTION, -1},
         {TKP__SELECT_ATTENTION, -2},      {TKP__SELECT_POSITIONS, -1},
+        {TKP__SELECT_VALUES, 0},          {TKP__SELECT_EMBEDDINGS, 0},
     };
     tally found = {-1, ""};
     if (HAS(LENGTH)) {
@@ -62,16 +63,22 @@ static tkp_status count_rows(tkp__select_case *c, int64_t *rows)
 /* What has a value for every visual token must have as many as `found`. */
 static tkp_status count_cells(const tkp__select_case *c, tally *found)
 {
-    static const int32_t sources[] = {
-        TKP__SELECT_FEATURES, TKP__SELECT_CLS_ATTENTION, TKP__SELECT_SCORES,
-        TKP__SELECT_KEEP_ALWAYS, TKP__SELECT_VALID};
+    static const struct {
+        int32_t tensor;
+        bool rows; /* one row a cell, else one entry of the last dimension */
+    } sources[] = {
+        {TKP__SELECT_FEATURES, true},     {TKP__SELECT_CLS_ATTENTION, false},
+        {TKP__SELECT_SCORES, false},      {TKP__SELECT_KEEP_ALWAYS, false},
+        {TKP__SELECT_VALID, false},       {TKP__SELECT_VISION, true},
+        {TKP__SELECT_VISION_KEYS, true},  {TKP__SELECT_CLIP, true},
+        {TKP__SELECT_CLS_SHALLOW, false},
+    };
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-        const tkp_tensor *t = &c->file->tensor[sources[i]];
-        if (tkp__select_has(c->file, sources[i]))
+        const tkp_tensor *t = &c->file->tensor[sources[i].tensor];
+        if (tkp__select_has(c->file, sources[i].tensor))
             TKP__TRY(agree(
-                found,
-                t->shape[sources[i] == TKP__SELECT_FEATURES ? 0 : t->ndim - 1],
-                tkp__select_name(sources[i]), "visual tokens"));
+                found, t->shape[sources[i].rows ? 0 : t->ndim - 1],
+                tkp__select_name(sources[i].tensor), "visual tokens"));
     }
     return TKP_OK;
 }
@@ -454,6 +461,17 @@ static tkp_status make_model(tkp__select_case *c)
         heads = c->attention.shape[2];
     }
     m->heads = (int32_t)heads;
+    if (!m->kv_heads && (in->k || in->values)) {
+        const tkp_tensor *t = in->k ? in->k : in->values;
+        m->kv_heads = m->heads = (int32_t)t->shape[1];
+        m->head_dim = (int32_t)t->shape[2];
+    }
+    m->vision_hidden = in->vision ? c->vision.shape[1] : 0;
+    m->vision_key_dim = in->vision_keys ? c->vision_keys.shape[1] : 0;
+    m->clip_dim = in->clip ? c->clip.shape[1] : 0;
+    m->text_rows = in->text ? (int32_t)c->text.shape[0] : 0;
+    m->clip_text_rows = in->clip_text ? (int32_t)c->clip_text.shape[0] : 0;
+    m->clip_token_rows = in->clip_tokens ? (int32_t)c->clip_tokens.shape[0] : 0;
     return TKP_OK;
 }
 
@@ -468,6 +486,22 @@ static tkp_status check_widths(const tkp__select_case *c)
         !HAS(TEXT) || !c->inputs.hidden || TENSOR(TEXT)->shape[1] == c->width,
         TKP_ERR_SHAPE, "text: dim 1 is %lld, wanted %lld, the width",
         (long long)TENSOR(TEXT)->shape[1], (long long)c->width);
+    TKP__CHECK(
+        !HAS(EMBEDDINGS) || !c->inputs.hidden ||
+            TENSOR(EMBEDDINGS)->shape[1] == c->width,
+        TKP_ERR_SHAPE, "embeddings: dim 1 is %lld, wanted %lld, the width",
+        (long long)TENSOR(EMBEDDINGS)->shape[1], (long long)c->width);
+    static const int32_t shared[] = {
+        TKP__SELECT_CLIP_TEXT, TKP__SELECT_CLIP_TOKENS};
+    for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+        const tkp_tensor *t = &c->file->tensor[shared[i]];
+        TKP__CHECK(
+            !tkp__select_has(c->file, shared[i]) || !HAS(CLIP) ||
+                t->shape[1] == TENSOR(CLIP)->shape[1],
+            TKP_ERR_SHAPE, "%s: dim 1 is %lld, clip has %lld",
+            tkp__select_name(shared[i]), (long long)t->shape[1],
+            (long long)TENSOR(CLIP)->shape[1]);
+    }
     return TKP_OK;
 }
 
@@ -498,6 +532,22 @@ static tkp_status drop_padding(tkp__select_case *c, tkp_tensor *t)
     return TKP_OK;
 }
 
+/* The same where a cell has a whole row. */
+static void drop_padding_rows(tkp__select_case *c, tkp_tensor *t)
+{
+    const uint8_t *valid = mask(c, TKP__SELECT_VALID, 0);
+    if (t->dtype == TKP_DTYPE_NONE || !valid)
+        return;
+    const size_t bytes = (size_t)t->shape[1] * tkp_dtype_bytes(t->dtype);
+    int64_t left = 0;
+    for (int64_t i = 0; i < c->cells; i++)
+        if (valid[i])
+            memmove(
+                (char *)t->data + (size_t)left++ * bytes,
+                (const char *)t->data + (size_t)i * bytes, bytes);
+    t->shape[0] = left;
+}
+
 static tkp_status make_inputs(tkp__select_case *c)
 {
     tkp_inputs *in = &c->inputs;
@@ -507,9 +557,21 @@ static tkp_status make_inputs(tkp__select_case *c)
     give(c, TKP__SELECT_SCORES, &c->scores, &in->scores);
     give(c, TKP__SELECT_NORM_WEIGHT, &c->norm_weight, &in->norm_weight);
     give(c, TKP__SELECT_TEXT, &c->text, &in->text);
+    give(c, TKP__SELECT_VALUES, &c->values, &in->values);
+    give(c, TKP__SELECT_VISION, &c->vision, &in->vision);
+    give(c, TKP__SELECT_VISION_KEYS, &c->vision_keys, &in->vision_keys);
+    give(c, TKP__SELECT_CLS_SHALLOW, &c->cls_shallow, &in->cls_shallow);
+    give(c, TKP__SELECT_CLIP, &c->clip, &in->clip);
+    give(c, TKP__SELECT_CLIP_TEXT, &c->clip_text, &in->clip_text);
+    give(c, TKP__SELECT_CLIP_TOKENS, &c->clip_tokens, &in->clip_tokens);
+    give(c, TKP__SELECT_EMBEDDINGS, &c->embeddings, &in->embeddings);
     TKP__TRY(check_widths(c));
     TKP__TRY(drop_padding(c, &c->cls_attention));
     TKP__TRY(drop_padding(c, &c->scores));
+    TKP__TRY(drop_padding(c, &c->cls_shallow));
+    drop_padding_rows(c, &c->vision);
+    drop_padding_rows(c, &c->vision_keys);
+    drop_padding_rows(c, &c->clip);
     return make_model(c);
 }
 

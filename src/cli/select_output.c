@@ -18,28 +18,30 @@ static json_t *floats(const float *values, int64_t count)
 /* What the file says of the layout is always used; the rest where needed. */
 static bool is_used(int32_t t, uint32_t needs)
 {
-    switch (t) {
-    case TKP__SELECT_Q:
-    case TKP__SELECT_K:
-    case TKP__SELECT_LSE:
-    case TKP__SELECT_ATTENTION_ROWS:
-    case TKP__SELECT_ATTENTION:
-        return needs & TKP_NEED_ATTENTION;
-    case TKP__SELECT_CLS_ATTENTION:
-        return needs & TKP_NEED_CLS_ATTENTION;
-    case TKP__SELECT_SCORES:
-        return needs & TKP_NEED_SCORES;
-    case TKP__SELECT_NORM_WEIGHT:
-        return needs & TKP_NEED_NORM_WEIGHT;
-    case TKP__SELECT_TEXT:
-        return needs & TKP_NEED_TEXT;
-    default:
-        return true;
-    }
+    static const uint32_t wanted[TKP__SELECT_TENSORS] = {
+        [TKP__SELECT_Q] = TKP_NEED_ATTENTION,
+        [TKP__SELECT_K] = TKP_NEED_ATTENTION | TKP_NEED_KEYS,
+        [TKP__SELECT_LSE] = TKP_NEED_ATTENTION,
+        [TKP__SELECT_ATTENTION_ROWS] = TKP_NEED_ATTENTION,
+        [TKP__SELECT_ATTENTION] = TKP_NEED_ATTENTION,
+        [TKP__SELECT_CLS_ATTENTION] = TKP_NEED_CLS_ATTENTION,
+        [TKP__SELECT_SCORES] = TKP_NEED_SCORES,
+        [TKP__SELECT_NORM_WEIGHT] = TKP_NEED_NORM_WEIGHT,
+        [TKP__SELECT_TEXT] = TKP_NEED_TEXT,
+        [TKP__SELECT_VALUES] = TKP_NEED_VALUES,
+        [TKP__SELECT_VISION] = TKP_NEED_VISION,
+        [TKP__SELECT_VISION_KEYS] = TKP_NEED_VISION_KEYS,
+        [TKP__SELECT_CLS_SHALLOW] = TKP_NEED_CLS_SHALLOW,
+        [TKP__SELECT_CLIP] = TKP_NEED_CLIP,
+        [TKP__SELECT_CLIP_TEXT] = TKP_NEED_CLIP_TEXT,
+        [TKP__SELECT_CLIP_TOKENS] = TKP_NEED_CLIP_TOKENS,
+        [TKP__SELECT_EMBEDDINGS] = TKP_NEED_EMBEDDINGS,
+    };
+    return !wanted[t] || (wanted[t] & needs);
 }
 
 /* q and k go before finished rows, those before the whole tensor. */
-static bool is_outdone(const tkp__select_file *file, int32_t t)
+static bool is_outdone(const tkp__select_file *file, int32_t t, uint32_t needs)
 {
     const bool qk = tkp__select_has(file, TKP__SELECT_Q) &&
                     tkp__select_has(file, TKP__SELECT_K);
@@ -48,6 +50,8 @@ static bool is_outdone(const tkp__select_file *file, int32_t t)
         return qk;
     if (t == TKP__SELECT_ATTENTION)
         return qk || rows;
+    if (t == TKP__SELECT_K && (needs & TKP_NEED_KEYS))
+        return false;
     return (t == TKP__SELECT_Q || t == TKP__SELECT_K || t == TKP__SELECT_LSE) &&
            !qk;
 }
@@ -60,7 +64,8 @@ tensors_to_json(const tkp__select_file *file, const tkp__select_outcome *o)
     for (int32_t t = 0; t < TKP__SELECT_TENSORS; t++)
         if (tkp__select_has(file, t))
             json_array_append_new(
-                is_used(t, o->needs) && !is_outdone(file, t) ? used : unused,
+                is_used(t, o->needs) && !is_outdone(file, t, o->needs) ? used
+                                                                       : unused,
                 json_string(tkp__select_name(t)));
     return json_pack("{s:o, s:o}", "used", used, "unused", unused);
 }

@@ -116,6 +116,23 @@ missing(const tkp__select_case *c, uint32_t needs, const char **form)
          "the weight of the final norm", "norm_weight"},
         {TKP_NEED_SCORES, in->scores != NULL, "scores from outside", "scores"},
         {TKP_NEED_TEXT, in->text != NULL, "text features", "text"},
+        {TKP_NEED_KEYS, in->k != NULL, "the keys of a layer", "k"},
+        {TKP_NEED_VALUES, in->values != NULL, "the values of a layer",
+         "values"},
+        {TKP_NEED_VISION, in->vision != NULL, "the encoder's rows", "vision"},
+        {TKP_NEED_VISION_KEYS, in->vision_keys != NULL, "the encoder's keys",
+         "vision_keys"},
+        {TKP_NEED_CLS_SHALLOW, in->cls_shallow != NULL,
+         "the CLS row of an early layer", "cls_shallow"},
+        {TKP_NEED_CLIP, in->clip != NULL,
+         "the patches in the space shared with text", "clip"},
+        {TKP_NEED_CLIP_TEXT, in->clip_text != NULL,
+         "the prompt in the space shared with pictures", "clip_text"},
+        {TKP_NEED_CLIP_TOKENS, in->clip_tokens != NULL,
+         "the prompt's tokens in the space shared with pictures",
+         "clip_tokens"},
+        {TKP_NEED_EMBEDDINGS, in->embeddings != NULL,
+         "what entered the decoder", "embeddings"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if ((needs & rows[i].bit) && !rows[i].there) {

@@ -19,7 +19,33 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in);
 void tkp__merger_spec_relink(tkp__merger_spec *spec);
 uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec);
 
+/* What a kind fills in. */
+typedef struct tkp__merging {
+    const tkp_tensor *kept; /* [K] i32 candidates, given */
+    const tkp_tensor *rows; /* [K, D] new row of each */
+    float *sizes;           /* [K] tokens each stands for */
+    int32_t *assignment;    /* [N] entry of `kept`, -1 = nowhere */
+} tkp__merging;
+
+typedef struct tkp__merger_kind {
+    tkp_status (*plan)(tkp_merger *m, tkp_ledger *ledger);
+    tkp_status (*bind)(tkp_merger *m); /* may be NULL */
+    tkp_status (*run)(
+        const tkp_merger *m,
+        tkp_exec *exec,
+        const tkp_inputs *inputs,
+        void *workspace,
+        const tkp__merging *out);
+    void (*release)(tkp_merger *m); /* of `state`; may be NULL */
+} tkp__merger_kind;
+
+extern const tkp__merger_kind tkp__merge_window;
+extern const tkp__merger_kind tkp__merge_custom;
+
+enum { TKP__MERGER_OPS = 6 };
+
 struct tkp_merger {
+    const tkp__merger_kind *kind;
     tkp_context *context;
     tkp_selector *selector; /* a reference */
     tkp_model_desc model;
@@ -27,6 +53,12 @@ struct tkp_merger {
     tkp_merger_vtable custom;
     void *custom_user;
     bool has_custom;
+    bool has_features;
+    tkp__features features;
+    /* The kind's own. */
+    void *state;
+    tkp_op *ops[TKP__MERGER_OPS];
+    uint64_t at[TKP__MERGER_OPS];
     tkp_op *pool, *gather;
     /* Bins: what is pooled for each group, rows of the packed batch. */
     int32_t *bin_offsets; /* [N + 1] */
@@ -52,9 +84,22 @@ tkp_status tkp__merger_run(
     tkp_exec *exec,
     const tkp_inputs *inputs,
     void *workspace,
-    const tkp_tensor *kept,
-    const tkp_tensor *rows,
-    float *sizes,
-    int32_t *assignment);
+    const tkp__merging *out);
+
+/* For the kinds: plan into m->ops_bytes, run in what was booked. */
+tkp_status tkp__merger_op(
+    tkp_merger *m,
+    tkp_op **op,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params);
+tkp_status tkp__merger_run_op(
+    const tkp_merger *m,
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args,
+    void *workspace);
 
 #endif

@@ -3,6 +3,7 @@
 #include "util/text.h"
 
 TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
+TKP__ASSERT_NO_PADDING(tkp_policy_info, last_boundary);
 
 tkp_status tkp__policy_new(tkp_policy **out, const char *name)
 {
@@ -41,17 +42,68 @@ void tkp__policy_release(tkp_policy *policy)
 
 /* --- one stage ------------------------------------------------------------ */
 
-static bool wants_attention(const tkp__stage *stage)
+bool tkp__stage_reads_layer(const tkp__stage *stage)
 {
-    return (tkp__scorer_spec_needs(&stage->scorer) & TKP_NEED_ATTENTION) != 0;
+    const uint32_t of_layer =
+        TKP_NEED_ATTENTION | TKP_NEED_KEYS | TKP_NEED_VALUES;
+    return ((tkp__scorer_spec_needs(&stage->scorer) |
+             tkp__selector_spec_needs(&stage->selector) |
+             tkp__merger_spec_needs(&stage->merger)) &
+            of_layer) != 0;
 }
 
 uint32_t tkp__stage_needs(const tkp__stage *stage)
 {
-    uint32_t needs = tkp__merger_spec_needs(&stage->merger);
+    uint32_t needs = tkp__merger_spec_needs(&stage->merger) |
+                     tkp__selector_spec_needs(&stage->selector);
     if (tkp__selector_needs_scores(&stage->selector))
         needs |= tkp__scorer_spec_needs(&stage->scorer);
     return needs;
+}
+
+/* Whether the question has a say in what the stage keeps. */
+static bool leaf_asks_text(const tkp_scorer_options *o)
+{
+    if (o->kind == TKP_SCORER_ATTENTION)
+        return o->query == TKP_QUERY_LAST || o->query == TKP_QUERY_TEXT ||
+               o->query == TKP_QUERY_ALL;
+    return o->kind == TKP_SCORER_COSINE && o->reference == TKP_REFERENCE_LAST;
+}
+
+static bool asks_text(const tkp__stage *stage)
+{
+    const tkp__scorer_spec *scorer = &stage->scorer;
+    if (tkp__stage_needs(stage) &
+        (TKP_NEED_TEXT | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS))
+        return true;
+    if (!tkp__selector_needs_scores(&stage->selector))
+        return false;
+    for (int32_t t = 0; t < scorer->options.n_terms; t++)
+        if (leaf_asks_text(&scorer->term_scorers[t]))
+            return true;
+    return leaf_asks_text(&scorer->options);
+}
+
+void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
+{
+    *info = (tkp_policy_info)TKP_POLICY_INFO_INIT;
+    info->last_boundary = -1;
+    for (int32_t i = 0; i < policy->n_stages; i++) {
+        const tkp__stage *stage = policy->stages[i];
+        info->needs |= tkp__stage_needs(stage);
+        if (asks_text(stage))
+            info->flags |= TKP_POLICY_TEXT_DEPENDENT;
+        if (stage->merger.options.kind != TKP_MERGER_NONE)
+            info->flags |= TKP_POLICY_MERGES;
+        if (stage->point == TKP_POINT_VISION)
+            info->flags |= TKP_POLICY_IN_VISION;
+        if (stage->point == TKP_POINT_KV)
+            info->flags |= TKP_POLICY_EVICTS;
+        if (stage->point == TKP_POINT_LLM) {
+            info->flags |= TKP_POLICY_IN_LLM;
+            info->last_boundary = stage->boundary;
+        }
+    }
 }
 
 static tkp_status check_point(tkp__stage *s, int32_t number)
@@ -81,13 +133,13 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
             s->positions == TKP_POSITIONS_REPACK,
         TKP_ERR_POLICY, "stage %d: positions is %d, wanted 0 or 1", number,
         s->positions);
-    if (!wants_attention(s)) {
+    if (!tkp__stage_reads_layer(s)) {
         s->score_layer = -1;
         return TKP_OK;
     }
     TKP__CHECK(
         s->point == TKP_POINT_LLM && s->boundary >= 1, TKP_ERR_POLICY,
-        "stage %d: attention scores need a decoder layer that has run; wanted "
+        "stage %d: attention scores and keys need a decoder layer that has run; wanted "
         "point llm with boundary 1 or more",
         number);
     if (s->score_layer < 0)

@@ -46,6 +46,10 @@ void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options);
 int32_t tkp__stage_first_layer(const tkp__stage *stage, int32_t layers);
 /* enum tkp_need bits of all parts of a stage. */
 uint32_t tkp__stage_needs(const tkp__stage *stage);
+/* Attention, keys or values of a decoder layer that has run. */
+bool tkp__stage_reads_layer(const tkp__stage *stage);
+
+void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info);
 
 tkp_status tkp__policy_with_budget(
     tkp_policy **out,

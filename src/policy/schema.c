@@ -61,6 +61,11 @@ static const tkp__word references[] = {
 static const tkp__word features[] = {
     {"raw", TKP_FEATURE_RAW},
     {"final-norm", TKP_FEATURE_FINAL_NORM},
+    {"vision", TKP_FEATURE_VISION},
+    {"vision-keys", TKP_FEATURE_VISION_KEYS},
+    {"clip", TKP_FEATURE_CLIP},
+    {"keys", TKP_FEATURE_KEYS},
+    {"values", TKP_FEATURE_VALUES},
     {NULL, 0}};
 
 static const tkp__word normalisations[] = {

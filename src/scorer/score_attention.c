@@ -592,7 +592,6 @@ static tkp_status attention_run(
 }
 
 const tkp__leaf_kind tkp__leaf_attention = {
-    .needs = TKP_NEED_ATTENTION,
     .plan = attention_plan,
     .bind = attention_bind,
     .run = attention_run,

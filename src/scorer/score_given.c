@@ -156,7 +156,6 @@ static tkp_status given_run(
 }
 
 const tkp__leaf_kind tkp__leaf_given = {
-    .needs = 0, /* by kind: see tkp__scorer_spec_needs() */
     .plan = given_plan,
     .bind = given_bind,
     .run = given_run,

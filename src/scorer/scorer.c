@@ -3,8 +3,8 @@
 
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_model_desc, kv_pages);
-TKP__ASSERT_NO_PADDING(tkp_inputs, text);
+TKP__ASSERT_NO_PADDING(tkp_model_desc, norm_eps);
+TKP__ASSERT_NO_PADDING(tkp_inputs, roles);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {
@@ -20,8 +20,17 @@ tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
             out->heads <= 65536 && out->kv_heads >= 0 && out->head_dim >= 0 &&
             out->head_dim <= 65536 && out->hidden >= 0 &&
             out->hidden <= INT32_MAX && out->intermediate >= 0 &&
-            out->intermediate <= INT32_MAX,
+            out->intermediate <= INT32_MAX && out->vision_hidden >= 0 &&
+            out->vision_hidden <= INT32_MAX && out->vision_key_dim >= 0 &&
+            out->vision_key_dim <= INT32_MAX && out->clip_dim >= 0 &&
+            out->clip_dim <= INT32_MAX && out->text_rows >= 0 &&
+            out->clip_text_rows >= 0 && out->clip_token_rows >= 0,
         TKP_ERR_OPTION, "model: a size is out of range");
+    TKP__CHECK(
+        out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
+        "model: norm_eps is %g, wanted 0 to 1", (double)out->norm_eps);
+    if (out->norm_eps == 0.0f)
+        out->norm_eps = 1e-5f;
     if (!out->kv_heads)
         out->kv_heads = out->heads;
     if (!out->head_dim && out->heads)
@@ -190,6 +199,7 @@ void tkp__scorer_free(tkp_scorer *s)
         if (leaf->custom.run)
             tkp__names_put(&tkp__scorer_names, leaf->options.custom);
         tkp__free((void *)leaf->options.custom);
+        tkp__features_release(&leaf->features);
         tkp__free(leaf->memory);
     }
     tkp__core_op_destroy(s->blend);

@@ -8,6 +8,7 @@
  */
 
 #include "core/core.h"
+#include "features/features.h"
 #include "layout/layout.h"
 #include "tokenprune/scorer.h"
 
@@ -27,7 +28,6 @@ enum tkp__attention_form {
 typedef struct tkp__leaf tkp__leaf;
 
 typedef struct tkp__leaf_kind {
-    uint32_t needs;
     /* Make plans, book workspace in leaf->ledger, allocate tables. */
     tkp_status (*plan)(tkp__leaf *leaf, const tkp__batch *batch);
     /* Fill the tables from the batch as it is now. */
@@ -51,6 +51,7 @@ struct tkp__leaf {
     tkp_scorer_vtable custom;
     void *custom_user;
     tkp_op *ops[TKP__LEAF_OPS];
+    tkp__features features; /* kinds that compare tokens */
     tkp_ledger ledger;
     uint64_t at[3];  /* booked temporaries, by the kind */
     uint64_t ops_at; /* the ops' common workspace */
@@ -93,10 +94,6 @@ tkp_status tkp__leaf_run_op(
     const tkp_tensor *args,
     int32_t n_args,
     void *workspace);
-/* hidden is there and is [R, D] of the model's dtype. */
-tkp_status
-tkp__leaf_check_hidden(const tkp__leaf *leaf, const tkp_inputs *inputs);
-
 struct tkp_scorer {
     tkp_context *context;
     tkp__batch own; /* stand-alone: the batch it was planned for */

@@ -31,8 +31,6 @@ static void fill_defaults(tkp_scorer_options *o)
 {
     const bool several =
         o->query == TKP_QUERY_TEXT || o->query == TKP_QUERY_ALL;
-    if (o->norm_eps == 0.0f)
-        o->norm_eps = 1e-5f;
     if (!o->norm)
         o->norm = TKP_NORM_L1;
     if (!o->row_reduce)
@@ -52,7 +50,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
     TKP__TRY(
         check_range(out->reference, TKP_REFERENCE_MEAN_OTHER, "reference"));
-    TKP__TRY(check_range(out->feature, TKP_FEATURE_FINAL_NORM, "feature"));
+    TKP__TRY(check_range(out->feature, TKP_FEATURE_VALUES, "feature"));
     TKP__CHECK(
         out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
         "scorer: norm_eps is %g, wanted 0 to 1", (double)out->norm_eps);
@@ -136,9 +134,7 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
         return TKP_NEED_SCORES;
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
-        return TKP_NEED_HIDDEN |
-               (o->feature == TKP_FEATURE_FINAL_NORM ? TKP_NEED_NORM_WEIGHT
-                                                     : 0u);
+        return tkp__features_needs(o->feature);
     case TKP_SCORER_CUSTOM: {
         tkp_scorer_vtable vtable;
         void *user;

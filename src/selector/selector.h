@@ -8,6 +8,7 @@
 
 #include "budget/budget.h"
 #include "core/core.h"
+#include "features/features.h"
 #include "layout/layout.h"
 #include "tokenprune/selector.h"
 
@@ -21,6 +22,8 @@ tkp_status tkp__selector_spec_copy(
     const tkp_selector_options *in);
 void tkp__selector_spec_relink(tkp__selector_spec *spec);
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
+/* enum tkp_need bits beside its scorer's. */
+uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec);
 
 /* Groups in CSR form; room for as many as there are candidates. Within a
  * sequence windows come image by image, row-major. */
@@ -44,8 +47,41 @@ typedef struct tkp__window_grid {
     int32_t height, width;  /* cells of a window; 0 = grid of own shape */
 } tkp__window_grid;
 
+/* What a kind chooses from. */
+typedef struct tkp__selection {
+    const tkp_inputs *inputs;
+    const tkp_tensor *scores; /* [N] f32; NULL where the kind asks for none */
+    const int32_t *member;    /* candidates, group after group */
+} tkp__selection;
+
+typedef struct tkp__selector_kind {
+    bool scores;    /* asks for them */
+    bool ascending; /* chooses in order within a group */
+    /* Make plans, book workspace, allocate. */
+    tkp_status (*plan)(tkp_selector *s, tkp_ledger *ledger);
+    /* Tables for the groups there are now; may be NULL. */
+    tkp_status (*bind)(tkp_selector *s);
+    /* keep[g] candidates of each group, group after group, [groups.kept]. */
+    tkp_status (*run)(
+        const tkp_selector *s,
+        tkp_exec *exec,
+        const tkp__selection *in,
+        void *workspace,
+        const tkp_tensor *dst);
+    void (*release)(tkp_selector *s); /* of `state`; may be NULL */
+} tkp__selector_kind;
+
+extern const tkp__selector_kind tkp__select_topk;
+extern const tkp__selector_kind tkp__select_window;
+extern const tkp__selector_kind tkp__select_rank;
+extern const tkp__selector_kind tkp__select_random;
+extern const tkp__selector_kind tkp__select_custom;
+
+enum { TKP__SELECTOR_OPS = 8 };
+
 struct tkp_selector {
     atomic_int references;
+    const tkp__selector_kind *kind; /* NULL: keeps everything */
     tkp_context *context;
     tkp__batch own;
     const tkp__batch *batch;
@@ -53,6 +89,14 @@ struct tkp_selector {
     tkp_selector_vtable custom;
     void *custom_user;
     bool has_custom;
+    bool has_model;
+    bool has_features;
+    tkp_model_desc model;
+    tkp__features features;
+    /* The kind's own. */
+    void *state;
+    tkp_op *ops[TKP__SELECTOR_OPS];
+    uint64_t at[TKP__SELECTOR_OPS];
     tkp_budget budget;
     int32_t first_layer, layers; /* what the budget's label counts with */
     uint32_t salt;               /* of the random draws: the boundary */
@@ -72,12 +116,14 @@ struct tkp_selector {
     uint64_t workspace_bytes;
 };
 
+/* `model`: copied; NULL for kinds that look at scores alone. */
 tkp_status tkp__selector_new(
     tkp_selector **out,
     tkp_context *context,
     const tkp__selector_spec *spec,
     const tkp_budget *budget,
     const tkp__batch *batch,
+    const tkp_model_desc *model,
     int32_t first_layer,
     int32_t layers,
     uint32_t salt);
@@ -88,12 +134,49 @@ void tkp__selector_release(tkp_selector *selector);
  * TKP_ERR_OPTION if the budget does not fit. */
 tkp_status tkp__selector_bind(tkp_selector *selector);
 
-/* selected: [K] i32 candidate numbers, ascending in each sequence. */
+/* selected: [K] i32 candidate numbers, ascending in each sequence; roles: [K]
+ * i32 the part of a chain that chose each, or NULL. */
 tkp_status tkp__selector_run(
     const tkp_selector *selector,
     tkp_exec *exec,
+    const tkp_inputs *inputs,
     const tkp_tensor *scores,
     void *workspace,
+    const tkp_tensor *selected,
+    const tkp_tensor *roles);
+
+/* --- for the kinds -------------------------------------------------------- */
+
+tkp_status tkp__selector_op(
+    tkp_selector *s,
+    tkp_op **op,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params);
+tkp_status tkp__selector_run_op(
+    const tkp_selector *s,
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args,
+    void *workspace);
+/* Plan s->features from the options' feature. */
+tkp_status tkp__selector_features(tkp_selector *s, tkp_ledger *ledger);
+
+/* select_topk.c: top-k over the groups, for kinds built on it. */
+tkp_status tkp__selector_plan_topk(tkp_selector *s);
+tkp_status tkp__selector_run_topk(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    const tkp_tensor *scores,
+    const int32_t *member,
+    void *workspace,
+    const tkp_tensor *dst);
+
+/* select_custom.c: it has to choose the protected ones too. */
+tkp_status tkp__selector_check_protected(
+    const tkp_selector *s,
     const tkp_tensor *selected);
 
 /* --- windows.c ------------------------------------------------------------ */

@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, custom);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved);
 TKP__ASSERT_NO_PADDING(tkp_budget, tacr_den);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
@@ -56,6 +56,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->order, TKP_ORDER_LOWEST, "order"));
     TKP__TRY(check_range(o->pick, TKP_PICK_FIRST, "pick"));
     TKP__TRY(check_range(o->stratified, 1, "stratified"));
+    TKP__TRY(check_range(o->feature, TKP_FEATURE_VALUES, "feature"));
     TKP__TRY(check_window(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
         TKP__CHECK(
@@ -96,4 +97,17 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
     default:
         return false;
     }
+}
+
+/* Which rows the kind compares, if any. */
+static bool compares(int32_t kind)
+{
+    (void)kind;
+    return false;
+}
+
+uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
+{
+    const tkp_selector_options *o = &spec->options;
+    return compares(o->kind) ? tkp__features_needs(o->feature) : 0;
 }

@@ -1,6 +1,10 @@
 target_sources(
   tokenprune
   PRIVATE ${CMAKE_CURRENT_LIST_DIR}/quota.c
-          ${CMAKE_CURRENT_LIST_DIR}/select.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_custom.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_random.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_rank.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_topk.c
+          ${CMAKE_CURRENT_LIST_DIR}/selector.c
           ${CMAKE_CURRENT_LIST_DIR}/selector_spec.c
           ${CMAKE_CURRENT_LIST_DIR}/windows.c)

@@ -57,8 +57,8 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
             &run->scorer, s->context, &stage->scorer, &s->batch, &s->model));
     TKP__TRY(tkp__selector_new(
         &run->selector, s->context, &stage->selector, &stage->budget, &s->batch,
-        tkp__stage_first_layer(stage, s->model.layers), s->model.layers,
-        (uint32_t)stage->boundary));
+        &s->model, tkp__stage_first_layer(stage, s->model.layers),
+        s->model.layers, (uint32_t)stage->boundary));
     if (stage->merger.options.kind != TKP_MERGER_NONE)
         TKP__TRY(tkp__merger_new(
             &run->merger, s->context, &stage->merger, run->selector,
@@ -85,8 +85,7 @@ static tkp_status plan_stage(tkp_sequence *s, int32_t i)
         "the model",
         s->policy->name, i, stage->boundary, s->model.layers);
     TKP__CHECK(
-        !(tkp__stage_needs(stage) & TKP_NEED_ATTENTION) ||
-            stage->score_layer >= 0,
+        !tkp__stage_reads_layer(stage) || stage->score_layer >= 0,
         TKP_ERR_STATE,
         "policy '%s': stage %d: its scorer reads attention, but was registered "
         "after the stage was added; make the policy anew",
@@ -189,6 +188,7 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     const int64_t rows = s->layout->rows;
     s->scores = tkp__carve(c, n, sizeof(float));
     s->selected = tkp__carve(c, n, sizeof(int32_t));
+    s->roles = tkp__carve(c, n, sizeof(int32_t));
     s->indices = tkp__carve(c, rows, sizeof(int32_t));
     s->offsets = tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
     s->positions =

@@ -186,29 +186,36 @@ static tkp_status decide(
     tkp_sequence *s,
     const tkp__run_stage *run,
     tkp_exec *exec,
-    const tkp_inputs *in,
+    tkp_inputs *in,
     void *workspace)
 {
     const double t0 = tkp__cost_now();
     tkp_tensor scores;
     tkp_tensor selected;
+    tkp_tensor roles;
     tkp_tensor_make_1d(&scores, s->scores, TKP_DTYPE_F32, s->batch.candidates);
     tkp_tensor_make_1d(
         &selected, s->selected, TKP_DTYPE_I32, run->selector->kept);
+    tkp_tensor_make_1d(&roles, s->roles, TKP_DTYPE_I32, run->selector->kept);
     if (run->scorer)
         TKP__TRY(tkp__scorer_run(run->scorer, exec, in, workspace, &scores));
     const double t1 = tkp__cost_now();
-    TKP__TRY(
-        tkp__selector_run(run->selector, exec, &scores, workspace, &selected));
+    TKP__TRY(tkp__selector_run(
+        run->selector, exec, in, &scores, workspace, &selected, &roles));
     const double t2 = tkp__cost_now();
     if (run->merger) {
         tkp_tensor rows;
         tkp_tensor_make_2d(
             &rows, s->merged, s->model.dtype, run->selector->kept,
             s->model.hidden);
-        TKP__TRY(tkp__merger_run(
-            run->merger, exec, in, workspace, &selected, &rows, s->kept_sizes,
-            s->kept_of));
+        const tkp__merging merging = {
+            .kept = &selected,
+            .rows = &rows,
+            .sizes = s->kept_sizes,
+            .assignment = s->kept_of,
+        };
+        in->roles = &roles;
+        TKP__TRY(tkp__merger_run(run->merger, exec, in, workspace, &merging));
     }
     const double t3 = tkp__cost_now();
     TKP__TRY(list_rows(s, run, exec, workspace));
@@ -245,7 +252,7 @@ static tkp_status check_inputs(
 tkp_status tkp__sequence_prune(
     tkp_sequence *s,
     tkp_exec *exec,
-    const tkp_inputs *inputs,
+    tkp_inputs *inputs,
     tkp_decision *decision)
 {
     TKP__CHECK(

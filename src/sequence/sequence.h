@@ -52,6 +52,7 @@ struct tkp_sequence {
     void *memory;
     float *scores;          /* [N] */
     int32_t *selected;      /* [K] */
+    int32_t *roles;         /* [K] part of a chain that chose each */
     int32_t *indices;       /* [R] */
     int32_t *offsets;       /* [B + 1] */
     int32_t *positions;     /* [P, R] */
@@ -73,10 +74,11 @@ tkp_status tkp__sequence_begin(
     tkp_layout *layout,
     const tkp_model_desc *model);
 tkp_status tkp__sequence_next(tkp_sequence *sequence, tkp_point *point);
+/* Sets inputs->roles for the merger. */
 tkp_status tkp__sequence_prune(
     tkp_sequence *sequence,
     tkp_exec *exec,
-    const tkp_inputs *inputs,
+    tkp_inputs *inputs,
     tkp_decision *decision);
 tkp_status tkp__sequence_gather(
     tkp_sequence *sequence,

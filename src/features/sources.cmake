@@ -1,0 +1,1 @@
+target_sources(tokenprune PRIVATE ${CMAKE_CURRENT_LIST_DIR}/features.c)

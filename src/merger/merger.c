@@ -1,0 +1,159 @@
+/* The merger: its options, binding and running; kinds are in merge_*.c. */
+#include "merger/merger.h"
+#include "core/names.h"
+
+TKP__ASSERT_NO_PADDING(tkp_merger_options, custom);
+
+tkp_status
+tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
+{
+    tkp_merger_options *o = &out->options;
+    memset(out, 0, sizeof(*out));
+    TKP__TRY(tkp__util_copy_options(
+        o, sizeof(*o), in, in->struct_size,
+        TKP__SIZE_THROUGH(tkp_merger_options, custom), "merger"));
+    TKP__CHECK(
+        o->kind >= TKP_MERGER_NONE && o->kind <= TKP_MERGER_CUSTOM,
+        TKP_ERR_OPTION, "merger: kind is %d, wanted 0 to %d", o->kind,
+        TKP_MERGER_CUSTOM);
+    TKP__CHECK(
+        o->adaptive_overlap == 0 || o->adaptive_overlap == 1, TKP_ERR_OPTION,
+        "merger: adaptive_overlap is %d, wanted 0 or 1", o->adaptive_overlap);
+    if (o->kind == TKP_MERGER_CUSTOM) {
+        TKP__CHECK(
+            o->custom && o->custom[0] && strlen(o->custom) < TKP__NAME_BYTES,
+            TKP_ERR_OPTION, "merger: custom needs a name of 1 to %d characters",
+            TKP__NAME_BYTES - 1);
+        strcpy(out->custom, o->custom);
+    }
+    tkp__merger_spec_relink(out);
+    return TKP_OK;
+}
+
+void tkp__merger_spec_relink(tkp__merger_spec *spec)
+{
+    spec->options.custom =
+        spec->options.kind == TKP_MERGER_CUSTOM ? spec->custom : NULL;
+}
+
+uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec)
+{
+    if (spec->options.kind == TKP_MERGER_NONE)
+        return 0;
+    if (spec->options.kind != TKP_MERGER_CUSTOM)
+        return TKP_NEED_HIDDEN;
+    tkp_merger_vtable vtable;
+    void *user;
+    if (tkp__names_get(
+            &tkp__merger_names, spec->custom, &vtable, sizeof(vtable), &user) !=
+        TKP_OK)
+        return TKP_NEED_HIDDEN;
+    tkp__names_put(&tkp__merger_names, spec->custom);
+    return vtable.needs | TKP_NEED_HIDDEN;
+}
+
+static const tkp__merger_kind *kind_of(int32_t kind)
+{
+    return kind == TKP_MERGER_CUSTOM ? &tkp__merge_custom : &tkp__merge_window;
+}
+
+tkp_status tkp__merger_op(
+    tkp_merger *m,
+    tkp_op **op,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params)
+{
+    return tkp__core_op_make(
+        op, m->context, kind, args, n_args, params, &m->ops_bytes);
+}
+
+tkp_status tkp__merger_run_op(
+    const tkp_merger *m,
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args,
+    void *workspace)
+{
+    return tkp__core_op_run(
+        op, exec, args, n_args, tkp__ledger_at(workspace, m->ops_at),
+        m->ops_bytes);
+}
+
+static tkp_status build_merger(tkp_merger *m)
+{
+    tkp_ledger ledger = TKP__LEDGER_INIT;
+    TKP__CHECK(
+        m->model.hidden > 0, TKP_ERR_OPTION,
+        "model: hidden is %lld; merging needs the width of the rows",
+        (long long)m->model.hidden);
+    TKP__TRY(m->kind->plan(m, &ledger));
+    TKP__TRY(tkp__ledger_book(&ledger, m->ops_bytes, &m->ops_at));
+    m->workspace_bytes = ledger.bytes;
+    return TKP_OK;
+}
+
+tkp_status tkp__merger_new(
+    tkp_merger **out,
+    tkp_context *context,
+    const tkp__merger_spec *spec,
+    tkp_selector *selector,
+    const tkp_model_desc *model)
+{
+    tkp_merger *m = tkp__zalloc(1, sizeof(*m));
+    if (!m)
+        return TKP_ERR_MEMORY;
+    m->context = context;
+    tkp__core_context_retain(context);
+    m->selector = selector;
+    tkp__selector_retain(selector);
+    m->spec = *spec;
+    tkp__merger_spec_relink(&m->spec);
+    m->model = *model;
+    m->kind = kind_of(spec->options.kind);
+    const tkp_status status = build_merger(m);
+    if (status != TKP_OK) {
+        tkp__merger_free(m);
+        return status;
+    }
+    *out = m;
+    return TKP_OK;
+}
+
+void tkp__merger_free(tkp_merger *m)
+{
+    if (!m)
+        return;
+    tkp__core_op_destroy(m->pool);
+    tkp__core_op_destroy(m->gather);
+    for (int32_t i = 0; i < TKP__MERGER_OPS; i++)
+        tkp__core_op_destroy(m->ops[i]);
+    if (m->kind->release)
+        m->kind->release(m);
+    tkp__features_release(&m->features);
+    if (m->has_custom)
+        tkp__names_put(&tkp__merger_names, m->spec.custom);
+    tkp__free(m->memory);
+    tkp__selector_release(m->selector);
+    tkp__core_context_release(m->context);
+    tkp__free(m);
+}
+
+tkp_status tkp__merger_bind(tkp_merger *m)
+{
+    if (m->has_features)
+        tkp__features_bind(&m->features, NULL, 0);
+    return m->kind->bind ? m->kind->bind(m) : TKP_OK;
+}
+
+tkp_status tkp__merger_run(
+    const tkp_merger *m,
+    tkp_exec *exec,
+    const tkp_inputs *in,
+    void *workspace,
+    const tkp__merging *out)
+{
+    return m->kind->run(m, exec, in, workspace, out);
+}

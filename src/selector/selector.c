@@ -1,0 +1,295 @@
+/* The selector: its memory, binding and running; kinds are in select_*.c. */
+#include "selector/selector.h"
+
+#include "core/names.h"
+#include "selector/quota.h"
+#include "util/carve.h"
+
+static const tkp__selector_kind *kind_of(int32_t kind)
+{
+    switch (kind) {
+    case TKP_SELECTOR_TOPK:
+        return &tkp__select_topk;
+    case TKP_SELECTOR_WINDOW:
+        return &tkp__select_window;
+    case TKP_SELECTOR_WINDOW_RANK:
+        return &tkp__select_rank;
+    case TKP_SELECTOR_RANDOM:
+        return &tkp__select_random;
+    case TKP_SELECTOR_CUSTOM:
+        return &tkp__select_custom;
+    default:
+        return NULL; /* ALL: nothing to run */
+    }
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+static void
+carve_groups(tkp__groups *g, tkp__carver *c, int64_t n, int64_t sequences)
+{
+    g->offsets = tkp__carve(c, n + 1, sizeof(int32_t));
+    g->member = tkp__carve(c, n, sizeof(int32_t));
+    g->keep = tkp__carve(c, n, sizeof(int32_t));
+    g->kept_offsets = tkp__carve(c, n + 1, sizeof(int32_t));
+    g->stream = tkp__carve(c, 2 * n, sizeof(int32_t));
+    g->first = tkp__carve(c, sequences + 1, sizeof(int32_t));
+    g->of = tkp__carve(c, n, sizeof(int32_t));
+}
+
+/* Windows of an image, empty ones too, are at most its cells. */
+static int64_t most_cells(const tkp_layout *layout)
+{
+    int64_t most = 1;
+    for (int32_t i = 0; i < layout->n_images; i++) {
+        const int64_t cells = tkp__image_cells(&layout->images[i]);
+        most = cells > most ? cells : most;
+    }
+    return most;
+}
+
+static void carve_selector(tkp_selector *s, tkp__carver *c)
+{
+    const tkp_layout *layout = s->batch->layout;
+    const int64_t n = layout->visual;
+    carve_groups(&s->groups, c, n, layout->n_sequences);
+    if (s->spec.options.kind == TKP_SELECTOR_WINDOW_RANK)
+        carve_groups(&s->windows, c, n, layout->n_sequences);
+    s->grids = tkp__carve(c, layout->n_images, sizeof(*s->grids));
+    s->kept_offsets = tkp__carve(c, layout->n_sequences + 1, sizeof(int32_t));
+    s->protected_list = tkp__carve(c, n, sizeof(int32_t));
+    s->identity = tkp__carve(c, n, sizeof(int32_t));
+    for (int32_t i = 0; i < 3; i++)
+        s->scratch[i] = tkp__carve(c, n + layout->n_images, sizeof(int64_t));
+    s->cells = tkp__carve(c, most_cells(layout), sizeof(int32_t));
+}
+
+/* --- ops ----------------------------------------------------------------- */
+
+tkp_status tkp__selector_op(
+    tkp_selector *s,
+    tkp_op **op,
+    int32_t kind,
+    const tkp_tensor *args,
+    int32_t n_args,
+    const void *params)
+{
+    return tkp__core_op_make(
+        op, s->context, kind, args, n_args, params, &s->ops_bytes);
+}
+
+tkp_status tkp__selector_run_op(
+    const tkp_selector *s,
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args,
+    void *workspace)
+{
+    return tkp__core_op_run(
+        op, exec, args, n_args, tkp__ledger_at(workspace, s->ops_at),
+        s->ops_bytes);
+}
+
+tkp_status tkp__selector_features(tkp_selector *s, tkp_ledger *ledger)
+{
+    TKP__CHECK(
+        s->has_model, TKP_ERR_ARGUMENT,
+        "selector: this kind compares tokens and needs the model's shapes; "
+        "wanted tkp_selector_create_for()");
+    s->has_features = true;
+    return tkp__features_plan(
+        &s->features, s->context, s->batch, &s->model, s->spec.options.feature,
+        0.0f, 0, ledger);
+}
+
+static tkp_status plan_compact(tkp_selector *s, int64_t n)
+{
+    const tkp_op_compact params = {.struct_size = sizeof(params), .rows = n};
+    tkp_tensor args[3];
+    for (int32_t i = 0; i < 3; i++)
+        tkp_tensor_make_1d(&args[i], NULL, TKP_DTYPE_I32, n);
+    return tkp__selector_op(s, &s->compact, TKP_OP_COMPACT, args, 3, &params);
+}
+
+static tkp_status plan_selector(tkp_selector *s)
+{
+    tkp_ledger ledger = TKP__LEDGER_INIT;
+    const int64_t n = s->batch->layout->visual;
+    if (s->kind && s->kind->plan)
+        TKP__TRY(s->kind->plan(s, &ledger));
+    TKP__TRY(plan_compact(s, n));
+    TKP__TRY(tkp__ledger_book(
+        &ledger, (uint64_t)n * sizeof(int32_t), &s->selected_at));
+    TKP__TRY(tkp__ledger_book(&ledger, s->ops_bytes, &s->ops_at));
+    s->workspace_bytes = ledger.bytes;
+    return TKP_OK;
+}
+
+/* --- life ---------------------------------------------------------------- */
+
+static tkp_status build_selector(tkp_selector *s)
+{
+    tkp__carver c = {NULL, 0};
+    carve_selector(s, &c);
+    c = (tkp__carver){tkp__alloc(1, c.bytes), 0};
+    if (!c.base)
+        return TKP_ERR_MEMORY;
+    s->memory = c.base;
+    carve_selector(s, &c);
+    for (int64_t i = 0; i < s->batch->layout->visual; i++)
+        s->identity[i] = (int32_t)i;
+    return plan_selector(s);
+}
+
+tkp_status tkp__selector_new(
+    tkp_selector **out,
+    tkp_context *context,
+    const tkp__selector_spec *spec,
+    const tkp_budget *budget,
+    const tkp__batch *batch,
+    const tkp_model_desc *model,
+    int32_t first_layer,
+    int32_t layers,
+    uint32_t salt)
+{
+    tkp_selector *s = tkp__zalloc(1, sizeof(*s));
+    if (!s)
+        return TKP_ERR_MEMORY;
+    atomic_init(&s->references, 1);
+    s->context = context;
+    tkp__core_context_retain(context);
+    s->batch = batch;
+    s->spec = *spec;
+    tkp__selector_spec_relink(&s->spec);
+    s->kind = kind_of(spec->options.kind);
+    s->budget = *budget;
+    s->has_model = model != NULL;
+    if (model)
+        s->model = *model;
+    s->first_layer = first_layer;
+    s->layers = layers;
+    s->salt = salt;
+    const tkp_status status = build_selector(s);
+    if (status != TKP_OK) {
+        tkp__selector_release(s);
+        return status;
+    }
+    *out = s;
+    return TKP_OK;
+}
+
+void tkp__selector_retain(tkp_selector *s)
+{
+    atomic_fetch_add(&s->references, 1);
+}
+
+void tkp__selector_release(tkp_selector *s)
+{
+    if (!s || atomic_fetch_sub(&s->references, 1) != 1)
+        return;
+    tkp__core_op_destroy(s->topk);
+    tkp__core_op_destroy(s->sample);
+    tkp__core_op_destroy(s->pool);
+    tkp__core_op_destroy(s->broadcast);
+    tkp__core_op_destroy(s->unrank);
+    tkp__core_op_destroy(s->compact);
+    for (int32_t i = 0; i < TKP__SELECTOR_OPS; i++)
+        tkp__core_op_destroy(s->ops[i]);
+    if (s->kind && s->kind->release)
+        s->kind->release(s);
+    tkp__features_release(&s->features);
+    if (s->has_custom)
+        tkp__names_put(&tkp__selector_names, s->spec.custom);
+    tkp__free(s->memory);
+    tkp__batch_release(&s->own);
+    tkp__core_context_release(s->context);
+    tkp__free(s);
+}
+
+/* --- binding ------------------------------------------------------------- */
+
+static bool in_windows(const tkp_selector_options *o)
+{
+    return o->kind == TKP_SELECTOR_WINDOW ||
+           (o->kind == TKP_SELECTOR_RANDOM && o->stratified);
+}
+
+tkp_status tkp__selector_bind(tkp_selector *s)
+{
+    const tkp_selector_options *o = &s->spec.options;
+    if (in_windows(o) || o->kind == TKP_SELECTOR_WINDOW_RANK)
+        TKP__TRY(tkp__quota_grids(s));
+    if (o->kind == TKP_SELECTOR_WINDOW_RANK)
+        tkp__groups_by_window(&s->windows, s);
+    if (in_windows(o))
+        tkp__groups_by_window(&s->groups, s);
+    else
+        tkp__groups_whole(&s->groups, s, s->budget.scope == TKP_SCOPE_IMAGE);
+    TKP__TRY(tkp__quota_share(s));
+    TKP__TRY(tkp__quota_pick(s));
+    if (s->has_features)
+        tkp__features_bind(&s->features, NULL, 0);
+    return s->kind && s->kind->bind ? s->kind->bind(s) : TKP_OK;
+}
+
+/* --- running ------------------------------------------------------------- */
+
+/* Where the groups' choices go: straight to the caller when they come out in
+ * order, else into the workspace to be put in order. */
+static bool needs_order(const tkp_selector *s)
+{
+    return in_windows(&s->spec.options) || !s->kind->ascending ||
+           s->protected_count > 0 || s->budget.scope == TKP_SCOPE_IMAGE;
+}
+
+/* Part 0 chose everything, where there is just one. */
+static void one_role(const tkp_selector *s, const tkp_tensor *roles)
+{
+    if (roles)
+        memset(tkp__data(roles), 0, (size_t)s->kept * sizeof(int32_t));
+}
+
+tkp_status tkp__selector_run(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    const tkp_tensor *scores,
+    void *workspace,
+    const tkp_tensor *selected,
+    const tkp_tensor *roles)
+{
+    const tkp__selection in = {
+        .inputs = inputs,
+        .scores = scores,
+        .member = s->groups.member,
+    };
+    if (!s->kind) {
+        memcpy(
+            tkp__data(selected), s->identity,
+            (size_t)s->kept * sizeof(int32_t));
+        one_role(s, roles);
+        return TKP_OK;
+    }
+    if (!needs_order(s)) {
+        one_role(s, roles);
+        return s->kind->run(s, exec, &in, workspace, selected);
+    }
+    int32_t *list = tkp__ledger_at(workspace, s->selected_at);
+    const int32_t chosen = s->has_custom ? s->kept : s->groups.kept;
+    tkp_tensor dst;
+    tkp_tensor_make_1d(&dst, list, TKP_DTYPE_I32, chosen);
+    TKP__TRY(s->kind->run(s, exec, &in, workspace, &dst));
+    if (!s->has_custom)
+        memcpy(
+            list + chosen, s->protected_list,
+            (size_t)s->protected_count * sizeof(int32_t));
+    tkp_tensor args[3];
+    tkp_tensor_make_1d(
+        &args[0], s->identity, TKP_DTYPE_I32, s->batch->candidates);
+    tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, s->kept);
+    args[2] = *selected;
+    TKP__TRY(tkp__selector_run_op(s, s->compact, exec, args, 3, workspace));
+    one_role(s, roles);
+    return s->has_custom ? tkp__selector_check_protected(s, selected) : TKP_OK;
+}
