@@ -111,6 +111,11 @@ typedef void (*tkp_mllm_trace_fn)(
     int32_t layer,
     const tkp_tensor *tensor);
 
+/** Asked often while the model works: between pictures, blocks of the vision
+ * encoder, layers and tokens. Return non-zero to stop; may be called by no
+ * other thread than generate()'s own. */
+typedef int32_t (*tkp_mllm_stop_fn)(void *user);
+
 typedef struct tkp_mllm_generate_options {
     uint32_t struct_size;
     int32_t max_new_tokens;    /* 0 = 64; -1 = prefill only */
@@ -121,18 +126,21 @@ typedef struct tkp_mllm_generate_options {
     double top_p;              /* 0 = 1 */
     double repetition_penalty; /* 0 = 1 */
     uint64_t seed;
-    int32_t ignore_eos; /* 1: always max_new_tokens (benchmarks) */
-    int32_t reserved;
+    int32_t ignore_eos;   /* 1: always max_new_tokens (benchmarks) */
+    int32_t keep_stopped; /* 1: what a callback stops is TKP_OK, with what there
+                             is of it; see tkp_mllm_result_stopped() */
     tkp_mllm_text_fn on_text;
     void *on_text_user;
     tkp_mllm_trace_fn on_trace;
     void *on_trace_user;
+    tkp_mllm_stop_fn should_stop; /* NULL: nobody asks */
+    void *should_stop_user;
 } tkp_mllm_generate_options;
 
 #define TKP_MLLM_GENERATE_OPTIONS_INIT                                         \
     {                                                                          \
         (uint32_t)sizeof(tkp_mllm_generate_options), 0, NULL, 0, 0, 0.0, 0.0,  \
-            0.0, 0, 0, 0, NULL, NULL, NULL, NULL                               \
+            0.0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL                   \
     }
 TKP_API void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
 
@@ -143,6 +151,7 @@ TKP_API void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
  * @param[in]  requests  [count], each with its own struct_size
  * @retval TKP_ERR_ARGUMENT  a prompt without image, with too many, too long...
  * @retval TKP_ERR_IO, TKP_ERR_FORMAT  an image cannot be read or decoded
+ * @retval TKP_ERR_CANCELLED  a callback asked to stop, without keep_stopped
  */
 TKP_API TKP_NODISCARD tkp_status tkp_mllm_generate(
     tkp_mllm_result **out,
@@ -151,6 +160,10 @@ TKP_API TKP_NODISCARD tkp_status tkp_mllm_generate(
     int32_t count,
     const tkp_mllm_generate_options *options);
 TKP_API void tkp_mllm_result_destroy(tkp_mllm_result *result);
+
+/** 1 if a callback stopped the batch: its texts and tokens may be cut short;
+ * there is neither report nor image if the prompts were not read to the end. */
+TKP_API int32_t tkp_mllm_result_stopped(const tkp_mllm_result *result);
 
 /** Answer text of request i (UTF-8, valid until destroy); NULL outside. */
 TKP_API const char *
@@ -161,7 +174,10 @@ TKP_API int64_t tkp_mllm_result_tokens(
     int32_t i,
     const int32_t **ids);
 
-/** Tokens, layers, MACs, KV bytes of the batch's prefill. */
+/**
+ * Tokens, layers, MACs, KV bytes of the batch's prefill.
+ * @retval TKP_ERR_STATE  it was stopped before the prefill was done
+ */
 TKP_API TKP_NODISCARD tkp_status
 tkp_mllm_result_report(const tkp_mllm_result *result, tkp_report *report);
 
@@ -172,7 +188,8 @@ typedef struct tkp_mllm_times {
     double vision;      /* encoder and projector */
     double prefill;     /* decoder over the prompt, pruning included */
     double pruning;     /* part of prefill: score, select, merge, gather */
-    double decode;      /* all generated tokens but the first */
+    double decode;      /* all generated tokens but the first; what was not
+                           reached is 0 */
 } tkp_mllm_times;
 
 #define TKP_MLLM_TIMES_INIT                                                    \

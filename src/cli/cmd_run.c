@@ -263,17 +263,24 @@ static tkp_status draw(const tkp__run *run)
     return status;
 }
 
+/* What there is of the answer stands there; its cost follows, if it is known. */
+static int stopped(const tkp__run *run)
+{
+    if (!run->options.json && run->answer.complete) {
+        putchar('\n');
+        if (!run->options.quiet)
+            tkp__run_print(run);
+    }
+    tkp__cli_fail("interrupted");
+    return 130; /* what a shell says of SIGINT */
+}
+
 /* The library counts the prompts of a batch; here there is one. */
 static int failed(const tkp__run *run, tkp_status status)
 {
     static const char one[] = "request 0: ";
-    const bool told = !run->options.json && run->answer.result == NULL;
-    if (status == TKP_ERR_CANCELLED) {
-        if (told)
-            putchar('\n');
-        tkp__cli_fail("interrupted");
-        return 130; /* what a shell says of SIGINT */
-    }
+    if (status == TKP_ERR_CANCELLED)
+        return stopped(run);
     const char *message = tkp_last_message();
     if (strncmp(message, one, sizeof(one) - 1) == 0)
         return tkp__cli_fail("%s", message + sizeof(one) - 1);
@@ -287,6 +294,7 @@ static int answer(tkp__run *run)
         status = tkp__run_ask(run);
     if (status == TKP_OK && run->options.picture) {
         status = draw(run);
+        run->drawn = status == TKP_OK;
         if (status != TKP_OK && !run->options.json)
             putchar('\n');
     }
@@ -317,7 +325,8 @@ const tkp__cli_command tkp__cli_run = {
     .options = options,
     .notes =
         "The answer is printed while it is made; a short table of what was\n"
-        "pruned, and what that saved, follows. Ctrl-C stops the answer.",
+        "pruned, and what that saved, follows. Ctrl-C stops the answer: what\n"
+        "there is of it, and what that cost, is printed.",
     .examples =
         "tokenprune run -i cat.jpg -p \"What is on the mat?\"\n"
         "tokenprune run -i cat.jpg -p \"What is on the mat?\" \\\n"

@@ -18,12 +18,14 @@ typedef struct tkp__run_options {
     bool raw, sample, compare, json, quiet;
 } tkp__run_options;
 
-/* An answer, with the median times of the runs that gave it. */
+/* An answer, with the median times of the runs that gave it. An interrupted one
+ * has what there was of it. */
 typedef struct tkp__run_answer {
     tkp_mllm_result *result; /* of the first run */
     tkp_report report;
     tkp_mllm_times times;
-    int32_t runs;
+    int32_t runs;  /* that were timed to the end */
+    bool complete; /* the prompt was read: there is a report */
 } tkp__run_answer;
 
 typedef struct tkp__run {
@@ -36,6 +38,7 @@ typedef struct tkp__run {
     double load_seconds;
     tkp__run_answer answer;
     tkp__run_answer whole; /* with --compare: without pruning */
+    bool drawn;            /* the picture is written */
 } tkp__run;
 
 /* run_answer.c: load the model, ask it. */

@@ -27,7 +27,7 @@ static void on_interrupt(int signal_number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C stops at the next token; the second ends the process. */
+/* The first Ctrl-C stops between two layers; the second ends the process. */
 static void listen_for_interrupt(void)
 {
     struct sigaction action = {
@@ -36,6 +36,12 @@ static void listen_for_interrupt(void)
     };
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+}
+
+static int32_t stop_if_interrupted(void *user)
+{
+    (void)user;
+    return interrupted != 0;
 }
 
 static int32_t
@@ -47,7 +53,7 @@ put_text(void *user, int32_t request, const char *text, size_t bytes)
         fwrite(text, 1, bytes, stdout);
         fflush(stdout);
     }
-    return interrupted != 0;
+    return 0;
 }
 
 /* --- one run ---------------------------------------------------------------- */
@@ -82,12 +88,24 @@ static tkp_status generate(
     options.seed = o->seed;
     options.on_text = put_text;
     options.on_text_user = &aloud;
-    const tkp_status status =
-        tkp_mllm_generate(out, run->model, &request, 1, &options);
-    if (status == TKP_OK && interrupted) {
-        tkp_mllm_result_destroy(*out);
-        return TKP_ERR_CANCELLED;
-    }
+    options.should_stop = stop_if_interrupted;
+    options.keep_stopped = 1;
+    return tkp_mllm_generate(out, run->model, &request, 1, &options);
+}
+
+/* A run that is only timed. */
+static tkp_status generate_quietly(
+    const tkp__run *run,
+    tkp_policy *policy,
+    bool prefill_only,
+    tkp_mllm_times *times)
+{
+    tkp_mllm_result *result = NULL;
+    TKP__TRY(generate(run, policy, false, prefill_only, &result));
+    tkp_status status = tkp_mllm_result_times(result, times);
+    if (tkp_mllm_result_stopped(result))
+        status = TKP_ERR_CANCELLED;
+    tkp_mllm_result_destroy(result);
     return status;
 }
 
@@ -136,31 +154,29 @@ first_run(const tkp__run *run, tkp_policy *policy, tkp__run_answer *answer)
 {
     const bool aloud = !run->options.json && answer == &run->answer;
     TKP__TRY(generate(run, policy, aloud, false, &answer->result));
-    tkp_report_init(&answer->report);
-    TKP__TRY(tkp_mllm_result_report(answer->result, &answer->report));
     tkp_mllm_times_init(&answer->times);
-    return tkp_mllm_result_times(answer->result, &answer->times);
+    TKP__TRY(tkp_mllm_result_times(answer->result, &answer->times));
+    tkp_report_init(&answer->report);
+    const tkp_status status =
+        tkp_mllm_result_report(answer->result, &answer->report);
+    answer->complete = status == TKP_OK;
+    return tkp_mllm_result_stopped(answer->result) ? TKP_ERR_CANCELLED : status;
 }
 
 static tkp_status again(const tkp__run *run, tkp_policy *policy, samples *s)
 {
-    tkp_mllm_result *result = NULL;
     tkp_mllm_times times = TKP_MLLM_TIMES_INIT;
-    TKP__TRY(generate(run, policy, false, false, &result));
-    const tkp_status status = tkp_mllm_result_times(result, &times);
-    tkp_mllm_result_destroy(result);
+    TKP__TRY(generate_quietly(run, policy, false, &times));
     note(s, &times);
-    return status;
+    return TKP_OK;
 }
 
 /* Weights are mapped, not read: the first pass over them is slow, and must
  * not be held against the one that happens to run first. */
 static tkp_status warm_up(const tkp__run *run)
 {
-    tkp_mllm_result *result = NULL;
-    TKP__TRY(generate(run, NULL, false, true, &result));
-    tkp_mllm_result_destroy(result);
-    return TKP_OK;
+    tkp_mllm_times times = TKP_MLLM_TIMES_INIT;
+    return generate_quietly(run, NULL, true, &times);
 }
 
 /* One pair of runs says little where a run takes milliseconds. */
@@ -189,9 +205,6 @@ static tkp_status measure(tkp__run *run, samples *pruned, samples *whole)
         if (compare)
             TKP__TRY(again(run, NULL, whole));
     }
-    take_medians(&run->answer, pruned);
-    if (compare)
-        take_medians(&run->whole, whole);
     return TKP_OK;
 }
 
@@ -202,6 +215,10 @@ tkp_status tkp__run_ask(tkp__run *run)
         return TKP_ERR_MEMORY;
     listen_for_interrupt();
     const tkp_status status = measure(run, &s[0], &s[1]);
+    if (s[0].count > 0)
+        take_medians(&run->answer, &s[0]);
+    if (s[1].count > 0)
+        take_medians(&run->whole, &s[1]);
     tkp__free(s);
     return status;
 }

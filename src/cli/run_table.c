@@ -126,8 +126,8 @@ void tkp__run_print(const tkp__run *run)
     print_cost(&run->answer.report);
     printf("time            ");
     print_times(&run->answer);
-    if (run->options.compare)
+    if (run->whole.runs > 0)
         print_comparison(run);
-    if (run->options.picture)
+    if (run->drawn)
         printf("picture         %s\n", run->options.picture);
 }

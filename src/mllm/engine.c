@@ -333,6 +333,7 @@ tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
     TKP__TRY(read_prompts(e));
     TKP__TRY(set_positions(e));
     for (int32_t layer = 0; layer < layers; layer++) {
+        TKP__TRY(tkp__go_on(&e->f));
         TKP__TRY(prune_before(e, layer));
         TKP__TRY(run_layer(e, layer));
     }
@@ -371,7 +372,8 @@ tkp_status tkp__engine_decode(
     tkp_tensor *logits)
 {
     tkp__decoder_state *s = &e->decoder;
-    const tkp__forward quiet = {.exec = e->f.exec};
+    tkp__forward quiet = e->f;
+    quiet.trace = NULL;
     int32_t n = 0;
     for (int32_t b = 0; b < e->sequences; b++)
         if (active[b])
@@ -379,6 +381,7 @@ tkp_status tkp__engine_decode(
     tkp__decoder_step(s, active);
     TKP__TRY(tkp__decoder_embed(s, &quiet, e->index));
     for (int32_t layer = 0; layer < e->model->decoder.layers; layer++) {
+        TKP__TRY(tkp__go_on(&quiet));
         if (list_next_positions(e, layer, step))
             TKP__TRY(tkp__decoder_set_positions(s, &quiet, e->positions));
         TKP__TRY(tkp__decoder_run_layer(s, &quiet, layer, NULL));

@@ -42,7 +42,8 @@ typedef struct tkp__engine {
 } tkp__engine;
 
 /* Everything is planned, and every budget resolved, before anything runs.
- * `extra` tokens a sequence may be decoded. */
+ * `extra` tokens a sequence may be decoded. `forward` says who listens; its exec
+ * is made here. */
 tkp_status tkp__engine_create(
     tkp__engine *engine,
     const tkp_mllm *model,
@@ -50,8 +51,7 @@ tkp_status tkp__engine_create(
     int32_t count,
     tkp_policy *policy,
     int64_t extra,
-    tkp_mllm_trace_fn trace,
-    void *trace_user);
+    const tkp__forward *forward);
 void tkp__engine_release(tkp__engine *engine);
 
 /* From pixels and ids to logits [B, V] of the last rows. */

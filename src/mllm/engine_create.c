@@ -172,14 +172,13 @@ tkp_status tkp__engine_create(
     int32_t count,
     tkp_policy *policy,
     int64_t extra,
-    tkp_mllm_trace_fn trace,
-    void *trace_user)
+    const tkp__forward *forward)
 {
     *e = (tkp__engine){
         .model = model,
         .prompt = prompts,
         .sequences = count,
-        .f = {.trace = trace, .trace_user = trace_user},
+        .f = *forward,
     };
     const tkp_status status = build(e, policy, extra);
     if (status != TKP_OK)

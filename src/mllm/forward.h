@@ -45,7 +45,18 @@ typedef struct tkp__forward {
     tkp_exec *exec;
     tkp_mllm_trace_fn trace; /* NULL: nobody listens */
     void *trace_user;
+    tkp_mllm_stop_fn stop; /* NULL: nobody asks */
+    void *stop_user;
 } tkp__forward;
+
+/* Between two parts of the work: TKP_ERR_CANCELLED if it shall end here. */
+static inline tkp_status tkp__go_on(const tkp__forward *f)
+{
+    TKP__CHECK(
+        !f->stop || f->stop(f->stop_user) == 0, TKP_ERR_CANCELLED,
+        "stopped by the callback");
+    return TKP_OK;
+}
 
 static inline void tkp__trace(
     const tkp__forward *f,

@@ -15,7 +15,8 @@ typedef struct call {
     tkp_mllm_result *result;
     tkp__prompt *prompt; /* [count] */
     int32_t count;
-    int32_t left; /* answers that have not ended */
+    int32_t left;         /* answers that have not ended */
+    tkp__forward forward; /* who listens */
     tkp__engine engine;
     tkp__sampler sampler;
     tkp__text_stream **stream; /* [count] */
@@ -48,8 +49,8 @@ static tkp_status check_options(const tkp_mllm_generate_options *o)
         "generate options: repetition_penalty is %g, wanted above 0 (0 = 1)",
         o->repetition_penalty);
     TKP__CHECK(
-        o->reserved == 0, TKP_ERR_OPTION,
-        "generate options: reserved is %d, wanted 0", o->reserved);
+        o->keep_stopped == 0 || o->keep_stopped == 1, TKP_ERR_OPTION,
+        "generate options: keep_stopped is %d, wanted 0 or 1", o->keep_stopped);
     return TKP_OK;
 }
 
@@ -115,6 +116,7 @@ static tkp_status prepare(call *c, const tkp_mllm_request *requests)
     const double start = tkp__engine_now();
     for (int32_t i = 0; i < c->count; i++) {
         tkp_mllm_request r;
+        TKP__TRY(tkp__go_on(&c->forward));
         TKP__TRY(read_request(&r, requests, i));
         TKP__TRY(tkp__prompt_create(&c->prompt[i], c->model, &r, i));
         TKP__CHECK(
@@ -232,27 +234,41 @@ static tkp_status take_tokens(call *c, const tkp_tensor *logits)
 
 /* --- the whole ------------------------------------------------------------- */
 
-static tkp_status answer(call *c)
+static tkp_status read_prompts(call *c, tkp_tensor *logits)
 {
     tkp_mllm_times *times = &c->result->times;
-    tkp_tensor logits;
-    TKP__TRY(tkp__engine_prefill(&c->engine, &logits));
-    TKP__TRY(tkp__result_take_prefill(c->result, &c->engine, c->prompt));
+    const tkp_status status = tkp__engine_prefill(&c->engine, logits);
     times->vision = c->engine.vision_seconds;
     times->prefill = c->engine.prefill_seconds;
     times->pruning = c->engine.pruning_seconds;
+    TKP__TRY(status);
+    return tkp__result_take_prefill(c->result, &c->engine, c->prompt);
+}
+
+static tkp_status write_answers(call *c, tkp_tensor *logits)
+{
+    tkp_mllm_times *times = &c->result->times;
+    const double start = tkp__engine_now();
+    tkp_status status = TKP_OK;
+    for (int32_t step = 0; c->left > 0; step++) {
+        TKP__TRY_OUT(
+            tkp__engine_decode(&c->engine, c->ids, c->active, step, logits));
+        TKP__TRY_OUT(take_tokens(c, logits));
+        times->decode_steps = step + 1;
+    }
+out:
+    times->decode = tkp__engine_now() - start;
+    return status;
+}
+
+static tkp_status answer(call *c)
+{
+    tkp_tensor logits;
+    TKP__TRY(read_prompts(c, &logits));
     if (c->left == 0)
         return TKP_OK;
     TKP__TRY(take_tokens(c, &logits));
-    const double start = tkp__engine_now();
-    for (int32_t step = 0; c->left > 0; step++) {
-        TKP__TRY(
-            tkp__engine_decode(&c->engine, c->ids, c->active, step, &logits));
-        TKP__TRY(take_tokens(c, &logits));
-        times->decode_steps = step + 1;
-    }
-    times->decode = tkp__engine_now() - start;
-    return TKP_OK;
+    return write_answers(c, &logits);
 }
 
 static int64_t most_new_tokens(const call *c)
@@ -270,7 +286,7 @@ static tkp_status run(call *c, const tkp_mllm_request *requests)
     set_budgets(c);
     TKP__TRY(tkp__engine_create(
         &c->engine, c->model, c->prompt, c->count, c->options.policy,
-        most_new_tokens(c), c->options.on_trace, c->options.on_trace_user));
+        most_new_tokens(c), &c->forward));
     TKP__TRY(start_answers(c));
     return answer(c);
 }
@@ -310,8 +326,19 @@ tkp_status tkp_mllm_generate(
         "%d requests, wanted at most %d", count, model->decoder.most_sequences);
     call c = {.model = model, .count = count};
     TKP__TRY(read_options(&c, options));
-    const tkp_status status = run(&c, requests);
+    c.forward = (tkp__forward){
+        .trace = c.options.on_trace,
+        .trace_user = c.options.on_trace_user,
+        .stop = c.options.should_stop,
+        .stop_user = c.options.should_stop_user,
+    };
+    tkp_status status = run(&c, requests);
     release(&c);
+    if (status == TKP_ERR_CANCELLED && c.options.keep_stopped) {
+        c.result->stopped = true;
+        tkp_sys_message_clear();
+        status = TKP_OK;
+    }
     if (status == TKP_OK)
         *out = c.result;
     else

@@ -112,6 +112,11 @@ find_image(const tkp_mllm_result *r, int32_t i, int32_t image)
     return a && image >= 0 && image < a->images ? &a->image[image] : NULL;
 }
 
+int32_t tkp_mllm_result_stopped(const tkp_mllm_result *r)
+{
+    return r && r->stopped;
+}
+
 const char *tkp_mllm_result_text(const tkp_mllm_result *r, int32_t i)
 {
     const tkp__answer *a = find(r, i);
@@ -136,6 +141,9 @@ tkp_status tkp_mllm_result_report(const tkp_mllm_result *r, tkp_report *report)
     tkp_sys_message_clear();
     TKP__CHECK(r, TKP_ERR_ARGUMENT, "result is NULL");
     TKP__CHECK(report, TKP_ERR_ARGUMENT, "report is NULL");
+    TKP__CHECK(
+        r->layers, TKP_ERR_STATE,
+        "report: the batch was stopped before its prompts were read");
     return tkp__util_fill_struct(
         report, &r->report, sizeof(r->report),
         TKP__SIZE_THROUGH(tkp_report, gather_seconds), "report");

@@ -23,8 +23,9 @@ typedef struct tkp__answer {
 struct tkp_mllm_result {
     tkp__answer *answer;
     int32_t count;
+    bool stopped; /* by a callback */
     tkp_report report;
-    int64_t *layers; /* what the report's arrays point to */
+    int64_t *layers; /* what the report's arrays point to; NULL = no report */
     tkp_mllm_times times;
 };
 

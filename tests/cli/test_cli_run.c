@@ -2,6 +2,7 @@
  * tokenprune run, end to end: on a tiny model whose tokens, pruned and not,
  * were worked out with transformers; and what it says of bad input.
  */
+#include <fcntl.h>
 #include <png.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -189,38 +190,92 @@ START_TEST(run__two_images__both_are_cut)
 }
 END_TEST
 
-START_TEST(run__interrupted__stops_at_a_token)
+typedef struct interrupted_run {
+    pid_t child;
+    int out, err; /* what it says */
+} interrupted_run;
+
+/* A long run whose two outputs are read bit by bit. */
+static interrupted_run start_long_run(void)
 {
     char path[PATH_MAX];
-    int pipes[2], errors[2], state = 0;
-    char byte;
-    ck_assert_int_eq(pipe(pipes), 0);
-    ck_assert_int_eq(pipe(errors), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(pipes[1], STDOUT_FILENO);
-        dup2(errors[1], STDERR_FILENO);
-        close(pipes[0]);
+    int out[2], err[2];
+    ck_assert_int_eq(pipe(out), 0);
+    ck_assert_int_eq(pipe(err), 0);
+    ck_assert_int_gt(fcntl(err[0], F_SETPIPE_SZ, 4096), 0);
+    const interrupted_run run = {fork(), out[0], err[0]};
+    if (run.child == 0) {
+        dup2(out[1], STDOUT_FILENO);
+        dup2(err[1], STDERR_FILENO);
+        close(out[0]);
+        close(err[0]);
         execl(
             program_path(path), "tokenprune", "run", "--model", bed.folder,
             "--image", bed.picture, "--raw", "--prompt", bed.prompt,
-            "--max-new-tokens", "400", "--backend", "ref", "--repeat", "100",
-            (char *)NULL);
+            "--max-new-tokens", "400", "--backend", "ref", "--policy", "random",
+            "--keep", "4", "--repeat", "100", (char *)NULL);
         _exit(127);
     }
-    close(pipes[1]);
-    close(errors[1]);
-    ck_assert_int_eq(read(pipes[0], &byte, 1), 1); /* it has begun */
-    ck_assert_int_eq(kill(child, SIGINT), 0);
-    while (read(pipes[0], &byte, 1) == 1)
-        continue;
-    char line[128] = "";
-    ck_assert_int_gt(read(errors[0], line, sizeof(line) - 1), 0);
-    ck_assert_str_eq(line, "tokenprune: interrupted\n");
-    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    close(out[1]);
+    close(err[1]);
+    return run;
+}
+
+/* The rest of it, `bytes` of them at most; ends the text. */
+static void read_rest(int from, char *text, size_t bytes)
+{
+    size_t used = 0;
+    ssize_t n;
+    while (used + 1 < bytes &&
+           (n = read(from, text + used, bytes - used - 1)) > 0)
+        used += (size_t)n;
+    text[used] = '\0';
+    close(from);
+}
+
+static void assert_interrupted(interrupted_run run)
+{
+    int state = 0;
+    ck_assert_int_eq(waitpid(run.child, &state, 0), run.child);
     ck_assert(WIFEXITED(state) && WEXITSTATUS(state) == 130);
-    close(pipes[0]);
-    close(errors[0]);
+}
+
+START_TEST(run__interrupted__answer_so_far_and_its_cost)
+{
+    char out[1 << 14], err[128];
+    const interrupted_run run = start_long_run();
+    ck_assert_int_eq(read(run.out, out, 1), 1); /* it has begun */
+    ck_assert_int_eq(kill(run.child, SIGINT), 0);
+    read_rest(run.out, out, sizeof(out));
+    read_rest(run.err, err, sizeof(err));
+    ck_assert_str_eq(err, "tokenprune: interrupted\n");
+    ck_assert_msg(strstr(out, "policy          random\n"), "it says %s", out);
+    ck_assert_ptr_nonnull(strstr(out, "visual tokens   4 of 16 stay"));
+    ck_assert_ptr_nonnull(strstr(out, "time            vision "));
+    assert_interrupted(run);
+}
+END_TEST
+
+/* It logs each op, and stands still while nobody reads that: so it is known
+ * that the first prefill is not done. */
+START_TEST(run__interrupted_in_prefill__stops_before_the_answer)
+{
+    char out[1 << 14];
+    static char err[1 << 20];
+    setenv("TKP_VERBOSE", "2", 1);
+    const interrupted_run run = start_long_run();
+    unsetenv("TKP_VERBOSE");
+    for (size_t used = 0; !strstr(err, "tokenprune,run,");) {
+        ck_assert_uint_lt(used + 1, sizeof(err));
+        ck_assert_int_eq(read(run.err, err + used, 1), 1);
+        err[++used] = '\0';
+    }
+    ck_assert_int_eq(kill(run.child, SIGINT), 0);
+    read_rest(run.err, err, sizeof(err));
+    read_rest(run.out, out, sizeof(out));
+    ck_assert_str_eq(out, "");
+    ck_assert_ptr_nonnull(strstr(err, "tokenprune: interrupted\n"));
+    assert_interrupted(run);
 }
 END_TEST
 
@@ -605,7 +660,9 @@ int main(void)
     tcase_add_test(answers, run__text__answer_then_table);
     tcase_add_test(answers, run__random__seed_repeats);
     tcase_add_test(answers, run__two_images__both_are_cut);
-    tcase_add_test(answers, run__interrupted__stops_at_a_token);
+    tcase_add_test(answers, run__interrupted__answer_so_far_and_its_cost);
+    tcase_add_test(
+        answers, run__interrupted_in_prefill__stops_before_the_answer);
     tcase_add_test(answers, run__picture__dropped_patches_are_dim_and_grey);
     tcase_add_test(answers, run__demo_model__found_by_itself);
     suite_add_tcase(suite, answers);

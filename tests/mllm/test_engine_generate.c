@@ -365,6 +365,54 @@ START_TEST(generate__on_text_says_stop__cancelled)
 }
 END_TEST
 
+static int32_t stop_later(void *user)
+{
+    int32_t *left = user;
+    return --*left < 0;
+}
+
+/* Asked n times for a whole answer; stopped at each of them in turn. */
+START_TEST(generate__should_stop__ends_there_with_what_there_is)
+{
+    enum { TOKENS = 3 };
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    tkp_mllm_info info = TKP_MLLM_INFO_INIT;
+    assert_ok(tkp_mllm_get_info(bed.model, &info));
+    int32_t left = INT32_MAX;
+    tkp_mllm_generate_options options = options_of(TOKENS);
+    options.should_stop = stop_later;
+    options.should_stop_user = &left;
+    tkp_mllm_result *whole = answer(&request, 1, &options);
+    const int32_t asked = INT32_MAX - left;
+    ck_assert_int_eq(tkp_mllm_result_stopped(whole), 0);
+    ck_assert_int_ge(asked, info.vision_layers + TOKENS * info.layers);
+
+    int32_t complete = 0;
+    for (int32_t i = 0; i < asked; i++) {
+        options.keep_stopped = 0;
+        left = i;
+        assert_refused(&request, &options, TKP_ERR_CANCELLED, "stopped");
+        options.keep_stopped = 1;
+        left = i;
+        tkp_mllm_result *part = answer(&request, 1, &options);
+        tkp_report report = TKP_REPORT_INIT;
+        const int32_t *some, *all;
+        const int64_t n = tkp_mllm_result_tokens(part, 0, &some);
+        tkp_mllm_result_tokens(whole, 0, &all);
+        ck_assert_int_eq(tkp_mllm_result_stopped(part), 1);
+        ck_assert_int_lt(n, TOKENS);
+        ck_assert(n == 0 || memcmp(some, all, (size_t)n * sizeof(*all)) == 0);
+        const tkp_status status = tkp_mllm_result_report(part, &report);
+        ck_assert_int_eq(status, n == 0 ? TKP_ERR_STATE : TKP_OK);
+        complete += n > 0;
+        tkp_mllm_result_destroy(part);
+    }
+    ck_assert_int_eq(complete, (TOKENS - 1) * info.layers);
+    tkp_mllm_result_destroy(whole);
+}
+END_TEST
+
 static void write_eos(const testbed *b, int32_t id)
 {
     char path[PATH_MAX + 64], text[128];
@@ -519,6 +567,9 @@ START_TEST(generate__wrong_options__told_in_one_line)
     o = options_of(1);
     o.repetition_penalty = -2.0;
     assert_refused(&request, &o, TKP_ERR_OPTION, "repetition_penalty is -2");
+    o = options_of(1);
+    o.keep_stopped = 2;
+    assert_refused(&request, &o, TKP_ERR_OPTION, "keep_stopped is 2");
     o = options_of(1);
     o.struct_size = 8;
     assert_refused(&request, &o, TKP_ERR_OPTION, "struct_size is 8");
@@ -752,6 +803,8 @@ int main(void)
         tokens, generate__repetition_penalty__prompt_ids_and_answer_avoided);
     tcase_add_test(tokens, generate__on_text__pieces_make_the_answer);
     tcase_add_test(tokens, generate__on_text_says_stop__cancelled);
+    tcase_add_test(
+        tokens, generate__should_stop__ends_there_with_what_there_is);
     tcase_add_test(tokens, generate__end_token__among_the_ids_not_in_the_text);
     tcase_add_test(
         tokens, generate__prefill_only__report_and_times_but_no_tokens);

@@ -157,8 +157,10 @@ tkp_status tkp__vision_run(
 {
     const int64_t rows = views * (v->patches + 1);
     TKP__TRY(embed(v, f, s, pixels, views));
-    for (int32_t i = 0; i < v->layers; i++)
+    for (int32_t i = 0; i < v->layers; i++) {
+        TKP__TRY(tkp__go_on(f));
         TKP__TRY(run_layer(v, f, s, i, views, cls));
+    }
     const tkp_tensor x = tkp__rows(&s->x, rows);
     const tkp_tensor patch_rows = tkp__ints(v->patch_rows, views * v->patches);
     TKP__TRY(tkp__gather_run(v->pick, f, &x, &patch_rows, features));
