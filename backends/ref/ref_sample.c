@@ -16,8 +16,9 @@
  *
  * The list is not copied: without `members` its length is in the data only,
  * and there is no room for it. list[p] is p until a swap moves something there;
- * after swap t, list[j_t] is what was at t. So it is enough to remember, for
- * each draw, j_t and what was at t.
+ * after swap t, list[j_t] is what was at t, and t itself is never looked at
+ * again. So it is enough to remember what was moved to where: a hash table of
+ * at most one entry a draw, half full at most, with linear probing.
  */
 
 #include "ref/ref.h"
@@ -26,22 +27,55 @@
 enum { GROUP_OFFSETS, MEMBERS, KEEP, OUT_OFFSETS, STREAM, DST };
 enum { SCRATCH_PLACE, SCRATCH_MOVED };
 
+enum { FREE = -1 };
+
+/* What swaps have moved to other places of the list. */
+typedef struct moves {
+    int32_t *place; /* [2^bits] FREE, or a place */
+    int32_t *moved; /* [2^bits] what is there now */
+    int32_t bits;
+} moves;
+
+/* The table for `draws` of them has 2^bits slots, at least twice as many. */
+static int32_t slot_bits(int64_t draws)
+{
+    int32_t bits = 1;
+    while ((int64_t)1 << bits < 2 * draws && bits < 32)
+        bits++;
+    return bits;
+}
+
 static tkp_status
 plan_sample(tkp__ref_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 {
-    const int64_t kept = args[DST].shape[0];
-    TKP__TRY(tkp__ref_book(plan, ledger, SCRATCH_PLACE, kept, sizeof(int32_t)));
-    return tkp__ref_book(plan, ledger, SCRATCH_MOVED, kept, sizeof(int32_t));
+    const int64_t slots = (int64_t)1 << slot_bits(args[DST].shape[0]);
+    TKP__TRY(
+        tkp__ref_book(plan, ledger, SCRATCH_PLACE, slots, sizeof(int32_t)));
+    return tkp__ref_book(plan, ledger, SCRATCH_MOVED, slots, sizeof(int32_t));
 }
 
-/* list[p] after `draws` swaps, for p >= draws. */
-static int32_t
-at(int32_t p, int32_t draws, const int32_t *place, const int32_t *moved)
+/* The slot of place p, or the free one where it belongs. */
+static uint32_t find(const moves *m, int32_t p)
 {
-    for (int32_t t = draws - 1; t >= 0; t--)
-        if (place[t] == p)
-            return moved[t];
-    return p;
+    const uint32_t mask = (uint32_t)((UINT64_C(1) << m->bits) - 1);
+    /* Fibonacci hashing: Knuth, TAOCP 3, 6.4. */
+    uint32_t slot = ((uint32_t)p * UINT32_C(2654435769)) >> (32 - m->bits);
+    while (m->place[slot] != FREE && m->place[slot] != p)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static int32_t at(const moves *m, int32_t p)
+{
+    const uint32_t slot = find(m, p);
+    return m->place[slot] == FREE ? p : m->moved[slot];
+}
+
+static void put(moves *m, int32_t p, int32_t what)
+{
+    const uint32_t slot = find(m, p);
+    m->place[slot] = p;
+    m->moved[slot] = what;
 }
 
 static uint32_t
@@ -73,20 +107,23 @@ run_sample(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
     const int32_t *members =
         tkp__present(&args[MEMBERS]) ? tkp__ref_i32(&args[MEMBERS]) : NULL;
     const int32_t *keep = tkp__ref_i32(&args[KEEP]);
-    int32_t *place = tkp__ref_scratch(plan, workspace, SCRATCH_PLACE);
-    int32_t *moved = tkp__ref_scratch(plan, workspace, SCRATCH_MOVED);
+    moves m = {
+        .place = tkp__ref_scratch(plan, workspace, SCRATCH_PLACE),
+        .moved = tkp__ref_scratch(plan, workspace, SCRATCH_MOVED)};
     int32_t *dst = tkp__data(&args[DST]);
 
     for (int64_t g = 0; g < args[KEEP].shape[0]; g++) {
         const int32_t n = offsets[g + 1] - offsets[g];
         const int32_t *stream = tkp__ref_row(&args[STREAM], g);
+        m.bits = slot_bits(keep[g]);
+        for (int64_t slot = 0; slot < (int64_t)1 << m.bits; slot++)
+            m.place[slot] = FREE;
         for (int32_t i = 0; i < keep[g]; i++) {
             const int32_t j =
                 i + (int32_t)draw(&plan->params.sample, stream, i, n - i);
-            const int32_t drawn = offsets[g] + at(j, i, place, moved);
+            const int32_t drawn = offsets[g] + at(&m, j);
             dst[i] = members ? members[drawn] : drawn;
-            moved[i] = at(i, i, place, moved);
-            place[i] = j;
+            put(&m, j, at(&m, i));
         }
         tkp__ref_sort(dst, keep[g], NULL, 0);
         dst += keep[g];

@@ -299,8 +299,10 @@ static int ascending(const void *a, const void *b)
 
 START_TEST(sample__partial_shuffle__as_on_a_real_list)
 {
-    static const int32_t sizes[][2] = {{1, 1},    {2, 1},     {10, 10},
-                                       {577, 64}, {577, 576}, {2880, 320}};
+    static const int32_t sizes[][2] = {{1, 1},          {2, 1},
+                                       {10, 10},        {577, 64},
+                                       {577, 576},      {2880, 320},
+                                       {100000, 16384}, {200000, 200000}};
     const int32_t n = sizes[_i][0], k = sizes[_i][1];
     int32_t *list = malloc(sizeof(*list) * (size_t)n);
     int32_t *dst = malloc(sizeof(*dst) * (size_t)k);
@@ -457,7 +459,7 @@ int main(void)
     tcase_add_test(sample_case, scale_u64__edges__high_half_of_the_product);
     tcase_add_test(sample_case, sample__zero_key_and_counter__known_first_draw);
     tcase_add_loop_test(
-        sample_case, sample__partial_shuffle__as_on_a_real_list, 0, 6);
+        sample_case, sample__partial_shuffle__as_on_a_real_list, 0, 8);
     tcase_add_test(
         sample_case, sample__batch__a_group_does_not_depend_on_its_neighbours);
     tcase_add_test(sample_case, sample__many_seeds__each_token_equally_often);
