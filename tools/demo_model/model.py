@@ -134,6 +134,7 @@ class Net(nn.Module):
         self.norm = nn.Parameter(torch.ones(D))
         self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # used in training only:
         self.edge, self.slot, self.mid = nn.Linear(D, 4 * WAVES), nn.Linear(D, 3), nn.Linear(D, 1)
+        self.where = nn.Linear(D, 4 * WAVES)
 
     def features(self, x):
         """-> encoder rows [B, 145, WIDTH] (CLS first), projected rows [B, 144, D]."""
@@ -154,7 +155,8 @@ class Net(nn.Module):
         the real tokens of the questions [sum of real, D].
 
         With `looks`, a list: the log-attention [B Q, heads, Tq, Tp] that the guided heads (LOOKING)
-        of the questions give the prefix is appended to it.
+        of the questions give the prefix is appended to it, and at last what the questions' rows are
+        behind the last guided layer.
         """
         b, tp, _ = prefix.shape
         _, n_q, tq = ids.shape
@@ -189,6 +191,8 @@ class Net(nn.Module):
             x = x + block.o(a)
             gate, up = block.gu(rms(x, block.n2)).chunk(2, 1)
             x = x + block.dn(F.silu(gate) * up)
+            if looks is not None and depth == LOOKING[-1]:
+                looks.append(x[n:])
         return x
 
     def logits(self, hidden):

@@ -12,7 +12,8 @@ L  everything: answers to packed questions. With it, the alignment (each object 
    object asked about, and the tokens up to the answer predict its first token too. For counts they
    are told to share their attention evenly between <s> and the middle cells of what is counted, so
    that the share says the number. Three side heads make projected rows say where things are: the
-   edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle.
+   edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle;
+   a fourth makes the guided tokens say the edges of the object they look at.
    Attention starts as a search for like content that is copied (model.Block.reset);
    places.py first gives the rows a sense of place.
 """
@@ -39,7 +40,7 @@ import tokenizer as T
 WEIGHTS = np.array([1.3, 0.8, 0.8, 1.3, 1.2, 1.4, 1.6, 0.3, 0.3])   # of S.TASKS
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
 IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
-EARLY, ALIGN, VISION_LOW, PLACES = 0.3, 0.5, 0.03, 0.3             # weights of the losses beside the answers
+EARLY, ALIGN, VISION_LOW, PLACES, WHERE = 0.3, 0.5, 0.03, 0.3, 0.4  # weights of the losses beside the answers
 EVENLY = -1                                                        # in place of a scene: share attention evenly
 HELD_BACK = 2000                                                   # last general scenes are for checks
 BITS, PAIR_BITS = np.arange(M.LABELS, dtype=np.uint32), np.arange(64, dtype=np.uint64)
@@ -83,24 +84,24 @@ def vision_loss(net, rows, labels, pairs):
 def where_to_look(task, text, tokens, n, scene, target, nouns):
     """What the guided heads should see: spans of tokens, and the cells each looks at.
 
-    -> list of (first token, last token + 1, cells [144] bool); the tokens are of the whole
-    question with its answer, n of them the question's.
+    -> list of (first token, last token + 1, cells [144] bool, object or None); the tokens are of
+    the whole question with its answer, n of them the question's.
     """
     cover = pool.Packed.cover(scene) >= 10
     objects = len(scene.objects)
     named = [i for i in range(n) if tokens[i] in nouns]
     if task == "digits":
-        spans = [(max(0, n - 3), n - 1, cover[objects:].any(0))]
-        return spans + [(n - 1 + j, n + j, cover[objects + j]) for j in range(3)]
+        spans = [(max(0, n - 3), n - 1, cover[objects:].any(0), None)]
+        return spans + [(n - 1 + j, n + j, cover[objects + j], None) for j in range(3)]
     if target is None:
         return []
     if task == "relation":                      # "... red circle left of the blue square?": its nouns only
         colour, shape = text.split("\n")[0].rstrip("?").split()[-2:]
         pair = S.COLOURS.index(colour), S.SHAPES.index(shape)
         other = [o[:2] for o in scene.objects].index(pair)
-        return [(named[1], named[1] + 1, cover[target]), (named[3], named[3] + 1, cover[other])]
+        return [(named[1], named[1] + 1, cover[target], target), (named[3], named[3] + 1, cover[other], other)]
     first = named[0] if task == "colour_yn" else named[-1]
-    return [(first, len(tokens) - 1, cover[target])]
+    return [(first, len(tokens) - 1, cover[target], target)]
 
 
 def counted(text, scene):
@@ -113,14 +114,19 @@ def counted(text, scene):
     return cells
 
 
+def edges_of(scene, k):
+    """Of object k, in steps of two pixels: what an answer says."""
+    x1, y1, x2, y2 = scene.box(k)
+    return x1 // 2, y1 // 2, (x2 + 2) // 2, (y2 + 2) // 2
+
+
 def whereabouts(scene):
     """Truth of the side heads: edges [144, 4] of the object on a cell, its glyph [144], -100 for none; middles."""
     cover = pool.Packed.cover(scene) >= 10
     edges, slot = np.full((M.CELLS, 4), -100, np.int64), np.full(M.CELLS, -100, np.int64)
     middle = np.zeros(M.CELLS, np.float32)
     for k, (_, _, x, y, *_) in enumerate(scene.objects):
-        x1, y1, x2, y2 = scene.box(k)
-        edges[cover[k]] = x1 // 2, y1 // 2, (x2 + 2) // 2, (y2 + 2) // 2
+        edges[cover[k]] = edges_of(scene, k)
         middle[y // S.PATCH * S.GRID + x // S.PATCH] = 1
     for j, cells in enumerate(cover[len(scene.objects):]):
         slot[cells] = j
@@ -135,7 +141,7 @@ def needle(text, n, tokens, scene):
     for k, o in enumerate(scene.objects):
         if o[1] == anchor:
             cells |= cover[k]
-    return [(n - 1, len(tokens) - 1, cells)]
+    return [(n - 1, len(tokens) - 1, cells, None)]
 
 
 def ask(tokenizer, nouns, packed, hay, short, rng, draw):
@@ -149,8 +155,9 @@ def ask(tokenizer, nouns, packed, hay, short, rng, draw):
     if hay:
         return tokens, n, needle(text, n, tokens, packed[target]), target
     if task == "count":
-        return tokens, n, [(n - 1, len(tokens) - 1, counted(text, packed[0]))], EVENLY
-    return tokens, n, where_to_look(task, text, tokens, n, packed[0], target, nouns), 0
+        return tokens, n, [(n - 1, len(tokens) - 1, counted(text, packed[0]), None)], EVENLY
+    spans = where_to_look(task, text, tokens, n, packed[0], target, nouns)
+    return tokens, n, [(*s[:3], s[3] if s[3] is None else edges_of(packed[0], s[3])) for s in spans], 0
 
 
 def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
@@ -185,22 +192,25 @@ def lay_out(rows, items, images):
     real = np.zeros(ids.shape, bool)
     answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
     look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
-    even = np.zeros(look.shape, np.float32)
+    even, where = np.zeros(look.shape, np.float32), np.full((*ids.shape, 4), -100, np.int64)
     for i, asked in enumerate(rows):
         for j, (tokens, n, spans, scene) in enumerate(asked):
             ids[i, j, :len(tokens)], real[i, j, :len(tokens)] = tokens, True
             answers[i, j, n - 1:len(tokens) - 1] = tokens[n:]
             if scene == EVENLY:
-                first, end, cells = spans[0]
+                first, end, cells, _ = spans[0]
                 even[i, j, first:end, 0] = 1 / (1 + cells.sum())
                 even[i, j, first:end, start:start + M.CELLS] = cells / (1 + cells.sum())
                 continue
             at = start + scene * (M.CELLS + gap)
-            for first, end, cells in spans:
+            for first, end, cells, edges in spans:
                 look[i, j, first:end, at:at + M.CELLS] = cells
+                if edges:
+                    where[i, j, first:end] = edges
                 if images == 1:
                     early[i, j, first:min(end, n - 1)] = tokens[n]
-    parts = dict(ids=ids, real=real, answers=answers, early=early, look=look, even=even)
+    parts = dict(ids=ids, real=real, answers=answers, early=early, look=look, even=even,
+                 where=where)
     return {k: torch.from_numpy(v) for k, v in parts.items()}
 
 
@@ -223,11 +233,15 @@ def evenness(looks, wanted):
     return sum((wanted * (wanted.clamp(min=1e-9).log() - look.transpose(1, 2)[rows])).sum(-1).mean() for look in looks)
 
 
+def edge_loss(head, rows, edges):
+    return F.cross_entropy(head(F.rms_norm(rows, (M.D,))).view(-1, M.WAVES) @ M.edge_waves().t(), edges.view(-1))
+
+
 def place_loss(net, projected, places):
     edges, slot, middle = places
     rows = F.rms_norm(projected, (M.D,))
     on, glyph = edges[..., 0] >= 0, slot >= 0
-    loss = 0.5 * F.cross_entropy(net.edge(rows[on]).view(-1, M.WAVES) @ M.edge_waves().t(), edges[on].view(-1))
+    loss = 0.5 * edge_loss(net.edge, projected[on], edges[on])
     loss = loss + F.binary_cross_entropy_with_logits(net.mid(rows[on])[:, 0], middle[on])
     return loss + F.cross_entropy(net.slot(rows[glyph]), slot[glyph]) if glyph.any() else loss
 
@@ -238,6 +252,7 @@ def language_loss(net, words, batch, guide):
     looks = []
     real = batch["real"]
     hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], real, looks)
+    middle = looks.pop()
     at = batch["answers"] >= 0
     logits = net.logits(hidden[at[real]])
     # each answer counts about as much as another, however long it is
@@ -257,7 +272,12 @@ def language_loss(net, words, batch, guide):
     if batch["even"].any():
         total = total + 0.5 * guide * evenness(looks, batch["even"])
     total = total + PLACES * place_loss(net, projected, batch["places"])
-    return total, (answer.item(), hit.item(), align.item())
+    at = batch["where"][..., 0] >= 0
+    known = torch.zeros(())
+    if at.any():
+        known = edge_loss(net.where, middle[at[real]], batch["where"][at])
+        total = total + WHERE * known
+    return total, (answer.item(), hit.item(), align.item(), known.item())
 
 
 # ------------------------------------------------------------------------------------------ stages
@@ -347,7 +367,7 @@ def train_language(run, scenes, tokenizer, minutes, seed):
         places.pass_on(run.net, pictures, covered, words)
         places.numbers(run.net, tokenizer, words)
     net = run.net
-    heads = [*net.edge.parameters(), *net.slot.parameters(), *net.mid.parameters()]
+    heads = [p for head in (net.edge, net.slot, net.mid, net.where) for p in head.parameters()]
     others = [p for p in net.parameters() if all(p is not h for h in heads)]
     groups = [{"params": [p for p in others if p.dim() > 1]},
               {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
