@@ -23,7 +23,7 @@ typedef struct tkp__engine {
     int64_t rows;              /* R of the whole prompts */
     int64_t visual_tokens;     /* of the whole batch */
     tkp__forward f;
-    void *workspace;
+    tkp__workspace *workspace;
     tkp_layout *layout;
     tkp_policy *policy; /* the caller's, or `none` */
     tkp_policy *none;

@@ -109,10 +109,9 @@ static tkp_status make_workspace(tkp__engine *e)
     uint64_t bytes = e->model->workspace_bytes;
     if (needs.workspace_bytes > bytes)
         bytes = needs.workspace_bytes;
-    e->workspace = tkp__alloc(1, bytes);
-    if (!e->workspace)
-        return TKP_ERR_MEMORY;
-    return tkp_exec_set_workspace(e->f.exec, e->workspace, bytes);
+    TKP__TRY(tkp__workspace_take(&e->workspace, e->model->workspaces, bytes));
+    return tkp_exec_set_workspace(
+        e->f.exec, e->workspace->data, e->workspace->bytes);
 }
 
 static tkp_status make_memory(tkp__engine *e, int64_t extra)
@@ -160,7 +159,8 @@ void tkp__engine_release(tkp__engine *e)
     tkp_layout_destroy(e->layout);
     tkp_policy_destroy(e->none);
     tkp_exec_destroy(e->f.exec);
-    tkp__free(e->workspace);
+    if (e->workspace)
+        tkp__workspace_give(e->model->workspaces, e->workspace);
     tkp__free(e->lists);
     *e = (tkp__engine){0};
 }

@@ -7,6 +7,7 @@
 #include "mllm/projector/projector.h"
 #include "mllm/text/text.h"
 #include "mllm/vision/vision.h"
+#include "mllm/workspace_pool.h"
 
 struct tkp_mllm {
     tkp_context *context;
@@ -22,6 +23,7 @@ struct tkp_mllm {
     int64_t max_pixels;
     int64_t parameters;
     uint64_t workspace_bytes; /* of the most demanding op */
+    tkp__workspace_pool *workspaces;
 };
 
 #endif

@@ -83,7 +83,12 @@ load(tkp_mllm *m, const char *directory, const tkp_mllm_options *o)
         m->dtype = tkp__weights_dtype(m->weights) == TKP_DTYPE_BF16
                        ? TKP_DTYPE_BF16
                        : TKP_DTYPE_F32;
-    return plan_parts(m, o->pack);
+    TKP__TRY(plan_parts(m, o->pack));
+    m->workspaces = tkp__alloc(1, sizeof(*m->workspaces));
+    if (!m->workspaces)
+        return TKP_ERR_MEMORY;
+    *m->workspaces = (tkp__workspace_pool)TKP__WORKSPACE_POOL_INIT;
+    return TKP_OK;
 }
 
 void tkp_mllm_destroy(tkp_mllm *m)
@@ -96,6 +101,9 @@ void tkp_mllm_destroy(tkp_mllm *m)
     tkp_op_destroy(m->place_visual);
     tkp__tokenizer_destroy(m->tokenizer);
     tkp__weights_close(m->weights);
+    if (m->workspaces)
+        tkp__workspace_pool_release(m->workspaces);
+    tkp__free(m->workspaces);
     tkp__free(m);
 }
 
