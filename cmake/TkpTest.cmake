@@ -83,12 +83,13 @@ endfunction()
 
 # tkp_add_check_test(NAME name SOURCES file... [LIBS lib...]
 #                    [LABELS smoke|ci|full] [ENV X=1...] [ARGS arg...]
-#                    [TIMEOUT seconds])
+#                    [TIMEOUT seconds] [THREADS])
 # A Check program. Link tokenprune for tests of the contract,
-# tokenprune-static for tests of internals.
+# tokenprune-static for tests of internals. THREADS: it starts threads of its
+# own, so ./check runs it under ThreadSanitizer too.
 function(tkp_add_check_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg
-    "" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS;ENV;ARGS")
+    "THREADS" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS;ENV;ARGS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_NAME OR NOT arg_SOURCES)
     message(FATAL_ERROR
       "tkp_add_check_test(${ARGV}): not understood: ${arg_UNPARSED_ARGUMENTS}")
@@ -105,7 +106,16 @@ function(tkp_add_check_test)
   add_test(NAME ${arg_NAME}
     COMMAND ${target} ${arg_ARGS}
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  if(arg_THREADS AND TKP_SANITIZE MATCHES thread)
+    # Not with the cpu module: ThreadSanitizer does not see how OpenMP's
+    # threads wait for each other.
+    list(APPEND arg_ENV TKP_DISABLE=cpu)
+  endif()
   tkp_test_properties(${arg_NAME} "${arg_LABELS}" ${arg_TIMEOUT} ${arg_ENV})
+  if(arg_THREADS)
+    set_property(TEST ${arg_NAME} APPEND PROPERTY LABELS threads)
+    add_dependencies(tkp_thread_tests ${target})
+  endif()
 endfunction()
 
 # tkp_add_command_test(NAME name COMMAND command arg... [NEEDS target...]
@@ -185,6 +195,7 @@ endif()
 
 if(TKP_BUILD_TESTS)
   enable_testing()
+  add_custom_target(tkp_thread_tests) # all that are marked THREADS
   pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
   file(GLOB tkp_test_files CONFIGURE_DEPENDS
     ${PROJECT_SOURCE_DIR}/tests/*/tests_*.cmake)

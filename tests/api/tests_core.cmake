@@ -21,7 +21,7 @@ tkp_add_check_test(NAME api/context
   SOURCES test_context.c LIBS tokenprune LABELS smoke
   ENV TKP_TEST_MODULES=${PROJECT_BINARY_DIR}/tests/modules)
 tkp_add_check_test(NAME api/op
-  SOURCES test_op.c LIBS tokenprune Threads::Threads LABELS smoke)
+  SOURCES test_op.c LIBS tokenprune Threads::Threads LABELS smoke THREADS)
 if(TARGET api_context)
   foreach(name good better unable oldabi noentry misnamed cudafake)
     add_dependencies(api_context test_module_${name})

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "mllm/decoder/sampler.h"
 
@@ -783,6 +784,44 @@ START_TEST(generate__allocation_fails__message_and_nothing_lost)
 }
 END_TEST
 
+/* Take, mark, look whether the mark is still there, give. */
+static void *use_pool(void *user)
+{
+    tkp__workspace_pool *pool = user;
+    for (int i = 0; i < 2000; i++) {
+        tkp__workspace *w = NULL;
+        const pthread_t mark = pthread_self();
+        if (tkp__workspace_take(&w, pool, sizeof(mark) + i % 7) != TKP_OK)
+            return pool;
+        memcpy(w->data, &mark, sizeof(mark));
+        if (i % 16 == 0)
+            sched_yield();
+        if (memcmp(w->data, &mark, sizeof(mark)) != 0)
+            return pool;
+        tkp__workspace_give(pool, w);
+    }
+    return NULL;
+}
+
+START_TEST(workspace_pool__four_threads__never_two_with_one)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    tkp__workspace_pool pool = TKP__WORKSPACE_POOL_INIT;
+    test_allocator_install(-1);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_pool, &pool), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        ck_assert_ptr_null(wrong);
+    }
+    ck_assert_int_le(test_allocator.live, THREADS * WORKSPACE_BLOCKS);
+    tkp__workspace_pool_release(&pool);
+    test_allocator_remove();
+}
+END_TEST
+
 static void *answer_and_forget(void *policy)
 {
     tkp_mllm_result_destroy(answer_in_thread(policy));
@@ -877,6 +916,7 @@ int main(void)
     TCase *memory = tcase_create("memory");
     tcase_add_test(
         memory, generate__allocation_fails__message_and_nothing_lost);
+    tcase_add_test(memory, workspace_pool__four_threads__never_two_with_one);
     tcase_add_test(
         memory, generate__again_and_again__keeps_a_workspace_each_thread);
     suite_add_tcase(suite, memory);

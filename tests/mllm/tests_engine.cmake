@@ -6,4 +6,4 @@ tkp_add_check_test(NAME mllm/engine_pruning
   LIBS tokenprune-mllm-static LABELS smoke)
 tkp_add_check_test(NAME mllm/engine_generate
   SOURCES test_engine_generate.c engine_testing.c
-  LIBS tokenprune-mllm-static LABELS smoke)
+  LIBS tokenprune-mllm-static LABELS smoke THREADS)
