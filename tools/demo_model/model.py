@@ -19,6 +19,8 @@ WIDTH, LAYERS, HEADS, MLP = 96, 4, 3, 288                      # vision
 D, DEPTH, TEXT_HEADS, HEAD, FF, EPS, THETA = 128, 8, 4, 32, 352, 1e-5, 1e6
 CELLS = S.GRID * S.GRID
 LOOKING, LOOKING_HEADS = (1, 3), 2      # layers and heads that training tells where to look
+RECALLING = 5                           # a layer whose first two heads are told which nouns to compare
+MOST = 8                                # counts 0 ... 7
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 EDGES, WAVES = 49, 8                                           # coordinates of a box, and their basis
@@ -134,7 +136,7 @@ class Net(nn.Module):
         self.norm = nn.Parameter(torch.ones(D))
         self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # used in training only:
         self.edge, self.slot, self.mid = nn.Linear(D, 4 * WAVES), nn.Linear(D, 3), nn.Linear(D, 1)
-        self.where = nn.Linear(D, 4 * WAVES)
+        self.where, self.many = nn.Linear(D, 4 * WAVES), nn.Linear(D, MOST)
 
     def features(self, x):
         """-> encoder rows [B, 145, WIDTH] (CLS first), projected rows [B, 144, D]."""
@@ -150,13 +152,14 @@ class Net(nn.Module):
             parts += ([newline] if j else []) + [rows[:, j]]
         return torch.cat(parts, 1)
 
-    def forward(self, prefix, ids, real, looks=None):
+    def forward(self, prefix, ids, real, seen=None):
         """prefix [B, Tp, D], ids [B, Q, Tq], real [B, Q, Tq] (false on padding) -> hidden rows of
         the real tokens of the questions [sum of real, D].
 
-        With `looks`, a list: the log-attention [B Q, heads, Tq, Tp] that the guided heads (LOOKING)
-        of the questions give the prefix is appended to it, and at last what the questions' rows are
-        behind the last guided layer.
+        `seen`, a dict, is given what training guides: "looks", for each layer of LOOKING the
+        log-attention [B Q, heads, Tq, Tp] of its guided heads to the prefix; "middle", the
+        questions' rows behind the last of these layers; "recalled", the log-attention
+        [B Q, heads, Tq, Tq] of layer RECALLING to the question itself.
         """
         b, tp, _ = prefix.shape
         _, n_q, tq = ids.shape
@@ -173,15 +176,19 @@ class Net(nn.Module):
                           for t in of_questions.index_select(0, place).split(D, 1))
             pk, qk, qq = Rotate.apply(pk, cos_p, sin_p), Rotate.apply(qk, cos_q, sin_q), Rotate.apply(qq, cos_q, sin_q)
             # all questions meet the prefix in one product, and each itself
-            seen = torch.baddbmm(ZERO, qq.reshape(b * TEXT_HEADS, n_q * tq, HEAD),
-                                 pk.reshape(b * TEXT_HEADS, tp, HEAD).transpose(1, 2), beta=0, alpha=HEAD ** -0.5)
+            far = torch.baddbmm(ZERO, qq.reshape(b * TEXT_HEADS, n_q * tq, HEAD),
+                                pk.reshape(b * TEXT_HEADS, tp, HEAD).transpose(1, 2), beta=0, alpha=HEAD ** -0.5)
             own = (qq @ qk.transpose(3, 4)) * HEAD ** -0.5 + later
-            scores = torch.cat([seen.view(b, TEXT_HEADS, n_q, tq, tp), own], -1)
-            if looks is not None and depth in LOOKING:
+            scores = torch.cat([far.view(b, TEXT_HEADS, n_q, tq, tp), own], -1)
+            if seen is not None and depth in (*LOOKING, RECALLING):
                 guided = scores[:, :LOOKING_HEADS].transpose(1, 2).reshape(b * n_q, LOOKING_HEADS, tq, tp + tq)
-                looks.append(F.log_softmax(guided, -1)[..., :tp])
-            seen, own = scores.softmax(-1).split((tp, tq), -1)
-            a = (seen.reshape(b, TEXT_HEADS, n_q * tq, tp) @ pv).view(b, TEXT_HEADS, n_q, tq, HEAD) + own @ qv
+                looks = F.log_softmax(guided, -1)
+                if depth == RECALLING:
+                    seen["recalled"] = looks[..., tp:]
+                else:
+                    seen.setdefault("looks", []).append(looks[..., :tp])
+            far, own = scores.softmax(-1).split((tp, tq), -1)
+            a = (far.reshape(b, TEXT_HEADS, n_q * tq, tp) @ pv).view(b, TEXT_HEADS, n_q, tq, HEAD) + own @ qv
             a = a.permute(0, 2, 3, 1, 4).reshape(-1, D).index_select(0, kept)
             if depth < DEPTH - 1:                                  # the last layer needs the questions' rows only
                 before = F.scaled_dot_product_attention(Rotate.apply(pq, cos_p, sin_p), pk, pv, is_causal=True)
@@ -191,8 +198,8 @@ class Net(nn.Module):
             x = x + block.o(a)
             gate, up = block.gu(rms(x, block.n2)).chunk(2, 1)
             x = x + block.dn(F.silu(gate) * up)
-            if looks is not None and depth == LOOKING[-1]:
-                looks.append(x[n:])
+            if seen is not None and depth == LOOKING[-1]:
+                seen["middle"] = x[n:]
         return x
 
     def logits(self, hidden):

@@ -13,7 +13,8 @@ L  everything: answers to packed questions. With it, the alignment (each object 
    are told to share their attention evenly between <s> and the middle cells of what is counted, so
    that the share says the number. Three side heads make projected rows say where things are: the
    edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle;
-   a fourth makes the guided tokens say the edges of the object they look at.
+   two more make the guided tokens say the edges of the object they look at, and how many there
+   are. For relations two heads of a later layer are told to look back at the two nouns.
    Attention starts as a search for like content that is copied (model.Block.reset);
    places.py first gives the rows a sense of place.
 """
@@ -40,7 +41,8 @@ import tokenizer as T
 WEIGHTS = np.array([1.3, 0.8, 0.8, 1.3, 1.2, 1.4, 1.6, 0.3, 0.3])   # of S.TASKS
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
 IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
-EARLY, ALIGN, VISION_LOW, PLACES, WHERE = 0.3, 0.5, 0.03, 0.3, 0.4  # weights of the losses beside the answers
+# Weights of the losses beside the answers.
+EARLY, ALIGN, VISION_LOW, PLACES, WHERE, MANY = 0.3, 0.5, 0.03, 0.3, 0.4, 0.1
 EVENLY = -1                                                        # in place of a scene: share attention evenly
 HELD_BACK = 2000                                                   # last general scenes are for checks
 BITS, PAIR_BITS = np.arange(M.LABELS, dtype=np.uint32), np.arange(64, dtype=np.uint64)
@@ -193,6 +195,7 @@ def lay_out(rows, items, images):
     answers, early = np.full_like(ids, -100), np.full_like(ids, -100)
     look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
     even, where = np.zeros(look.shape, np.float32), np.full((*ids.shape, 4), -100, np.int64)
+    many, recall = np.full_like(ids, -100), np.full((*ids.shape, M.LOOKING_HEADS), -1, np.int64)
     for i, asked in enumerate(rows):
         for j, (tokens, n, spans, scene) in enumerate(asked):
             ids[i, j, :len(tokens)], real[i, j, :len(tokens)] = tokens, True
@@ -201,8 +204,11 @@ def lay_out(rows, items, images):
                 first, end, cells, _ = spans[0]
                 even[i, j, first:end, 0] = 1 / (1 + cells.sum())
                 even[i, j, first:end, start:start + M.CELLS] = cells / (1 + cells.sum())
+                many[i, j, first:end] = min(cells.sum(), M.MOST - 1)
                 continue
             at = start + scene * (M.CELLS + gap)
+            if len(spans) == 2 and spans[1][3]:                    # a relation: both nouns are compared
+                recall[i, j, spans[1][0]:len(tokens) - 1] = spans[0][0], spans[1][0]
             for first, end, cells, edges in spans:
                 look[i, j, first:end, at:at + M.CELLS] = cells
                 if edges:
@@ -210,7 +216,7 @@ def lay_out(rows, items, images):
                 if images == 1:
                     early[i, j, first:min(end, n - 1)] = tokens[n]
     parts = dict(ids=ids, real=real, answers=answers, early=early, look=look, even=even,
-                 where=where)
+                 where=where, many=many, recall=recall)
     return {k: torch.from_numpy(v) for k, v in parts.items()}
 
 
@@ -249,10 +255,9 @@ def place_loss(net, projected, places):
 def language_loss(net, words, batch, guide):
     labels, pairs = batch["targets"]
     rows, projected = net.features(M.patches(batch["pictures"]))
-    looks = []
+    seen = {}
     real = batch["real"]
-    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], real, looks)
-    middle = looks.pop()
+    hidden = net(net.prefix(projected, batch["items"], batch["images"]), batch["ids"], real, seen)
     at = batch["answers"] >= 0
     logits = net.logits(hidden[at[real]])
     # each answer counts about as much as another, however long it is
@@ -268,15 +273,23 @@ def language_loss(net, words, batch, guide):
     if at.any():
         total = total + EARLY * F.cross_entropy(net.logits(hidden[at[real]]), batch["early"][at])
     if batch["look"].any():
-        total = total + guide * guidance(looks, batch["look"])
+        total = total + guide * guidance(seen["looks"], batch["look"])
     if batch["even"].any():
-        total = total + 0.5 * guide * evenness(looks, batch["even"])
+        total = total + 0.5 * guide * evenness(seen["looks"], batch["even"])
     total = total + PLACES * place_loss(net, projected, batch["places"])
     at = batch["where"][..., 0] >= 0
     known = torch.zeros(())
     if at.any():
-        known = edge_loss(net.where, middle[at[real]], batch["where"][at])
+        known = edge_loss(net.where, seen["middle"][at[real]], batch["where"][at])
         total = total + WHERE * known
+    at = batch["many"] >= 0
+    if at.any():
+        rows = F.rms_norm(seen["middle"][at[real]], (M.D,))
+        total = total + MANY * F.cross_entropy(net.many(rows), batch["many"][at])
+    at = (batch["recall"] >= 0).flatten(0, 1)                      # [B Q, Tq, heads]
+    if at.any():
+        looks = seen["recalled"].transpose(1, 2)[at]               # [.., Tq]
+        total = total - guide * looks.gather(1, batch["recall"].flatten(0, 1)[at][:, None]).mean()
     return total, (answer.item(), hit.item(), align.item(), known.item())
 
 
@@ -367,7 +380,7 @@ def train_language(run, scenes, tokenizer, minutes, seed):
         places.pass_on(run.net, pictures, covered, words)
         places.numbers(run.net, tokenizer, words)
     net = run.net
-    heads = [p for head in (net.edge, net.slot, net.mid, net.where) for p in head.parameters()]
+    heads = [p for head in (net.edge, net.slot, net.mid, net.where, net.many) for p in head.parameters()]
     others = [p for p in net.parameters() if all(p is not h for h in heads)]
     groups = [{"params": [p for p in others if p.dim() > 1]},
               {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
