@@ -24,6 +24,16 @@ tkp_add_command_test(NAME abi/layout LABELS ci
     ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include)
 set_property(TEST abi/layout APPEND PROPERTY ENVIRONMENT CC=${CMAKE_C_COMPILER})
 
+# Signatures and types of every public function, by libabigail; skipped where
+# abidiff is missing.
+if(TARGET tokenprune-mllm AND NOT TKP_SANITIZE)
+  tkp_add_command_test(NAME abi/abidiff LABELS full
+    COMMAND ${CMAKE_CURRENT_LIST_DIR}/abidiff
+      ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+  set_property(TEST abi/abidiff APPEND PROPERTY
+    ENVIRONMENT CC=${CMAKE_C_COMPILER})
+endif()
+
 # An installed tree, moved, used by programs that know nothing of this one.
 # (A sanitized library cannot be linked without the same flags.)
 if(NOT TKP_SANITIZE)
