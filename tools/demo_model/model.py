@@ -136,7 +136,7 @@ class Net(nn.Module):
         self.norm = nn.Parameter(torch.ones(D))
         self.ph, self.ch = nn.Linear(WIDTH, LABELS), nn.Linear(WIDTH, 64)  # used in training only:
         self.edge, self.slot, self.mid = nn.Linear(D, 4 * WAVES), nn.Linear(D, 3), nn.Linear(D, 1)
-        self.where, self.many = nn.Linear(D, 4 * WAVES), nn.Linear(D, MOST)
+        self.where, self.many, self.side = nn.Linear(D, 4 * WAVES), nn.Linear(D, MOST), nn.Linear(D, 2)
 
     def features(self, x):
         """-> encoder rows [B, 145, WIDTH] (CLS first), projected rows [B, 144, D]."""
@@ -159,7 +159,8 @@ class Net(nn.Module):
         `seen`, a dict, is given what training guides: "looks", for each layer of LOOKING the
         log-attention [B Q, heads, Tq, Tp] of its guided heads to the prefix; "middle", the
         questions' rows behind the last of these layers; "recalled", the log-attention
-        [B Q, heads, Tq, Tq] of layer RECALLING to the question itself.
+        [B Q, heads, Tq, Tq] of layer RECALLING to the question itself; "compared", the
+        questions' rows behind that layer.
         """
         b, tp, _ = prefix.shape
         _, n_q, tq = ids.shape
@@ -200,6 +201,8 @@ class Net(nn.Module):
             x = x + block.dn(F.silu(gate) * up)
             if seen is not None and depth == LOOKING[-1]:
                 seen["middle"] = x[n:]
+            if seen is not None and depth == RECALLING:
+                seen["compared"] = x[n:]
         return x
 
     def logits(self, hidden):

@@ -14,7 +14,8 @@ L  everything: answers to packed questions. With it, the alignment (each object 
    that the share says the number. Three side heads make projected rows say where things are: the
    edges of the object on a patch, which glyph of the sign it is, whether it is an object's middle;
    two more make the guided tokens say the edges of the object they look at, and how many there
-   are. For relations two heads of a later layer are told to look back at the two nouns.
+   are. For relations two heads of a later layer are told to look back at the two nouns,
+   and a side head asks which of them is further left and further up.
    Attention starts as a search for like content that is copied (model.Block.reset);
    places.py first gives the rows a sense of place.
 """
@@ -42,7 +43,7 @@ WEIGHTS = np.array([1.3, 0.8, 0.8, 1.3, 1.2, 1.4, 1.6, 0.3, 0.3])   # of S.TASKS
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
 IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
 # Weights of the losses beside the answers.
-EARLY, ALIGN, VISION_LOW, PLACES, WHERE, MANY = 0.3, 0.5, 0.03, 0.3, 0.4, 0.1
+EARLY, ALIGN, VISION_LOW, PLACES, WHERE, MANY, SIDE = 0.3, 0.5, 0.03, 0.3, 0.4, 0.1, 0.2
 EVENLY = -1                                                        # in place of a scene: share attention evenly
 HELD_BACK = 2000                                                   # last general scenes are for checks
 BITS, PAIR_BITS = np.arange(M.LABELS, dtype=np.uint32), np.arange(64, dtype=np.uint64)
@@ -196,6 +197,7 @@ def lay_out(rows, items, images):
     look = np.zeros((*ids.shape, start + M.CELLS * images + gap * (images - 1)), bool)
     even, where = np.zeros(look.shape, np.float32), np.full((*ids.shape, 4), -100, np.int64)
     many, recall = np.full_like(ids, -100), np.full((*ids.shape, M.LOOKING_HEADS), -1, np.int64)
+    side = np.full((*ids.shape, 2), -1, np.float32)
     for i, asked in enumerate(rows):
         for j, (tokens, n, spans, scene) in enumerate(asked):
             ids[i, j, :len(tokens)], real[i, j, :len(tokens)] = tokens, True
@@ -209,6 +211,8 @@ def lay_out(rows, items, images):
             at = start + scene * (M.CELLS + gap)
             if len(spans) == 2 and spans[1][3]:                    # a relation: both nouns are compared
                 recall[i, j, spans[1][0]:len(tokens) - 1] = spans[0][0], spans[1][0]
+                a, b = spans[0][3], spans[1][3]
+                side[i, j, spans[1][0]:len(tokens) - 1] = a[0] + a[2] < b[0] + b[2], a[1] + a[3] < b[1] + b[3]
             for first, end, cells, edges in spans:
                 look[i, j, first:end, at:at + M.CELLS] = cells
                 if edges:
@@ -216,7 +220,7 @@ def lay_out(rows, items, images):
                 if images == 1:
                     early[i, j, first:min(end, n - 1)] = tokens[n]
     parts = dict(ids=ids, real=real, answers=answers, early=early, look=look, even=even,
-                 where=where, many=many, recall=recall)
+                 where=where, many=many, recall=recall, side=side)
     return {k: torch.from_numpy(v) for k, v in parts.items()}
 
 
@@ -290,6 +294,9 @@ def language_loss(net, words, batch, guide):
     if at.any():
         looks = seen["recalled"].transpose(1, 2)[at]               # [.., Tq]
         total = total - guide * looks.gather(1, batch["recall"].flatten(0, 1)[at][:, None]).mean()
+        at = batch["side"][..., 0] >= 0
+        rows = F.rms_norm(seen["compared"][at[real]], (M.D,))
+        total = total + SIDE * F.binary_cross_entropy_with_logits(net.side(rows), batch["side"][at])
     return total, (answer.item(), hit.item(), align.item(), known.item())
 
 
@@ -380,7 +387,7 @@ def train_language(run, scenes, tokenizer, minutes, seed):
         places.pass_on(run.net, pictures, covered, words)
         places.numbers(run.net, tokenizer, words)
     net = run.net
-    heads = [p for head in (net.edge, net.slot, net.mid, net.where, net.many) for p in head.parameters()]
+    heads = [p for head in (net.edge, net.slot, net.mid, net.where, net.many, net.side) for p in head.parameters()]
     others = [p for p in net.parameters() if all(p is not h for h in heads)]
     groups = [{"params": [p for p in others if p.dim() > 1]},
               {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
