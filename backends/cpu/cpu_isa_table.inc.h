@@ -24,6 +24,7 @@ const tkp__cpu_kernels TABLE = {
     .dot_and_square = dot_and_square,
     .add_scaled = add_scaled,
     .take_max = take_max,
+    .sum_above = sum_above,
     .row_max = row_max,
     .exp_sum = exp_sum,
     .skinny = skinny,

@@ -134,6 +134,13 @@ typedef struct tkp__cpu_kernels {
         float scale,
         int64_t n);
     void (*take_max)(float *most, const void *x, int32_t dtype, int64_t n);
+    /* sum of w[i] max(0, x[i] - floor[i]); w = NULL: 1. Never grows where an
+     * entry of floor does. */
+    float (*sum_above)(
+        const float *x,
+        const float *floor,
+        const float *w,
+        int64_t n);
 
     /* --- softmax pieces, f32 ----------------------------------------- */
 

@@ -375,6 +375,32 @@ static void take_max(float *most, const void *x, int32_t dtype, int64_t n)
 #undef WORK
 }
 
+/* Products and sums are rounded one by one: each step keeps order, so that the
+ * whole falls when a floor rises. */
+static float
+sum_above(const float *x, const float *floor, const float *w, int64_t n)
+{
+    vf s[4] = {0};
+    const vf zero = {0}, one = vf_set(1.0f);
+    int64_t i = 0;
+    for (; i + 4 * VW <= n; i += 4 * VW)
+#pragma GCC unroll 4
+        for (int l = 0; l < 4; l++) {
+            const vf more =
+                vf_load(x + i + l * VW) - vf_load(floor + i + l * VW);
+            const vf share = w ? vf_load(w + i + l * VW) : one;
+            s[l] = s[l] + share * vf_max(more, zero);
+        }
+    for (; i < n; i += VW) {
+        const int64_t left = n - i;
+        const vf more = vf_get(x, TKP_DTYPE_F32, i, left) -
+                        vf_get(floor, TKP_DTYPE_F32, i, left);
+        const vf share = w ? vf_get(w, TKP_DTYPE_F32, i, left) : one;
+        s[0] = s[0] + share * vf_max(more, zero);
+    }
+    return vf_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
 /* --- softmax pieces ------------------------------------------------------ */
 
 static float row_max(const float *x, int64_t n)

@@ -8,6 +8,11 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_dnnl.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_elementwise.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_exec.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_cover.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_distance.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_dpp.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_tri.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_isa.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_isa_base.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_linear.c

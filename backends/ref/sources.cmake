@@ -12,6 +12,11 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_cosine.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_cosine_pairs.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_gather_rows.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_greedy.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_cover.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_distance.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_dpp.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_tri.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_broadcast.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_pool.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_layer_norm.c

@@ -2,11 +2,17 @@
  * Rules of the selection kinds.
  */
 
+#include <math.h>
+
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_topk, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_sample, seed);
 TKP__ASSERT_NO_PADDING(tkp_op_compact, rows);
+TKP__ASSERT_NO_PADDING(tkp_op_greedy_distance, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_greedy_cover, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_greedy_dpp, largest);
+TKP__ASSERT_NO_PADDING(tkp_op_greedy_tri, reserved);
 
 // clang-format off
 static const tkp__arg_rule topk_args[] = {
@@ -29,6 +35,29 @@ static const tkp__arg_rule compact_args[] = {
     {"candidates",    "N",  TKP__ARG_I32, 0,                 0},
     {"selected",      "K",  TKP__ARG_I32, 0,                 0},
     {"dst",           "S",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule greedy_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,                 0},
+    {"rows",          "N",  TKP__ARG_I32,   0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32,   0,                 0},
+    {"members",       "*",  TKP__ARG_I32,   TKP__ARG_OPTIONAL, 0},
+    {"keep",          "M",  TKP__ARG_I32,   0,                 0},
+    {"out_offsets",   "m",  TKP__ARG_I32,   0,                 0},
+    {"weights",       "N",  TKP__ARG_F32,   TKP__ARG_OPTIONAL, 0},
+    {"dst",           "K",  TKP__ARG_I32,   TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule greedy_cover_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,                 0},
+    {"rows",          "N",  TKP__ARG_I32,   0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32,   0,                 0},
+    {"members",       "*",  TKP__ARG_I32,   TKP__ARG_OPTIONAL, 0},
+    {"keep",          "M",  TKP__ARG_I32,   0,                 0},
+    {"out_offsets",   "m",  TKP__ARG_I32,   0,                 0},
+    {"demand",        "N",  TKP__ARG_F32,   TKP__ARG_OPTIONAL, 0},
+    {"factor",        "N",  TKP__ARG_F32,   TKP__ARG_OPTIONAL, 0},
+    {"extra",         "TN", TKP__ARG_F32,   TKP__ARG_OPTIONAL, 0},
+    {"extra_range",   "M2", TKP__ARG_I32,   TKP__ARG_OPTIONAL, 0},
+    {"dst",           "K",  TKP__ARG_I32,   TKP__ARG_OUT,      0},
 };
 // clang-format on
 
@@ -89,6 +118,125 @@ static tkp_status compact_relations(const tkp__check_call *call)
     return TKP_OK;
 }
 
+/* --- greedy kinds --------------------------------------------------------- */
+
+static tkp_status check_choice(int32_t value, int32_t last, const char *field)
+{
+    TKP__CHECK(
+        value >= 0 && value <= last, TKP_ERR_OPTION,
+        "%s: is %d, wanted 0 to %d", field, value, last);
+    return TKP_OK;
+}
+
+static tkp_status check_share(float value, bool with_one, const char *field)
+{
+    TKP__CHECK(
+        value >= 0.0f && (with_one ? value <= 1.0f : value < 1.0f),
+        TKP_ERR_OPTION, "%s: is %g, wanted 0 to %s1", field, (double)value,
+        with_one ? "" : "below ");
+    return TKP_OK;
+}
+
+static tkp_status check_largest(int32_t largest, int32_t reserved)
+{
+    TKP__CHECK(
+        largest >= 0, TKP_ERR_OPTION, "largest: is %d, wanted 0 or more",
+        largest);
+    TKP__CHECK(
+        reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0", reserved);
+    return TKP_OK;
+}
+
+static tkp_status greedy_distance_params(void *params)
+{
+    tkp_op_greedy_distance *p = params;
+    TKP__TRY(check_choice(p->rule, TKP_GREEDY_MMR, "rule"));
+    const bool mmr = p->rule == TKP_GREEDY_MMR;
+    TKP__TRY(check_choice(
+        p->measure, mmr ? TKP_GREEDY_COSINE : TKP_GREEDY_EUCLIDEAN, "measure"));
+    TKP__TRY(check_choice(p->start, TKP_GREEDY_START_NORM, "start"));
+    TKP__TRY(check_choice(p->weighted, mmr ? 0 : 1, "weighted"));
+    TKP__TRY(check_share(p->lambda, true, "lambda"));
+    if (p->start == TKP_GREEDY_START_DEFAULT)
+        p->start = mmr ? TKP_GREEDY_START_WEIGHT : TKP_GREEDY_START_NEAREST;
+    return check_largest(p->largest, p->reserved);
+}
+
+static tkp_status greedy_distance_relations(const tkp__check_call *call)
+{
+    const tkp_op_greedy_distance *p = call->params;
+    TKP__ARG_CHECK(
+        call, 6,
+        tkp__present(&call->args[6]) ||
+            !(p->rule == TKP_GREEDY_MMR || p->weighted ||
+              p->start == TKP_GREEDY_START_WEIGHT),
+        TKP_ERR_ARGUMENT, "is missing, but the %s looks at it",
+        p->rule == TKP_GREEDY_MMR || p->weighted ? "rule" : "start");
+    return TKP_OK;
+}
+
+static tkp_status greedy_cover_params(void *params)
+{
+    tkp_op_greedy_cover *p = params;
+    TKP__TRY(check_choice(p->kernel, TKP_GREEDY_KERNEL_SOFTMAX, "kernel"));
+    TKP__TRY(check_choice(p->add, 1, "add"));
+    TKP__CHECK(
+        p->kernel == TKP_GREEDY_KERNEL_SOFTMAX
+            ? p->temperature > 0.0f && isfinite(p->temperature)
+            : p->temperature == 0.0f,
+        TKP_ERR_OPTION, "temperature: is %g, wanted %s", (double)p->temperature,
+        p->kernel == TKP_GREEDY_KERNEL_SOFTMAX ? "above 0" : "0: no softmax");
+    TKP__CHECK(
+        p->scale >= 0.0f && isfinite(p->scale), TKP_ERR_OPTION,
+        "scale: is %g, wanted 0 or more", (double)p->scale);
+    TKP__CHECK(
+        p->power >= 0.0f && isfinite(p->power), TKP_ERR_OPTION,
+        "power: is %g, wanted 0 or more", (double)p->power);
+    if (p->scale == 0.0f)
+        p->scale = 1.0f;
+    if (p->power == 0.0f)
+        p->power = 1.0f;
+    return check_largest(p->largest, p->reserved);
+}
+
+static tkp_status greedy_cover_relations(const tkp__check_call *call)
+{
+    const bool extra = tkp__present(&call->args[8]);
+    const bool range = tkp__present(&call->args[9]);
+    TKP__ARG_CHECK(
+        call, range ? 8 : 9, extra == range, TKP_ERR_ARGUMENT,
+        "is missing, %s is there", range ? "extra_range" : "extra");
+    return TKP_OK;
+}
+
+static tkp_status greedy_dpp_params(void *params)
+{
+    const tkp_op_greedy_dpp *p = params;
+    TKP__TRY(check_choice(p->kernel, TKP_GREEDY_DPP_MIX, "kernel"));
+    TKP__TRY(check_share(p->theta, p->kernel != TKP_GREEDY_DPP_EXP, "theta"));
+    return check_largest(p->largest, 0);
+}
+
+static tkp_status greedy_tri_params(void *params)
+{
+    const tkp_op_greedy_tri *p = params;
+    TKP__CHECK(
+        isfinite(p->alpha), TKP_ERR_OPTION, "alpha: is %g", (double)p->alpha);
+    TKP__CHECK(
+        isfinite(p->lambda), TKP_ERR_OPTION, "lambda: is %g",
+        (double)p->lambda);
+    TKP__TRY(check_choice(p->min_max, 1, "min_max"));
+    return check_largest(p->largest, p->reserved);
+}
+
+static tkp_status greedy_tri_relations(const tkp__check_call *call)
+{
+    TKP__ARG_CHECK(
+        call, 6, tkp__present(&call->args[6]), TKP_ERR_ARGUMENT, "%s",
+        "is missing");
+    return TKP_OK;
+}
+
 const tkp__op_rule tkp__core_rules_select[] = {
     {TKP_OP_TOPK, TKP__RULE_ARGS(topk_args), "topk",
      TKP__RULE_PARAMS(tkp_op_topk, reserved), topk_params, NULL},
@@ -96,5 +244,16 @@ const tkp__op_rule tkp__core_rules_select[] = {
      TKP__RULE_PARAMS(tkp_op_sample, seed), NULL, NULL},
     {TKP_OP_COMPACT, TKP__RULE_ARGS(compact_args), "compact",
      TKP__RULE_PARAMS(tkp_op_compact, rows), compact_params, compact_relations},
+    {TKP_OP_GREEDY_DISTANCE, TKP__RULE_ARGS(greedy_args), "greedy_distance",
+     TKP__RULE_PARAMS(tkp_op_greedy_distance, reserved), greedy_distance_params,
+     greedy_distance_relations},
+    {TKP_OP_GREEDY_COVER, TKP__RULE_ARGS(greedy_cover_args), "greedy_cover",
+     TKP__RULE_PARAMS(tkp_op_greedy_cover, reserved), greedy_cover_params,
+     greedy_cover_relations},
+    {TKP_OP_GREEDY_DPP, TKP__RULE_ARGS(greedy_args), "greedy_dpp",
+     TKP__RULE_PARAMS(tkp_op_greedy_dpp, largest), greedy_dpp_params, NULL},
+    {TKP_OP_GREEDY_TRI, TKP__RULE_ARGS(greedy_args), "greedy_tri",
+     TKP__RULE_PARAMS(tkp_op_greedy_tri, reserved), greedy_tri_params,
+     greedy_tri_relations},
     {0},
 };

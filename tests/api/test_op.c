@@ -68,6 +68,13 @@ static const tkp_op_blend blend_params = {
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
 static const tkp_op_sample sample_params = {sizeof(sample_params), 1, 2};
 static const tkp_op_compact compact_params = {sizeof(compact_params), 0, 20};
+static const tkp_op_greedy_distance distance_params = {
+    sizeof(distance_params), 0, 0, 0, 0, 0.5f, 0, 0};
+static const tkp_op_greedy_cover cover_params = {
+    sizeof(cover_params), 0, 0.0f, 0.0f, 0.0f, 0, 0, 0};
+static const tkp_op_greedy_dpp dpp_params = {sizeof(dpp_params), 0, 0.5f, 0};
+static const tkp_op_greedy_tri tri_params = {
+    sizeof(tri_params), 0.5f, 0.5f, 0, 0, 0};
 static const tkp_op_group_pool pool_params = {sizeof(pool_params), 0};
 static const tkp_op_linear linear_params = {sizeof(linear_params), 0};
 static const tkp_op_norm norm_params = {sizeof(norm_params), 1e-5f};
@@ -115,6 +122,19 @@ static const struct op_case {
      &sample_params, sizeof(sample_params), 1 << 1, 1 << 5, 0},
     {"compact", TKP_OP_COMPACT, 3, {I32(10), I32(5), I32(15)},
      &compact_params, sizeof(compact_params), 0, 1 << 2, 0},
+    {"greedy_distance", TKP_OP_GREEDY_DISTANCE, 8,
+     {BF16(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), I32(5)},
+     &distance_params, sizeof(distance_params), 1 << 3 | 1 << 6, 1 << 7, 0},
+    {"greedy_cover", TKP_OP_GREEDY_COVER, 11,
+     {F32(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), F32(10),
+      F32(4, 10), I32(2, 2), I32(5)},
+     &cover_params, sizeof(cover_params), 1 << 3 | 3 << 6, 1 << 10, 0},
+    {"greedy_dpp", TKP_OP_GREEDY_DPP, 8,
+     {F32(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), I32(5)},
+     &dpp_params, sizeof(dpp_params), 1 << 3 | 1 << 6, 1 << 7, 0},
+    {"greedy_tri", TKP_OP_GREEDY_TRI, 8,
+     {F32(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), I32(5)},
+     &tri_params, sizeof(tri_params), 1 << 3, 1 << 7, 0},
     {"group_pool", TKP_OP_GROUP_POOL, 5,
      {F32(12, 16), I32(3), I32(10), F32(12), BF16(2, 16)},
      &pool_params, sizeof(pool_params), 1 << 3, 1 << 4, 0},
@@ -379,6 +399,9 @@ static const struct {
     {TKP_OP_COMPACT, 1, 0, 11, "selected: dim 0 (K) is 11, above N = 10"},
     {TKP_OP_COMPACT, 0, 0, 21, "candidates: dim 0 (N) is 21, above rows = 20"},
     {TKP_OP_COMPACT, 2, 0, 21, "dst: dim 0 is 21, above rows = 20"},
+    {TKP_OP_GREEDY_DISTANCE, 6, 0, 9, "weights: dim 0 (N) is 9, wanted 10"},
+    {TKP_OP_GREEDY_COVER, 8, 1, 9, "extra: dim 1 (N) is 9, wanted 10"},
+    {TKP_OP_GREEDY_COVER, 9, 0, 3, "extra_range: dim 0 (M) is 3, wanted 2"},
     {TKP_OP_GROUP_POOL, 3, 0, 11, "weights: dim 0 (R) is 11, wanted 12"},
     {TKP_OP_GATHER_ROWS, 2, 0, 6, "dst: dim 0 is 6, wanted 5"},
     {TKP_OP_GATHER_ROWS, 2, 1, 4, "dst: dim 1 is 4, src has 3"},
@@ -454,6 +477,30 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, reserved, 1, "reserved");
     TRY_PARAMS(TKP_OP_COMPACT, tkp_op_compact, rows, -1, "rows");
     TRY_PARAMS(TKP_OP_COMPACT, tkp_op_compact, reserved, 1, "reserved");
+    TRY_PARAMS(TKP_OP_GREEDY_DISTANCE, tkp_op_greedy_distance, rule, 2, "rule");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_DISTANCE, tkp_op_greedy_distance, measure, 2, "measure");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_DISTANCE, tkp_op_greedy_distance, start, 4, "start");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_DISTANCE, tkp_op_greedy_distance, lambda, 1.5f, "lambda");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_DISTANCE, tkp_op_greedy_distance, largest, -1, "largest");
+    TRY_PARAMS(TKP_OP_GREEDY_COVER, tkp_op_greedy_cover, kernel, 3, "kernel");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_COVER, tkp_op_greedy_cover, kernel,
+        TKP_GREEDY_KERNEL_SOFTMAX, "temperature");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_COVER, tkp_op_greedy_cover, temperature, 1.0f,
+        "no softmax");
+    TRY_PARAMS(TKP_OP_GREEDY_COVER, tkp_op_greedy_cover, scale, -1.0f, "scale");
+    TRY_PARAMS(TKP_OP_GREEDY_COVER, tkp_op_greedy_cover, power, -1.0f, "power");
+    TRY_PARAMS(TKP_OP_GREEDY_DPP, tkp_op_greedy_dpp, kernel, 3, "kernel");
+    TRY_PARAMS(TKP_OP_GREEDY_DPP, tkp_op_greedy_dpp, theta, -0.5f, "theta");
+    TRY_PARAMS(TKP_OP_GREEDY_TRI, tkp_op_greedy_tri, min_max, 2, "min_max");
+    TRY_PARAMS(
+        TKP_OP_GREEDY_TRI, tkp_op_greedy_tri, alpha, (float)strtod("nan", NULL),
+        "alpha");
     TRY_PARAMS(TKP_OP_GROUP_POOL, tkp_op_group_pool, pool, 3, "pool");
     TRY_PARAMS(TKP_OP_LINEAR, tkp_op_linear, pack, 3, "pack");
     TRY_PARAMS(TKP_OP_RMS_NORM, tkp_op_norm, eps, -1.0f, "eps");

@@ -39,6 +39,10 @@ typedef struct tkp_test_case {
         tkp_op_topk topk;
         tkp_op_sample sample;
         tkp_op_compact compact;
+        tkp_op_greedy_distance greedy_distance;
+        tkp_op_greedy_cover greedy_cover;
+        tkp_op_greedy_dpp greedy_dpp;
+        tkp_op_greedy_tri greedy_tri;
         tkp_op_group_pool group_pool;
         tkp_op_linear linear;
         tkp_op_norm norm;
@@ -162,6 +166,7 @@ void tkp_test_distinct(
 
 extern const tkp_test_kind tkp_test_kinds_score[];
 extern const tkp_test_kind tkp_test_kinds_select[];
+extern const tkp_test_kind tkp_test_kinds_greedy[];
 extern const tkp_test_kind tkp_test_kinds_rows[];
 extern const tkp_test_kind tkp_test_kinds_forward[];
 

@@ -614,10 +614,169 @@ def make_small():
             w.arg("out", b, rnd(values, a))
 
 
+# --- greedy selection -------------------------------------------------------------
+
+
+def cosines(z):
+    norms = np.linalg.norm(z, axis=1, keepdims=True)
+    unit = np.divide(z, norms, out=np.zeros_like(z), where=norms > 0)
+    s = unit @ unit.T
+    np.fill_diagonal(s, (norms[:, 0] > 0).astype(float))
+    return s
+
+
+def first_best(value, free):
+    """Largest value among the free ones, the lowest index of equal ones."""
+    return int(np.flatnonzero(free & (value == value[free].max()))[0])
+
+
+def greedy_distance(z, w, k, rule, measure, start, weighted, lam):
+    s = cosines(z)
+    far = ((z[:, None] - z[None]) ** 2).sum(-1) if measure else 1 - s
+    n = len(z)
+    start = start or (2 if rule else 1)
+    if start == 1:
+        value = (far + np.where(np.eye(n, dtype=bool), inf, 0.0)).min(axis=1)
+    else:
+        value = w if start == 2 else np.linalg.norm(z, axis=1)
+    free, picks = np.ones(n, bool), []
+    for _ in range(k):
+        picks.append(first_best(value, free))
+        free[picks[-1]] = False
+        near = far[picks].min(axis=0)
+        if rule:
+            value = lam * w - (1 - lam) * s[picks].max(axis=0)
+        else:
+            value = near * w if weighted else near
+    return picks
+
+
+def greedy_cover(z, demand, factor, extra, k, kernel, t, scale, power, add):
+    g, n = cosines(z), len(z)
+    if kernel == 1:
+        g = (g + 1) / 2
+    if kernel == 2:
+        g = np.exp(g / t)
+        g /= g.sum(axis=1, keepdims=True) * n
+    g = np.concatenate([scale * g, extra])
+    row = np.concatenate([demand, np.ones(len(extra))])
+    c, free, picks = np.zeros(len(g)), np.ones(n, bool), []
+    for _ in range(k):
+        gain = (row[:, None] * np.maximum(0, g - c[:, None])).sum(axis=0)
+        value = gain + factor**power if add else gain * factor**power
+        picks.append(first_best(value, free))
+        free[picks[-1]] = False
+        c = np.maximum(c, g[:, picks[-1]])
+    return picks
+
+
+def greedy_dpp(z, w, k, kernel, theta):
+    """By determinants: the best one more, each time from nothing."""
+    s = cosines(z)
+    if kernel == 1:
+        w = np.exp(theta / (2 * (1 - theta)) * w)
+    ell = s * np.outer(w, w)
+    if kernel == 2:
+        ell = (1 - theta) * s + theta * ell
+    free, picks = np.ones(len(z), bool), []
+    for _ in range(k):
+        ways = [picks + [j] for j in range(len(z))]
+        value = np.array([np.linalg.det(ell[np.ix_(p, p)]) for p in ways])
+        picks.append(first_best(value, free))
+        free[picks[-1]] = False
+    return picks
+
+
+def greedy_tri(z, w, k, alpha, lam, min_max):
+    s, free, picks, value = cosines(z), np.ones(len(z), bool), [], w
+
+    def f(u):
+        span = np.ptp(u[free]) if min_max else u[free].mean()
+        return (u - (u[free].min() if min_max else 0)) / span if span else 0 * u
+
+    for _ in range(k):
+        picks.append(first_best(value, free))
+        free[picks[-1]] = False
+        if len(picks) == k:
+            break
+        m = s[:, picks].max(axis=1)
+        cover = np.maximum(0, s - m[:, None])[free].sum(axis=0)
+        value = f(w) + alpha * f(1 - m) + lam * f(cover)
+    return picks
+
+
+def make_greedy():
+    own = np.random.default_rng(SEED + 1)
+
+    def groups(op, name, dtype, sizes, keep, params, weights, choose, listed=True, extra=None):
+        n, d = sum(sizes), 20
+        # Clusters, a row of zeros, and gaps: members of no group.
+        x = own.standard_normal((6, d))[own.integers(0, 6, n + 2)] + 0.6 * own.standard_normal((n + 2, d))
+        x = rnd(x, dtype)
+        rows = own.permutation(n + 2)[:n]
+        x[rows[2]] = 0.0
+        arrays = [own.random(n).astype(np.float32) if there else None for there in weights]
+        members = own.permutation(n) if listed else np.arange(n)
+        want, lo = [], 0
+        for g, (size, k) in enumerate(zip(sizes, keep)):
+            m = np.sort(members[lo:lo + size])
+            lo += size
+            z = x[rows[m]].astype(np.float64)
+            a = [None if u is None else u[m].astype(np.float64) for u in arrays]
+            want.append(m[choose(z, a, k, g, m)] if k else np.zeros(0, int))
+        w.case(op, name, params)
+        w.ins((dtype, x), ("i32", rows), ("i32", offsets(sizes)), ("i32", members) if listed else NONE,
+              ("i32", keep), ("i32", offsets(keep)))
+        w.ins(*[NONE if u is None else ("f32", u) for u in arrays])
+        if extra is not None:
+            w.ins(*extra)
+        w.arg("out", "i32", np.concatenate(want))
+
+    sizes, keep = [30, 0, 1, 47], [12, 0, 1, 20]
+    for name, dtype, rule, measure, start, weighted, lam in (
+        ("divprune", "f32", 0, 0, 0, 0, 0.0), ("euclid_norm", "bf16", 0, 1, 3, 0, 0.0),
+        ("weighted", "f16", 0, 0, 2, 1, 0.0), ("euclid_nearest", "f32", 0, 1, 1, 1, 0.0),
+        ("mmr", "f32", 1, 0, 0, 0, 0.5), ("mmr_mostly_weight", "bf16", 1, 0, 2, 0, 0.75),
+    ):
+        groups("greedy_distance", name, dtype, sizes, keep,
+               struct.pack("<iiiifii", rule, measure, start, weighted, lam, 0, 0),
+               [bool(rule or weighted or start == 2)],
+               lambda z, a, k, g, m: greedy_distance(z, a[0], k, rule, measure, start, weighted, lam))
+    for name, dtype, kernel, t, scale, power, add, weights, text in (
+        ("scope", "f32", 0, 0.0, 0.0, 0.0, 0, (0, 1), 0), ("scope_add", "bf16", 0, 0.0, 1.0, 2.0, 1, (0, 1), 0),
+        ("eadp", "f16", 1, 0.0, 0.0, 0.0, 0, (1, 0), 0), ("mmtok", "f32", 2, 0.2, 0.5, 0.0, 0, (0, 0), 6),
+        ("all", "f32", 1, 0.0, 0.25, 0.5, 0, (1, 1), 5),
+    ):
+        n = sum(sizes)
+        rows = own.random((text, n)).astype(np.float32)
+        ranges = np.array([[0, text // 2], [1, 1], [0, 0], [text // 3, text]])
+
+        def choose(z, a, k, g, m):
+            one = np.ones(len(z))
+            e = rows[ranges[g, 0]:ranges[g, 1], m].astype(np.float64) if text else np.zeros((0, len(z)))
+            f = a[1] if a[1] is not None else np.zeros(len(z)) if add else one
+            return greedy_cover(z, one if a[0] is None else a[0], f, e, k, kernel, t, scale or 1.0, power or 1.0, add)
+
+        groups("greedy_cover", name, dtype, sizes, keep, struct.pack("<ifffiii", kernel, t, scale, power, add, 0, 0),
+               weights, choose, extra=[("f32", rows), ("i32", ranges)] if text else [NONE, NONE])
+    for name, dtype, kernel, theta in (("cdpruner", "f32", 0, 0.0), ("exp", "bf16", 1, 0.5), ("mix", "f32", 2, 0.75)):
+        groups("greedy_dpp", name, dtype, sizes, [8, 0, 1, 9], struct.pack("<ifi", kernel, theta, 0), [True],
+               lambda z, a, k, g, m: greedy_dpp(z, a[0], k, kernel, theta), listed=kernel > 0)
+    for name, dtype, alpha, lam, min_max in (("tops", "f32", 0.5, 0.5, 0), ("min_max", "bf16", 0.5, 1.0, 1)):
+        groups("greedy_tri", name, dtype, sizes, keep, struct.pack("<ffiii", alpha, lam, min_max, 0, 0), [True],
+               lambda z, a, k, g, m: greedy_tri(z, a[0], k, alpha, lam, min_max))
+    # A number that is no number: refused.
+    x = own.standard_normal((4, 3))
+    x[2, 1] = nan
+    w.case("greedy_distance", "nan", struct.pack("<iiiifii", 0, 0, 0, 0, 0.0, 0, 0), status="DATA")
+    w.ins(("f32", x), ("i32", np.arange(4)), ("i32", [0, 4]), NONE, ("i32", [2]), ("i32", [0, 2]), NONE)
+    w.arg("out", "i32", np.zeros(2))
+
+
 def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
-                 make_attention, make_activation, make_small):
+                 make_attention, make_activation, make_small, make_greedy):
         make()
     w.save()
 

@@ -45,6 +45,10 @@ enum tkp_op_kind {
     TKP_OP_TOPK = 20,
     TKP_OP_SAMPLE = 21,
     TKP_OP_COMPACT = 22,
+    TKP_OP_GREEDY_DISTANCE = 24,
+    TKP_OP_GREEDY_COVER = 25,
+    TKP_OP_GREEDY_DPP = 26,
+    TKP_OP_GREEDY_TRI = 27,
     /* groups, rows */
     TKP_OP_GROUP_POOL = 40,
     TKP_OP_GROUP_BROADCAST = 41,
@@ -238,6 +242,122 @@ typedef struct tkp_op_compact {
     int32_t reserved;
     int64_t rows; /* R; at run time: dst size + N - K */
 } tkp_op_compact;
+
+/*
+ * Greedy kinds: per group, keep[g] members one after the other, each the best
+ * given those before it; equal ones: the lower member. They share
+ *   0 x             [R, D] float  1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 keep [M] i32                5 out_offsets [M + 1] i32
+ * and write candidates in the order in which they were chosen. S_ij is the
+ * cosine of candidates i and j, 0 where a norm is 0; S_jj is 1, or 0 there. A
+ * number that is not finite, in a row or a weight of a member, is TKP_ERR_DATA.
+ * `largest` in the params is the most members of a group in any run; 0 = all
+ * entries there may be. It bounds the workspace.
+ */
+
+enum tkp_greedy_distance_rule {
+    TKP_GREEDY_MAX_MIN = 0, /* the distance to the nearest chosen one */
+    TKP_GREEDY_MMR = 1 /* lambda w_j - (1 - lambda) max over chosen i of S_ij;
+                          the maximum over none is 0 */
+};
+enum tkp_greedy_measure {
+    TKP_GREEDY_COSINE = 0,   /* 1 - S_ij */
+    TKP_GREEDY_EUCLIDEAN = 1 /* |x_i - x_j|^2 */
+};
+/* Who comes first. */
+enum tkp_greedy_start {
+    TKP_GREEDY_START_DEFAULT = 0, /* NEAREST; WEIGHT where the rule is MMR */
+    TKP_GREEDY_START_NEAREST = 1, /* farthest from its nearest other */
+    TKP_GREEDY_START_WEIGHT = 2,  /* the largest weight */
+    TKP_GREEDY_START_NORM = 3     /* the longest row */
+};
+
+/*
+ * GREEDY_DISTANCE: farthest-point selection, and maximal marginal relevance.
+ *   6 weights [N] f32 or none   7 dst [K] i32
+ * O(K N D) time; the start by NEAREST O(N^2 D).
+ */
+typedef struct tkp_op_greedy_distance {
+    uint32_t struct_size;
+    int32_t rule;     /* enum tkp_greedy_distance_rule */
+    int32_t measure;  /* enum tkp_greedy_measure; COSINE where rule is MMR */
+    int32_t start;    /* enum tkp_greedy_start */
+    int32_t weighted; /* MAX_MIN: 1 = the distance times the weight */
+    float lambda;     /* MMR: 0 to 1 */
+    int32_t largest;
+    int32_t reserved;
+} tkp_op_greedy_distance;
+
+enum tkp_greedy_kernel {
+    TKP_GREEDY_KERNEL_COSINE = 0,  /* S_ij */
+    TKP_GREEDY_KERNEL_HALF = 1,    /* (S_ij + 1) / 2 */
+    TKP_GREEDY_KERNEL_SOFTMAX = 2 /* exp(S_ij / t) / sum_j exp(S_ij / t) / n */
+};
+
+/*
+ * GREEDY_COVER: coverage of all members by those chosen (facility location).
+ *   T = scale * kernel(S) of a group's n members, and below it the group's
+ *   extra rows; c = 0; gain_j = sum_i demand_i max(0, T_ij - c_i), times
+ *   factor_j^power (or plus it); the largest is chosen, c = max(c, T_.j)
+ *   6 demand [N] f32 or none (1)    7 factor [N] f32 or none
+ *   8 extra [T, N] f32 or none: more rows to be covered, demand 1, one column
+ *     a candidate                   9 extra_range [M, 2] i32 first row and end
+ *     of each group; there if extra is
+ *   10 dst [K] i32
+ * Demands and, unless added, factors below 0 are TKP_ERR_DATA.
+ */
+typedef struct tkp_op_greedy_cover {
+    uint32_t struct_size;
+    int32_t kernel;    /* enum tkp_greedy_kernel */
+    float temperature; /* t of SOFTMAX */
+    float scale;       /* 0 = 1 */
+    float power;       /* of the factor; 0 = 1 */
+    int32_t add;       /* 1: plus the factor */
+    int32_t largest;
+    int32_t reserved;
+} tkp_op_greedy_cover;
+
+enum tkp_greedy_dpp_kernel {
+    TKP_GREEDY_DPP_PRODUCT = 0, /* w_i S_ij w_j */
+    TKP_GREEDY_DPP_EXP = 1,     /* w = exp(theta / (2 (1 - theta)) w) first */
+    TKP_GREEDY_DPP_MIX = 2      /* (1 - theta) S_ij + theta w_i S_ij w_j */
+};
+
+/*
+ * GREEDY_DPP: greedy maximum of the determinant of a kernel matrix L.
+ *   d_j = L_jj; the largest j is chosen, e_i = (L_ji - sum over rows c chosen
+ *   before of c_j c_i) / sqrt(d_j), a new row c; d_i -= e_i^2
+ * Where no d_j is above 1e-6 times the largest L_jj, the rest is filled by
+ * weight, largest first.
+ *   6 weights [N] f32 or none (1)   7 dst [K] i32
+ * O(K N D + K^2 N) time, O(K N) memory.
+ */
+typedef struct tkp_op_greedy_dpp {
+    uint32_t struct_size;
+    int32_t kernel; /* enum tkp_greedy_dpp_kernel */
+    float theta;    /* EXP: 0 to below 1; MIX: 0 to 1 */
+    int32_t largest;
+} tkp_op_greedy_dpp;
+
+/*
+ * GREEDY_TRI: importance, diversity and coverage at once. m_i = max over
+ * chosen l of S_il; over those not chosen yet:
+ *   d_j = 1 - m_j       c_j = sum over i not chosen of max(0, S_ij - m_i)
+ *   f(w)_j + alpha f(d)_j + lambda f(c)_j, the largest is chosen
+ * f divides by the mean of those not chosen, or takes min-max. A mean or span
+ * that is 0, of d and c up to 1e-6, makes the term 0. The first one has the
+ * largest weight.
+ *   6 weights [N] f32   7 dst [K] i32
+ */
+typedef struct tkp_op_greedy_tri {
+    uint32_t struct_size;
+    float alpha;
+    float lambda;
+    int32_t min_max; /* 1: f is min-max */
+    int32_t largest;
+    int32_t reserved;
+} tkp_op_greedy_tri;
 
 /* ------------------------------------------------------------------------
  * Groups and rows
