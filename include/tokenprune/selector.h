@@ -20,7 +20,9 @@ enum tkp_selector_kind {
     TKP_SELECTOR_WINDOW_RANK = 3, /* whole windows, best mean score first; the
                                      last one may be cut short */
     TKP_SELECTOR_RANDOM = 4, /* uniform subset; with a window: stratified */
-    TKP_SELECTOR_CUSTOM = 5  /* tkp_selector_vtable */
+    TKP_SELECTOR_CUSTOM = 5, /* tkp_selector_vtable */
+    TKP_SELECTOR_STRIDE = 7, /* every floor(M / K)-th of M, from the first */
+    TKP_SELECTOR_UNIFORM = 8 /* an even lattice over each image */
 };
 
 /* Which token of a window stands for it. */

@@ -37,6 +37,35 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: random, stratified: true}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("uniform", "An even lattice over each image",
+        "a control: what any method has to beat",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: uniform}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("stride", "Every fourth token, from the first",
+        "a control: what any method has to beat",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: stride}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("drop-all", "No visual token is left",
+        "a control: what the text tokens know already",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: uniform}\n"
+        "    budget: {count: 0}\n"),
+
+    PRESET("external", "The best of the scores that the caller gives",
+        "for a scorer of your own",
+        "\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: external}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 1/4}\n"),
+
     PRESET("pooling", "The token of largest L1 norm in each window, unchanged",
         STUDY ", algorithm 4 as printed",
         "\n"

@@ -83,6 +83,8 @@ static const tkp__word selector_kinds[] = {
     {"window-rank", TKP_SELECTOR_WINDOW_RANK},
     {"random", TKP_SELECTOR_RANDOM},
     {"custom", TKP_SELECTOR_CUSTOM},
+    {"stride", TKP_SELECTOR_STRIDE},
+    {"uniform", TKP_SELECTOR_UNIFORM},
     {NULL, 0}};
 
 static const tkp__word orders[] = {

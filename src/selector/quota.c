@@ -97,7 +97,9 @@ share_groups(tkp_selector *s, int64_t total, int32_t first, int32_t end)
         smallest = weight[i] < smallest ? weight[i] : smallest;
     }
     int64_t base = 0;
-    if (n && total % n == 0 && total / n <= smallest)
+    if (s->spec.options.kind == TKP_SELECTOR_UNIFORM)
+        base = 0; /* by area alone: its groups are images, not windows */
+    else if (n && total % n == 0 && total / n <= smallest)
         base = total / n;
     else if (!s->spec.options.window_rows && n <= total)
         base = 1;

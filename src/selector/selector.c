@@ -5,7 +5,7 @@
 #include "selector/quota.h"
 #include "util/carve.h"
 
-static const tkp__selector_kind *kind_of(int32_t kind)
+const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
 {
     switch (kind) {
     case TKP_SELECTOR_TOPK:
@@ -18,9 +18,18 @@ static const tkp__selector_kind *kind_of(int32_t kind)
         return &tkp__select_random;
     case TKP_SELECTOR_CUSTOM:
         return &tkp__select_custom;
+    case TKP_SELECTOR_STRIDE:
+        return &tkp__select_stride;
+    case TKP_SELECTOR_UNIFORM:
+        return &tkp__select_uniform;
     default:
         return NULL; /* ALL: nothing to run */
     }
+}
+
+bool tkp__selector_kind_known(int32_t kind)
+{
+    return kind == TKP_SELECTOR_ALL || tkp__selector_kind_of(kind);
 }
 
 /* --- memory -------------------------------------------------------------- */
@@ -162,7 +171,7 @@ tkp_status tkp__selector_new(
     s->batch = batch;
     s->spec = *spec;
     tkp__selector_spec_relink(&s->spec);
-    s->kind = kind_of(spec->options.kind);
+    s->kind = tkp__selector_kind_of(spec->options.kind);
     s->budget = *budget;
     s->has_model = model != NULL;
     if (model)
@@ -225,7 +234,10 @@ tkp_status tkp__selector_bind(tkp_selector *s)
     if (in_windows(o))
         tkp__groups_by_window(&s->groups, s);
     else
-        tkp__groups_whole(&s->groups, s, s->budget.scope == TKP_SCOPE_IMAGE);
+        tkp__groups_whole(
+            &s->groups, s,
+            s->budget.scope == TKP_SCOPE_IMAGE ||
+                o->kind == TKP_SELECTOR_UNIFORM);
     TKP__TRY(tkp__quota_share(s));
     TKP__TRY(tkp__quota_pick(s));
     if (s->has_features)

@@ -76,6 +76,12 @@ extern const tkp__selector_kind tkp__select_window;
 extern const tkp__selector_kind tkp__select_rank;
 extern const tkp__selector_kind tkp__select_random;
 extern const tkp__selector_kind tkp__select_custom;
+extern const tkp__selector_kind tkp__select_stride;
+extern const tkp__selector_kind tkp__select_uniform;
+
+/* NULL: keeps everything, or (see tkp__selector_kind_known) no kind at all. */
+const tkp__selector_kind *tkp__selector_kind_of(int32_t kind);
+bool tkp__selector_kind_known(int32_t kind);
 
 enum { TKP__SELECTOR_OPS = 8 };
 

@@ -52,7 +52,9 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(tkp__util_copy_options(
         o, sizeof(*o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_selector_options, custom), "selector"));
-    TKP__TRY(check_range(o->kind, TKP_SELECTOR_CUSTOM, "kind"));
+    TKP__CHECK(
+        tkp__selector_kind_known(o->kind), TKP_ERR_OPTION,
+        "selector: kind is %d, wanted one of enum tkp_selector_kind", o->kind);
     TKP__TRY(check_range(o->order, TKP_ORDER_LOWEST, "order"));
     TKP__TRY(check_range(o->pick, TKP_PICK_FIRST, "pick"));
     TKP__TRY(check_range(o->stratified, 1, "stratified"));

@@ -2,6 +2,7 @@ target_sources(
   tokenprune
   PRIVATE ${CMAKE_CURRENT_LIST_DIR}/quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_custom.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_even.c
           ${CMAKE_CURRENT_LIST_DIR}/select_random.c
           ${CMAKE_CURRENT_LIST_DIR}/select_rank.c
           ${CMAKE_CURRENT_LIST_DIR}/select_topk.c

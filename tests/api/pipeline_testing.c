@@ -69,6 +69,21 @@ void test_batch_begin(test_batch *batch)
     batch->position_rows = 1;
 }
 
+/* One for each cell that is no padding. */
+static void add_scores(test_batch *batch, uint32_t id, const test_image *image)
+{
+    const int64_t frames = image->frames ? image->frames : 1;
+    const int64_t cells = frames * image->rows * image->cols;
+    batch->scores = realloc(
+        batch->scores,
+        (size_t)(batch->candidates + cells) * sizeof(*batch->scores));
+    ck_assert_ptr_nonnull(batch->scores);
+    for (int64_t cell = 0; cell < cells; cell++)
+        if (!image->valid || image->valid[cell])
+            batch->scores[batch->candidates++] =
+                test_value(id * 8 + 5, (uint64_t)(image->start * 1000 + cell));
+}
+
 void test_batch_add(
     test_batch *batch,
     uint32_t id,
@@ -92,6 +107,7 @@ void test_batch_add(
         image.valid = images[i].valid;
         image.keep = images[i].keep;
         OK(tkp_layout_add_image(batch->layout, &image, NULL));
+        add_scores(batch, id, &images[i]);
     }
     ck_assert_int_lt(b, 15);
     batch->ids[b] = id;
@@ -126,6 +142,7 @@ void test_batch_release(test_batch *batch)
     free(batch->hidden);
     free(batch->q);
     free(batch->k);
+    free(batch->scores);
     *batch = (test_batch){0};
 }
 
@@ -177,7 +194,7 @@ typedef struct state {
 /* Tensors of one point; `memory` is freed after it. */
 typedef struct point_inputs {
     tkp_inputs inputs;
-    tkp_tensor q, k, lse, table, rows, full, hidden;
+    tkp_tensor q, k, lse, table, rows, full, hidden, scores;
     void *memory[8];
     int32_t n_memory;
 } point_inputs;
@@ -501,6 +518,10 @@ static void one_point(
             &p.hidden, s->hidden, TKP_DTYPE_F32, s->rows, TEST_D);
         p.inputs.hidden = &p.hidden;
     }
+    tkp_tensor_make_1d(
+        &p.scores, s->batch->scores, TKP_DTYPE_F32, s->batch->candidates);
+    if (point->needs & TKP_NEED_SCORES)
+        p.inputs.scores = &p.scores;
     tkp_decision d = TKP_DECISION_INIT;
     OK(tkp_sequence_prune(sequence, engine->exec, &p.inputs, &d));
     check_decision(s, point, &d);

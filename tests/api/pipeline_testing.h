@@ -57,6 +57,8 @@ typedef struct test_batch {
     float *hidden; /* [rows, D] */
     float *q;      /* [rows, H, C] */
     float *k;      /* [rows, G, C] */
+    float *scores; /* [candidates] of a scorer of the caller's own */
+    int64_t candidates;
 } test_batch;
 
 typedef struct test_image {

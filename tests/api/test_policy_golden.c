@@ -25,7 +25,7 @@
     } while (0)
 
 static const char *const backend_lists[] = {"ref", "cpu,ref"};
-static const char *const folders[] = {"policies", "published"};
+static const char *const folders[] = {"policies", "published", "controls"};
 
 /* The case that is running. */
 static struct run {
@@ -428,7 +428,7 @@ int main(void)
     Suite *suite = suite_create("api/policy_golden");
     TCase *t = tcase_create("golden");
     tcase_add_loop_test(
-        t, sequence__golden_cases__every_decision_as_expected, 0, 4);
+        t, sequence__golden_cases__every_decision_as_expected, 0, 6);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

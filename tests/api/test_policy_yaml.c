@@ -725,6 +725,14 @@ static const preset_case preset_cases[] = {
      TKP_SELECTOR_RANDOM, 0, 0, 0, 0, 0, 0},
     {"random-stratified", TKP_SCORER_NONE, 0, ONE,
      TKP_SELECTOR_RANDOM, 0, 0, 0, 0, 1, 0},
+    {"uniform", TKP_SCORER_NONE, 0, ONE,
+     TKP_SELECTOR_UNIFORM, 0, 0, 0, 0, 0, 0},
+    {"stride", TKP_SCORER_NONE, 0, ONE,
+     TKP_SELECTOR_STRIDE, 0, 0, 0, 0, 0, 0},
+    {"drop-all", TKP_SCORER_NONE, 0, ONE,
+     TKP_SELECTOR_UNIFORM, 0, 0, 0, 0, 0, 0},
+    {"external", TKP_SCORER_EXTERNAL, 0, ONE,
+     TKP_SELECTOR_TOPK, 0, 0, 0, 0, 0, 0},
     {"pooling", TKP_SCORER_NORM, 0, ONE,
      TKP_SELECTOR_WINDOW, 0, 0, 0, 0, 0, 0},
     {"pooling-avg", TKP_SCORER_NORM, 0, ONE,
@@ -750,12 +758,14 @@ static const preset_case preset_cases[] = {
 };
 // clang-format on
 
-static void check_preset_budget(const tkp_stage_options *s, bool by_quota)
+static void check_preset_budget(const tkp_stage_options *s, int32_t kind)
 {
     const tkp_budget *b = s->budget;
-    ck_assert_int_eq(b->kind, by_quota ? TKP_BUDGET_ALL : TKP_BUDGET_RATIO);
-    if (!by_quota)
+    ck_assert_int_eq(b->kind, kind);
+    if (kind == TKP_BUDGET_RATIO)
         ck_assert_int_eq(b->ratio_num * 4, b->ratio_den);
+    if (kind == TKP_BUDGET_COUNT)
+        ck_assert_int_eq(b->count, 0);
     ck_assert_int_eq(b->rounding, TKP_ROUND_NEAREST);
     ck_assert_int_eq(b->label, TKP_LABEL_RETAIN);
     ck_assert_int_eq(b->scope, TKP_SCOPE_SEQUENCE);
@@ -790,7 +800,10 @@ START_TEST(preset__effective_options__are_the_published_ones)
     ck_assert_uint_eq(s.selector->seed, 0);
     ck_assert_int_eq(s.merger->kind, c->merger);
     ck_assert_int_eq(s.merger->adaptive_overlap, c->merger != 0);
-    check_preset_budget(&s, c->quota > 0);
+    check_preset_budget(
+        &s, c->quota > 0                       ? TKP_BUDGET_ALL
+            : strcmp(c->name, "drop-all") == 0 ? TKP_BUDGET_COUNT
+                                               : TKP_BUDGET_RATIO);
     tkp_policy_destroy(policy);
 }
 END_TEST
