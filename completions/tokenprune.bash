@@ -5,8 +5,8 @@ _tokenprune_options()
     case $1 in
     run)
         echo "--model --image --prompt --system --raw --policy --keep" \
-            "--keep-ratio --at --stage --compare --repeat --picture --json" \
-            "--quiet --max-new-tokens --sample --temperature --top-k --top-p" \
+            "--keep-ratio --at --stage --scores --compare --repeat --picture" \
+            "--json --quiet --max-new-tokens --sample --temperature --top-k --top-p" \
             "--seed --backend --threads --dtype --help"
         ;;
     select)
@@ -64,8 +64,8 @@ _tokenprune()
     *:--at)
         _tokenprune_from "projector llm:2"
         ;;
-    *:--model | *:-m | *:--image | *:-i | *:--picture | *:--tensors | *:-t | \
-        *:--out | *:-o | policy:*)
+    *:--model | *:-m | *:--image | *:-i | *:--picture | *:--scores | \
+        *:--tensors | *:-t | *:--out | *:-o | policy:*)
         _tokenprune_from "" files
         ;;
     *)

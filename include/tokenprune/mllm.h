@@ -135,12 +135,15 @@ typedef struct tkp_mllm_generate_options {
     void *on_trace_user;
     tkp_mllm_stop_fn should_stop; /* NULL: nobody asks */
     void *should_stop_user;
+    const tkp_tensor *scores; /* [N] f32 on the host, for policies with external
+                                 scores: one for each visual token of the
+                                 batch, request after request; NULL = none */
 } tkp_mllm_generate_options;
 
 #define TKP_MLLM_GENERATE_OPTIONS_INIT                                         \
     {                                                                          \
         (uint32_t)sizeof(tkp_mllm_generate_options), 0, NULL, 0, 0, 0.0, 0.0,  \
-            0.0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL                   \
+            0.0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL             \
     }
 TKP_API void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options);
 

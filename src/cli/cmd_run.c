@@ -18,6 +18,7 @@ enum {
     KEEP_RATIO,
     AT,
     STAGE,
+    SCORES,
     SEED,
     BACKEND,
     THREADS,
@@ -51,6 +52,8 @@ static const tkp__cli_option options[] = {
     {"at", AT, "POINT", "where to cut: projector, or llm:2 for after 2 layers"},
     {"stage", STAGE, "N",
      "stage that --keep and --at change; needed if several prune"},
+    {"scores", SCORES, "FILE",
+     "safetensors with `scores` [N] f32, for policies with external scores"},
     {"compare", COMPARE, NULL,
      "run without pruning too: its answer, speed-up predicted and realised"},
     {"repeat", REPEAT, "N",
@@ -120,6 +123,9 @@ read_pruning(const tkp__cli_command *self, int key, tkp__run_options *o)
         if (!tkp__cli_int(self, "stage", 0, TKP_POLICY_MAX_STAGES - 1, &stage))
             return false;
         o->policy.stage = (int32_t)stage;
+        return true;
+    case SCORES:
+        o->scores = optarg;
         return true;
     case SEED:
         o->policy.has_seed = true;
@@ -206,6 +212,8 @@ static int check(const tkp__cli_command *self, const tkp__run_options *o)
     if (!p->name && (p->has_budget || p->point || p->stage >= 0))
         return tkp__cli_usage(
             self, "--keep, --keep-ratio, --at and --stage need a --policy");
+    if (!p->name && o->scores)
+        return tkp__cli_usage(self, "--scores needs a --policy");
     if (o->picture && o->n_images == 0)
         return tkp__cli_usage(self, "--picture needs an --image");
     if (o->json && o->quiet)

@@ -4,12 +4,13 @@
 /* What the files of `tokenprune run` share. */
 
 #include "cli/cli.h"
+#include "safetensors/safetensors.h"
 
 typedef struct tkp__run_options {
     const char *model; /* NULL = the demo model */
     const char **images;
     int32_t n_images;
-    const char *prompt, *system, *backend, *picture;
+    const char *prompt, *system, *backend, *picture, *scores;
     tkp__cli_policy_choice policy;
     int64_t threads, max_new_tokens, top_k, repeat; /* repeat 0 = by itself */
     double temperature, top_p;
@@ -33,6 +34,8 @@ typedef struct tkp__run {
     char model_dir[4096];
     tkp_context *context;
     tkp_policy *policy; /* NULL = none */
+    tkp__safetensors *scores_file;
+    tkp_tensor scores; /* from --scores */
     tkp_mllm *model;
     tkp_mllm_info info;
     double load_seconds;

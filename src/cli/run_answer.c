@@ -88,6 +88,8 @@ static tkp_status generate(
     options.seed = o->seed;
     options.on_text = put_text;
     options.on_text_user = &aloud;
+    if (o->scores)
+        options.scores = &run->scores;
     options.should_stop = stop_if_interrupted;
     options.keep_stopped = 1;
     return tkp_mllm_generate(out, run->model, &request, 1, &options);
@@ -225,9 +227,21 @@ tkp_status tkp__run_ask(tkp__run *run)
 
 /* --- the model --------------------------------------------------------------- */
 
+static tkp_status open_scores(tkp__run *run)
+{
+    const char *path = run->options.scores;
+    TKP__TRY(tkp__safetensors_open(&run->scores_file, path));
+    TKP__CHECK(
+        tkp__safetensors_find(run->scores_file, "scores", &run->scores),
+        TKP_ERR_FORMAT, "%s: has no tensor 'scores'", path);
+    return TKP_OK;
+}
+
 tkp_status tkp__run_open(tkp__run *run)
 {
     const tkp__run_options *o = &run->options;
+    if (o->scores)
+        TKP__TRY(open_scores(run));
     if (o->policy.name)
         TKP__TRY(tkp__cli_policy_make(&run->policy, &o->policy));
     if (o->model)
@@ -252,6 +266,7 @@ void tkp__run_close(tkp__run *run)
     tkp_mllm_destroy(run->model);
     tkp_policy_destroy(run->policy);
     tkp_context_destroy(run->context);
+    tkp__safetensors_close(run->scores_file);
     free(run->options.images);
 }
 

@@ -160,8 +160,26 @@ static tkp_status set_positions(tkp__engine *e)
 
 /* --- pruning --------------------------------------------------------------- */
 
-static tkp_status check_point(const tkp_point *p)
+/* One score for each visual token of the batch; an entry that is gone by the
+ * time they are asked for is passed over. */
+static tkp_status check_scores(const tkp__engine *e, const tkp_tensor *scores)
 {
+    TKP__TRY(tkp__check_view(scores, "scores", false));
+    TKP__CHECK(
+        scores->dtype == TKP_DTYPE_F32 && scores->ndim == 1 &&
+            scores->shape[0] == e->visual_tokens &&
+            tkp_tensor_is_contiguous(scores),
+        TKP_ERR_SHAPE,
+        "scores: %s with %lld entries, wanted f32 [%lld], one for each visual "
+        "token",
+        tkp_dtype_string(scores->dtype), (long long)tkp_tensor_count(scores),
+        (long long)e->visual_tokens);
+    return TKP_OK;
+}
+
+static tkp_status check_point(const tkp__engine *e)
+{
+    const tkp_point *p = &e->point;
     TKP__CHECK(
         p->kind != TKP_POINT_VISION, TKP_ERR_UNSUPPORTED,
         "stage %d: vision points are not available in this engine yet",
@@ -170,10 +188,13 @@ static tkp_status check_point(const tkp_point *p)
         p->kind != TKP_POINT_KV, TKP_ERR_UNSUPPORTED,
         "stage %d: kv points are not available in this engine yet", p->stage);
     TKP__CHECK(
-        !(p->needs & (TKP_NEED_TEXT | TKP_NEED_SCORES)), TKP_ERR_UNSUPPORTED,
-        "stage %d: wants %s, which this engine has not got", p->stage,
-        p->needs & TKP_NEED_TEXT ? "text features" : "scores of the caller");
-    return TKP_OK;
+        !(p->needs & TKP_NEED_TEXT), TKP_ERR_UNSUPPORTED,
+        "stage %d: wants text features, which this engine has not got",
+        p->stage);
+    TKP__CHECK(
+        !(p->needs & TKP_NEED_SCORES) || e->scores, TKP_ERR_ARGUMENT,
+        "stage %d: wants scores of the caller, but none are given", p->stage);
+    return p->needs & TKP_NEED_SCORES ? check_scores(e, e->scores) : TKP_OK;
 }
 
 /* Rows of what the coming score layer has to leave behind. */
@@ -209,7 +230,7 @@ static tkp_status next_point(tkp__engine *e)
 {
     tkp_point_init(&e->point);
     TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
-    TKP__TRY(check_point(&e->point));
+    TKP__TRY(check_point(e));
     return e->point.needs & TKP_NEED_ATTENTION ? make_room(e) : TKP_OK;
 }
 
@@ -293,6 +314,8 @@ static tkp_status prune(tkp__engine *e)
         tkp_tensor_make_1d(&cls, e->cls.data, TKP_DTYPE_F32, e->visual_tokens);
         inputs.cls_attention = &cls;
     }
+    if (e->point.needs & TKP_NEED_SCORES)
+        inputs.scores = e->scores;
     TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &inputs, &decision));
     return apply(e, &decision);
 }

@@ -34,9 +34,10 @@ typedef struct tkp__engine {
     tkp__buffer visual; /* [N, D] projector rows until they are placed */
     tkp__buffer cls;    /* [N, 1] f32, if a stage asks */
     int32_t *lists;
-    int32_t *positions; /* [P, R] of the rows as they are */
-    int32_t *index;     /* [R] scratch */
-    int32_t *count;     /* [B] scratch */
+    int32_t *positions;       /* [P, R] of the rows as they are */
+    int32_t *index;           /* [R] scratch */
+    int32_t *count;           /* [B] scratch */
+    const tkp_tensor *scores; /* [N] the caller's, or NULL */
     bool wants_cls;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;
@@ -51,6 +52,7 @@ tkp_status tkp__engine_create(
     int32_t count,
     tkp_policy *policy,
     int64_t extra,
+    const tkp_tensor *scores,
     const tkp__forward *forward);
 void tkp__engine_release(tkp__engine *engine);
 

@@ -172,12 +172,14 @@ tkp_status tkp__engine_create(
     int32_t count,
     tkp_policy *policy,
     int64_t extra,
+    const tkp_tensor *scores,
     const tkp__forward *forward)
 {
     *e = (tkp__engine){
         .model = model,
         .prompt = prompts,
         .sequences = count,
+        .scores = scores,
         .f = *forward,
     };
     const tkp_status status = build(e, policy, extra);

@@ -286,7 +286,7 @@ static tkp_status run(call *c, const tkp_mllm_request *requests)
     set_budgets(c);
     TKP__TRY(tkp__engine_create(
         &c->engine, c->model, c->prompt, c->count, c->options.policy,
-        most_new_tokens(c), &c->forward));
+        most_new_tokens(c), c->options.scores, &c->forward));
     TKP__TRY(start_answers(c));
     return answer(c);
 }

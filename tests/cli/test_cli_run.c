@@ -96,6 +96,60 @@ START_TEST(run__fastv__tokens_and_cells_of_transformers)
 }
 END_TEST
 
+/* Scores that rank the cells 3, 12, 0, 7 first, in a file of their own. */
+static const char *write_scores(int64_t count, const char *name)
+{
+    float values[32] = {[3] = 9.0f, [12] = 8.0f, [0] = 7.0f, [7] = 6.0f};
+    tkp_tensor scores;
+    tkp_tensor_make_1d(&scores, values, TKP_DTYPE_F32, count);
+    assert_ok(tkp__safetensors_write(
+        in_folder("scores.safetensors"), 1, &name, &scores));
+    return file;
+}
+
+START_TEST(run__external__cells_of_the_best_scores)
+{
+    static const int64_t best[] = {0, 3, 7, 12};
+    static const char *const points[] = {"projector", "llm:2", "llm:4"};
+    const char *path = write_scores(16, "scores");
+    for (int i = 0; i < 3; i++) {
+        json_t *json = assert_json(
+            ASK("--policy", "external", "--keep", "4", "--scores", path, "--at",
+                points[i], "--json"),
+            "run");
+        const json_t *image =
+            json_array_get(json_object_get(json, "images"), 0);
+        const json_t *kept = json_object_get(image, "kept");
+        ck_assert_uint_eq(json_array_size(kept), 4);
+        for (size_t k = 0; k < 4; k++)
+            ck_assert_int_eq(
+                json_integer_value(json_array_get(kept, k)), best[k]);
+        json_decref(json);
+    }
+}
+END_TEST
+
+START_TEST(run__controls__exact_count_wherever_they_cut)
+{
+    static const char *const presets[] = {
+        "uniform", "stride", "random", "drop-all"};
+    static const char *const points[] = {"projector", "llm:1", "llm:4"};
+    for (int p = 0; p < 4; p++)
+        for (int i = 0; i < 3; i++) {
+            json_t *json = assert_json(
+                p < 3
+                    ? ASK("--policy", presets[p], "--keep", "5", "--at",
+                          points[i], "--json")
+                    : ASK("--policy", presets[p], "--at", points[i], "--json"),
+                "run");
+            ck_assert_int_eq(
+                json_int_at(json_object_get(json, "cost"), "visual_after"),
+                p < 3 ? 5 : 0);
+            json_decref(json);
+        }
+}
+END_TEST
+
 START_TEST(run__compare__unpruned_answer_beside)
 {
     const tkp_tensor wanted = fixture_get(&bed, "greedy_ids");
@@ -598,6 +652,23 @@ START_TEST(run__no_model_directory__named)
 }
 END_TEST
 
+START_TEST(run__scores_missing_or_wrong__told)
+{
+    assert_refused(
+        ASK("--policy", "external"), 1, "wants scores of the caller");
+    assert_refused(
+        ASK("--policy", "external", "--scores", write_scores(17, "scores")), 1,
+        "scores: f32 with 17 entries, wanted f32 [16]");
+    assert_refused(
+        ASK("--policy", "external", "--scores", write_scores(16, "score")), 1,
+        "has no tensor 'scores'");
+    assert_refused(
+        ASK("--policy", "external", "--scores", "/no/such/file"), 1,
+        "/no/such/file");
+    assert_refused(ASK("--scores", "x"), 2, "--scores needs a --policy");
+}
+END_TEST
+
 START_TEST(run__backend_unknown__named)
 {
     assert_refused(ASK("--backend", "tpu"), 1, "tpu");
@@ -655,6 +726,8 @@ int main(void)
     tcase_add_checked_fixture(answers, setup, teardown);
     tcase_add_test(answers, run__no_policy__tokens_of_transformers);
     tcase_add_test(answers, run__fastv__tokens_and_cells_of_transformers);
+    tcase_add_test(answers, run__external__cells_of_the_best_scores);
+    tcase_add_test(answers, run__controls__exact_count_wherever_they_cut);
     tcase_add_test(answers, run__compare__unpruned_answer_beside);
     tcase_add_test(answers, run__keep_all__unpruned_answer);
     tcase_add_test(answers, run__text__answer_then_table);
@@ -680,6 +753,7 @@ int main(void)
     tcase_add_test(refusals, run__config_impossible__names_field);
     tcase_add_test(refusals, run__tokenizer_damaged__names_file);
     tcase_add_test(refusals, run__no_model_directory__named);
+    tcase_add_test(refusals, run__scores_missing_or_wrong__told);
     tcase_add_test(refusals, run__backend_unknown__named);
     tcase_add_test(
         refusals, run__program_far_from_any_model__says_what_to_give);

@@ -501,6 +501,9 @@ START_TEST(generate__every_preset__runs_or_says_why_not)
 {
     const char *images[1];
     const tkp_mllm_request request = testbed_request(&bed, images);
+    float values[16] = {[2] = 1.0f, [9] = 2.0f};
+    tkp_tensor scores;
+    tkp_tensor_make_1d(&scores, values, TKP_DTYPE_F32, 16);
     for (int32_t i = 0; i < tkp_policy_preset_count(); i++) {
         const char *name = tkp_policy_preset_name(i);
         tkp_policy *policy;
@@ -509,6 +512,7 @@ START_TEST(generate__every_preset__runs_or_says_why_not)
         assert_ok(tkp_policy_load_preset(&policy, name));
         options.policy = policy;
         options.max_new_tokens = 2;
+        options.scores = &scores;
         const tkp_status status =
             tkp_mllm_generate(&result, bed.model, &request, 1, &options);
         if (status == TKP_OK)
