@@ -23,6 +23,7 @@ static const tkp__cpu_op *const ops[] = {
     &tkp__cpu_op_greedy_cover,
     &tkp__cpu_op_greedy_dpp,
     &tkp__cpu_op_greedy_tri,
+    &tkp__cpu_op_pivots,
     &tkp__cpu_op_group_pool,
     &tkp__cpu_op_gather_rows,
     &tkp__cpu_op_scatter_rows,

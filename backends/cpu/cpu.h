@@ -58,6 +58,7 @@ extern const tkp__cpu_op tkp__cpu_op_cosine;
 extern const tkp__cpu_op tkp__cpu_op_cosine_pairs;
 extern const tkp__cpu_op tkp__cpu_op_blend;
 extern const tkp__cpu_op tkp__cpu_op_topk;
+extern const tkp__cpu_op tkp__cpu_op_pivots;
 extern const tkp__cpu_op tkp__cpu_op_compact;
 extern const tkp__cpu_op tkp__cpu_op_greedy_distance;
 extern const tkp__cpu_op tkp__cpu_op_greedy_cover;
@@ -134,6 +135,13 @@ tkp_status tkp__cpu_check_covering(
     const tkp_tensor *offsets,
     int64_t count,
     const char *name);
+/* 0 <= keep[g] <= size of group g; out_offsets are the prefix sums of keep and
+ * end at `kept`. */
+tkp_status tkp__cpu_check_keep(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *keeps,
+    const tkp_tensor *out_offsets,
+    int64_t kept);
 /* The first `n` entries lie in [0, limit). */
 tkp_status tkp__cpu_check_index(
     const tkp_tensor *index,

@@ -50,3 +50,32 @@ tkp_status tkp__cpu_check_index(
             (int)at[i], (long long)limit - 1);
     return TKP_OK;
 }
+
+tkp_status tkp__cpu_check_keep(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *keeps,
+    const tkp_tensor *out_offsets,
+    int64_t kept)
+{
+    const int32_t *offsets = tkp__cpu_i32(group_offsets);
+    const int32_t *keep = tkp__cpu_i32(keeps);
+    const int32_t *out = tkp__cpu_i32(out_offsets);
+    const int64_t groups = keeps->shape[0];
+    int64_t sum = 0;
+    for (int64_t g = 0; g < groups; g++) {
+        TKP__CHECK(
+            keep[g] >= 0 && keep[g] <= offsets[g + 1] - offsets[g],
+            TKP_ERR_ARGUMENT, "keep[%lld] is %d, its group has %d members",
+            (long long)g, (int)keep[g], (int)(offsets[g + 1] - offsets[g]));
+        TKP__CHECK(
+            out[g] == sum, TKP_ERR_ARGUMENT,
+            "out_offsets[%lld] is %d, the sum of keep is %lld", (long long)g,
+            (int)out[g], (long long)sum);
+        sum += keep[g];
+    }
+    TKP__CHECK(
+        out[groups] == sum && kept == sum, TKP_ERR_ARGUMENT,
+        "keep: the sum is %lld, out_offsets end at %d, dst has %lld",
+        (long long)sum, (int)out[groups], (long long)kept);
+    return TKP_OK;
+}

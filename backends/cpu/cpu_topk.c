@@ -38,31 +38,6 @@ static tkp_status plan(
 
 /* --- checks -------------------------------------------------------------------- */
 
-static tkp_status check_keep(const tkp_tensor *a)
-{
-    const int32_t *offsets = tkp__cpu_i32(&a[GROUP_OFFSETS]);
-    const int32_t *keep = tkp__cpu_i32(&a[KEEP]);
-    const int32_t *out = tkp__cpu_i32(&a[OUT_OFFSETS]);
-    const int64_t groups = a[KEEP].shape[0];
-    int64_t sum = 0;
-    for (int64_t g = 0; g < groups; g++) {
-        TKP__CHECK(
-            keep[g] >= 0 && keep[g] <= offsets[g + 1] - offsets[g],
-            TKP_ERR_ARGUMENT, "keep[%lld] is %d, its group has %d members",
-            (long long)g, (int)keep[g], (int)(offsets[g + 1] - offsets[g]));
-        TKP__CHECK(
-            out[g] == sum, TKP_ERR_ARGUMENT,
-            "out_offsets[%lld] is %d, the sum of keep is %lld", (long long)g,
-            (int)out[g], (long long)sum);
-        sum += keep[g];
-    }
-    TKP__CHECK(
-        out[groups] == sum && a[DST].shape[0] == sum, TKP_ERR_ARGUMENT,
-        "keep: the sum is %lld, out_offsets end at %d, dst has %lld",
-        (long long)sum, (int)out[groups], (long long)a[DST].shape[0]);
-    return TKP_OK;
-}
-
 static int32_t member_of(const int32_t *members, int64_t i)
 {
     return members ? members[i] : (int32_t)i;
@@ -169,7 +144,8 @@ static tkp_status run(const tkp__cpu_plan *base, const tkp__cpu_run *r)
     const int64_t total = tkp__cpu_i32(&a[GROUP_OFFSETS])[groups];
     if (listed)
         TKP__TRY(tkp__cpu_check_index(&a[MEMBERS], total, n, "members"));
-    TKP__TRY(check_keep(a));
+    TKP__TRY(tkp__cpu_check_keep(
+        &a[GROUP_OFFSETS], &a[KEEP], &a[OUT_OFFSETS], a[DST].shape[0]));
     TKP__TRY(check_numbers(a, members));
 #pragma omp parallel for num_threads(base->threads)                            \
     schedule(dynamic, 1) if (groups > 1 && tkp__cpu_worth_threads(total * 8))

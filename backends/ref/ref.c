@@ -18,6 +18,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_greedy_cover,
     &tkp__ref_greedy_dpp,
     &tkp__ref_greedy_tri,
+    &tkp__ref_pivots,
     &tkp__ref_group_pool,
     &tkp__ref_group_broadcast,
     &tkp__ref_gather_rows,

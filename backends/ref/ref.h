@@ -37,6 +37,7 @@ typedef struct tkp__ref_plan {
         tkp_op_greedy_cover greedy_cover;
         tkp_op_greedy_dpp greedy_dpp;
         tkp_op_greedy_tri greedy_tri;
+        tkp_op_pivots pivots;
         tkp_op_group_pool group_pool;
         tkp_op_linear linear;
         tkp_op_norm norm;
@@ -75,6 +76,7 @@ extern const tkp__ref_op tkp__ref_greedy_distance;
 extern const tkp__ref_op tkp__ref_greedy_cover;
 extern const tkp__ref_op tkp__ref_greedy_dpp;
 extern const tkp__ref_op tkp__ref_greedy_tri;
+extern const tkp__ref_op tkp__ref_pivots;
 extern const tkp__ref_op tkp__ref_group_pool;
 extern const tkp__ref_op tkp__ref_group_broadcast;
 extern const tkp__ref_op tkp__ref_gather_rows;

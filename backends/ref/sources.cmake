@@ -22,7 +22,8 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_layer_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_linear.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_patches.c
-  ${CMAKE_CURRENT_LIST_DIR}/ref_rms_norm.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
+          ${CMAKE_CURRENT_LIST_DIR}/ref_rms_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rotary.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rotary_table.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_row_norm.c

@@ -13,6 +13,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_greedy_distance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_cover, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_dpp, largest);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_tri, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_pivots, per_pivot);
 
 // clang-format off
 static const tkp__arg_rule topk_args[] = {
@@ -59,7 +60,27 @@ static const tkp__arg_rule greedy_cover_args[] = {
     {"extra_range",   "M2", TKP__ARG_I32,   TKP__ARG_OPTIONAL, 0},
     {"dst",           "K",  TKP__ARG_I32,   TKP__ARG_OUT,      0},
 };
+static const tkp__arg_rule pivots_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
+    {"rows",          "T",  TKP__ARG_I32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"keep",          "M",  TKP__ARG_I32, 0,                 0},
+    {"out_offsets",   "m",  TKP__ARG_I32, 0,                 0},
+    {"pivot_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"pivots",        "*",  TKP__ARG_I32, 0,                 0},
+    {"dst",           "K",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
 // clang-format on
+
+static tkp_status pivots_params(void *params)
+{
+    const tkp_op_pivots *p = params;
+    TKP__CHECK(
+        p->per_pivot >= 0, TKP_ERR_OPTION, "per_pivot: is %d, wanted 0 or more",
+        p->per_pivot);
+    return TKP_OK;
+}
 
 static tkp_status topk_params(void *params)
 {
@@ -255,5 +276,7 @@ const tkp__op_rule tkp__core_rules_select[] = {
     {TKP_OP_GREEDY_TRI, TKP__RULE_ARGS(greedy_args), "greedy_tri",
      TKP__RULE_PARAMS(tkp_op_greedy_tri, reserved), greedy_tri_params,
      greedy_tri_relations},
+    {TKP_OP_PIVOTS, TKP__RULE_ARGS(pivots_args), "pivots",
+     TKP__RULE_PARAMS(tkp_op_pivots, per_pivot), pivots_params, NULL},
     {0},
 };

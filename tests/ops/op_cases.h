@@ -43,6 +43,7 @@ typedef struct tkp_test_case {
         tkp_op_greedy_cover greedy_cover;
         tkp_op_greedy_dpp greedy_dpp;
         tkp_op_greedy_tri greedy_tri;
+        tkp_op_pivots pivots;
         tkp_op_group_pool group_pool;
         tkp_op_linear linear;
         tkp_op_norm norm;

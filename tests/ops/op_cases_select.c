@@ -126,9 +126,59 @@ static void build_compact(tkp_test_case *c, int32_t i)
     tkp_test_describe(c, ",i32,r%d n%d k%d", n + others, n, k);
 }
 
+static void build_pivots(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool listed = tkp_test_pick(&i, 2);
+    const int32_t groups = tkp_test_batch_size(batch);
+    const int32_t n = tkp_test_batch_total(batch);
+    const int32_t others = 5;
+    const int64_t shape[2] = {n + others + 2, 24};
+    tkp_test_params(c, sizeof(tkp_op_pivots));
+    c->params.pivots.per_pivot = (int32_t)tkp_test_random(c, 4);
+    c->exact = true;
+    tkp_test_arg_float(c, 0, dtype, 2, shape, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n + others, NULL), n + others, n + others + 2,
+        false);
+    const int32_t *offsets = tkp_test_arg_offsets(c, 2, batch);
+    const int32_t *members = NULL;
+    tkp_test_arg_none(c, 3);
+    if (listed) {
+        int32_t *list = tkp_test_arg_i32(c, 3, n, NULL);
+        tkp_test_distinct(c, list, n, n, false);
+        members = list;
+    }
+    int32_t keep[8] = {0};
+    int32_t pivots[8] = {0};
+    for (int32_t g = 0; g < groups; g++) {
+        keep[g] = some_of(c, batch[g]);
+        pivots[g + 1] = pivots[g] + 1 + (int32_t)tkp_test_random(c, 4);
+    }
+    const int64_t kept = build_keep(c, 4, batch, keep);
+    tkp_test_arg_i32(c, 6, groups + 1, pivots);
+    int32_t *list = tkp_test_arg_i32(c, 7, pivots[groups], NULL);
+    for (int32_t g = 0; g < groups; g++)
+        for (int32_t p = pivots[g]; p < pivots[g + 1]; p++) {
+            const int32_t m =
+                offsets[g] +
+                (batch[g] ? (int32_t)tkp_test_random(c, (uint32_t)batch[g])
+                          : 0);
+            list[p] = tkp_test_random(c, 2) && batch[g]
+                          ? (members ? members[m] : m)
+                          : n + (int32_t)tkp_test_random(c, (uint32_t)others);
+        }
+    tkp_test_arg_out(c, 8, TKP_DTYPE_I32, 1, &kept);
+    tkp_test_describe(
+        c, ",n%d m%d k%d per_pivot=%d%s", n, groups, (int)kept,
+        c->params.pivots.per_pivot, listed ? " members" : "");
+}
+
 const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
+    {TKP_OP_PIVOTS, 80, build_pivots},
     {0, 0, NULL},
 };

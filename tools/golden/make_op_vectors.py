@@ -771,12 +771,53 @@ def make_greedy():
     w.case("greedy_distance", "nan", struct.pack("<iiiifii", 0, 0, 0, 0, 0.0, 0, 0), status="DATA")
     w.ins(("f32", x), ("i32", np.arange(4)), ("i32", [0, 4]), NONE, ("i32", [2]), ("i32", [0, 2]), NONE)
     w.arg("out", "i32", np.zeros(2))
+def pivots_case(name, x, rows, groups, keep, pivots, per_pivot, members=False, status="OK"):
+    unit = x.astype(np.float64)
+    norm = np.sqrt((unit * unit).sum(1, keepdims=True))
+    unit = np.divide(unit, norm, out=np.zeros_like(unit), where=norm > 0)[np.asarray(rows)]
+    chosen = []
+    for group, k, visit in zip(groups, keep, pivots):
+        mine = [int(p) for p in dict.fromkeys(visit) if p in set(map(int, group))][:k]
+        quota = per_pivot or (k // len(visit) if len(visit) else 0)
+        for number, pivot in enumerate(visit):
+            if len(mine) == k:
+                break
+            rest = sorted((float(unit[i] @ unit[pivot]), int(i)) for i in group if int(i) not in mine)
+            left = k - len(mine)
+            take = left if number + 1 == len(visit) else min(quota, left)
+            mine += [i for _, i in rest[:take]]
+        chosen += mine
+    w.case("pivots", name, struct.pack("<i", per_pivot), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])),
+          ("i32", np.concatenate(groups)) if members else NONE, ("i32", keep), ("i32", offsets(keep)),
+          ("i32", offsets([len(p) for p in pivots])), ("i32", np.concatenate([np.asarray(p, np.int64) for p in pivots])))
+    w.arg("out", "i32", np.array(chosen, np.int32))
+
+
+def make_pivots():
+    own = np.random.default_rng(31)
+    x = own.standard_normal((40, 24)).astype(np.float32)
+    rows = own.permutation(40)[:30]
+    pivots_case("members_and_others", x, rows, [np.arange(24)], [13], [[3, 17, 26, 29]], 0)
+    pivots_case("two_each", x, rows, [np.arange(24)], [10], [[26, 5, 29, 11]], 2)
+    pivots_case("keeps_fewer_than_pivots", x, rows, [np.arange(24)], [2], [[7, 8, 9, 25]], 0)
+    pivots_case("all", x, rows, [np.arange(24)], [24], [[7, 28]], 0)
+    pivots_case("one_pivot_twice", x, rows, [np.arange(24)], [9], [[4, 4]], 1)
+    pivots_case("groups", x, rows, [np.arange(9), np.arange(9, 9), np.arange(9, 24)], [5, 0, 11],
+                [[24, 2], [], [12, 27, 20]], 0)
+    pivots_case("members", x, rows, [own.permutation(24)[:13]], [6], [[25, 1]], 0, True)
+    holes = x.copy()
+    holes[rows[:6]] = 0
+    pivots_case("zero_rows_tie", holes, rows, [np.arange(24)], [12], [[2, 26]], 3)
+    holes[rows[20], 5] = np.nan
+    pivots_case("nan", holes, rows, [np.arange(24)], [12], [[2, 26]], 3, status="DATA")
 
 
 def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
-                 make_attention, make_activation, make_small, make_greedy):
+                 make_attention, make_activation, make_small, make_greedy,
+                 make_pivots):
         make()
     w.save()
 

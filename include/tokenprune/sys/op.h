@@ -49,6 +49,7 @@ enum tkp_op_kind {
     TKP_OP_GREEDY_COVER = 25,
     TKP_OP_GREEDY_DPP = 26,
     TKP_OP_GREEDY_TRI = 27,
+    TKP_OP_PIVOTS = 31,
     /* groups, rows */
     TKP_OP_GROUP_POOL = 40,
     TKP_OP_GROUP_BROADCAST = 41,
@@ -358,6 +359,30 @@ typedef struct tkp_op_greedy_tri {
     int32_t largest;
     int32_t reserved;
 } tkp_op_greedy_tri;
+
+/*
+ * PIVOTS: per group, the pivots that are members, and then for pivot after
+ * pivot the members that are least like it (DART).
+ *   0 x              [R, D] float
+ *   1 rows           [T] i32 row of x of each entry: candidates, and whatever
+ *                    else may be a pivot
+ *   2 group_offsets  [M + 1] i32
+ *   3 members        [>= group_offsets[M]] i32 entries; none = 0..T
+ *   4 keep           [M] i32, 0 <= keep[g] <= size of the group
+ *   5 out_offsets    [M + 1] i32 prefix sums of keep
+ *   6 pivot_offsets  [M + 1] i32
+ *   7 pivots         [>= pivot_offsets[M]] i32 entries, in the order they are
+ *                    visited
+ *   8 dst            [K] i32 entries, in the order they are chosen
+ * Members among the pivots come first, at most keep[g]. Each pivot then takes
+ * per_pivot members that nobody has, of least cosine, of equal ones the lower
+ * entry; the last pivot takes what is left of keep[g]. A group that keeps more
+ * than its pivots needs one pivot (TKP_ERR_ARGUMENT). NaN: TKP_ERR_DATA.
+ */
+typedef struct tkp_op_pivots {
+    uint32_t struct_size;
+    int32_t per_pivot; /* 0 = keep[g] / pivots of the group */
+} tkp_op_pivots;
 
 /* ------------------------------------------------------------------------
  * Groups and rows
