@@ -19,10 +19,25 @@ enum tkp_selector_kind {
     TKP_SELECTOR_WINDOW = 2, /* the best of each window */
     TKP_SELECTOR_WINDOW_RANK = 3, /* whole windows, best mean score first; the
                                      last one may be cut short */
-    TKP_SELECTOR_RANDOM = 4, /* uniform subset; with a window: stratified */
-    TKP_SELECTOR_CUSTOM = 5, /* tkp_selector_vtable */
-    TKP_SELECTOR_STRIDE = 7, /* every floor(M / K)-th of M, from the first */
-    TKP_SELECTOR_UNIFORM = 8 /* an even lattice over each image */
+    TKP_SELECTOR_RANDOM = 4,  /* uniform subset; with a window: stratified */
+    TKP_SELECTOR_CUSTOM = 5,  /* tkp_selector_vtable */
+    TKP_SELECTOR_STRIDE = 7,  /* every floor(M / K)-th of M, from the first */
+    TKP_SELECTOR_UNIFORM = 8, /* an even lattice over each image */
+    /* Greedy: one after the other, each the best given those before. They
+     * compare features. */
+    TKP_SELECTOR_DIVERSE = 9, /* farthest from its nearest chosen one */
+    TKP_SELECTOR_MMR = 10,   /* score less likeness to the nearest chosen one */
+    TKP_SELECTOR_COVER = 11, /* covers most of what nobody covers yet */
+    TKP_SELECTOR_DPP = 12,   /* lets a kernel's determinant grow most */
+    TKP_SELECTOR_TRI = 13    /* score, distance and coverage */
+};
+
+/* Cover: what the scores are. */
+enum tkp_cover_weight {
+    TKP_COVER_FACTOR = 0, /* a factor of the gain of who covers */
+    TKP_COVER_DEMAND = 1, /* how much of a token there is to cover */
+    TKP_COVER_ADD = 2,    /* added to the gain */
+    TKP_COVER_NONE = 3    /* not asked for */
 };
 
 /* Which token of a window stands for it. */
@@ -48,12 +63,27 @@ typedef struct tkp_selector_options {
     const char *custom; /* custom: registered name; copied */
     int32_t feature;    /* kinds that compare tokens: enum tkp_feature */
     int32_t reserved;
+    /* Greedy kinds; sys/op.h has the formulas. */
+    int32_t start;       /* diverse, mmr: enum tkp_greedy_start */
+    int32_t measure;     /* diverse: enum tkp_greedy_measure */
+    int32_t weighted;    /* diverse: 1 = distances times scores */
+    int32_t kernel;      /* cover: enum tkp_greedy_kernel */
+    int32_t weight;      /* cover: enum tkp_cover_weight */
+    int32_t determinant; /* dpp: enum tkp_greedy_dpp_kernel */
+    int32_t min_max;     /* tri: 1 = terms are min-max scaled, not meaned */
+    float alpha;         /* tri: of the distance; 0 = 0.5 */
+    float lambda;        /* mmr: of the score, tri: of coverage; 0 = 0.5 */
+    float theta;         /* dpp: exp and mix */
+    float power;         /* cover: of a factor; 0 = 1 */
+    float scale;         /* cover: of the matrix; 0 = 1 */
+    float temperature;   /* cover: softmax; 0 = 0.2 */
+    int32_t reserved2;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
-            0, 0                                                               \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0   \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

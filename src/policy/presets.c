@@ -147,6 +147,32 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: topk}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("divprune", "Tokens that differ most from each other",
+        "Alvar et al. 2025, arXiv 2503.02175",
+        "\n"
+        "  - at: projector\n"
+        "    selector: {kind: diverse, feature: raw, start: nearest}\n"
+        "    budget: {ratio: 98/1000}\n"),
+
+    PRESET("mmr", "Attention of CLS, less likeness to what is kept",
+        "Carbonell and Goldstein 1998; for tokens: AngelSlim's IDPruner",
+        "\n"
+        "  - at: projector\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      terms:\n"
+        "        - {weight: 1, normalise: min-max, scorer: cls-attention}\n"
+        "    selector: {kind: mmr, feature: raw, lambda: 0.5}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("scope", "Tokens that cover the picture, weighted by CLS",
+        "SCOPE 2025, github.com/kinredon/SCOPE",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: cover, feature: vision, weight: factor}\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

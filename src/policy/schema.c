@@ -85,6 +85,41 @@ static const tkp__word selector_kinds[] = {
     {"custom", TKP_SELECTOR_CUSTOM},
     {"stride", TKP_SELECTOR_STRIDE},
     {"uniform", TKP_SELECTOR_UNIFORM},
+    {"diverse", TKP_SELECTOR_DIVERSE},
+    {"mmr", TKP_SELECTOR_MMR},
+    {"cover", TKP_SELECTOR_COVER},
+    {"dpp", TKP_SELECTOR_DPP},
+    {"tri", TKP_SELECTOR_TRI},
+    {NULL, 0}};
+
+static const tkp__word starts[] = {
+    {"nearest", TKP_GREEDY_START_NEAREST},
+    {"score", TKP_GREEDY_START_WEIGHT},
+    {"norm", TKP_GREEDY_START_NORM},
+    {NULL, 0}};
+
+static const tkp__word measures[] = {
+    {"cosine", TKP_GREEDY_COSINE},
+    {"euclidean", TKP_GREEDY_EUCLIDEAN},
+    {NULL, 0}};
+
+static const tkp__word kernels[] = {
+    {"cosine", TKP_GREEDY_KERNEL_COSINE},
+    {"half", TKP_GREEDY_KERNEL_HALF},
+    {"softmax", TKP_GREEDY_KERNEL_SOFTMAX},
+    {NULL, 0}};
+
+static const tkp__word cover_weights[] = {
+    {"factor", TKP_COVER_FACTOR},
+    {"demand", TKP_COVER_DEMAND},
+    {"add", TKP_COVER_ADD},
+    {"none", TKP_COVER_NONE},
+    {NULL, 0}};
+
+static const tkp__word determinants[] = {
+    {"product", TKP_GREEDY_DPP_PRODUCT},
+    {"exp", TKP_GREEDY_DPP_EXP},
+    {"mix", TKP_GREEDY_DPP_MIX},
     {NULL, 0}};
 
 static const tkp__word orders[] = {
@@ -215,7 +250,13 @@ static const tkp__key term_keys[] = {
 enum {
     RANDOM = KIND(TKP_SELECTOR_RANDOM),
     WINDOW = KIND(TKP_SELECTOR_WINDOW),
-    WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK)
+    WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK),
+    DIVERSE = KIND(TKP_SELECTOR_DIVERSE),
+    MMR = KIND(TKP_SELECTOR_MMR),
+    COVER = KIND(TKP_SELECTOR_COVER),
+    DPP = KIND(TKP_SELECTOR_DPP),
+    TRI = KIND(TKP_SELECTOR_TRI),
+    GREEDY = DIVERSE | MMR | COVER | DPP | TRI
 };
 
 static const tkp__key selector_keys[] = {
@@ -236,6 +277,34 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, stratified)},
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,
      .offset = AT(tkp_selector_options, seed)},
+    {.name = "feature", .type = TKP__KEY_WORD, .words = features,
+     .kinds = GREEDY, .offset = AT(tkp_selector_options, feature)},
+    {.name = "start", .type = TKP__KEY_WORD, .words = starts,
+     .kinds = DIVERSE | MMR, .offset = AT(tkp_selector_options, start)},
+    {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
+     .kinds = DIVERSE, .offset = AT(tkp_selector_options, measure)},
+    {.name = "weighted", .type = TKP__KEY_BOOL, .kinds = DIVERSE,
+     .offset = AT(tkp_selector_options, weighted)},
+    {.name = "kernel", .type = TKP__KEY_WORD, .words = kernels,
+     .kinds = COVER, .offset = AT(tkp_selector_options, kernel)},
+    {.name = "weight", .type = TKP__KEY_WORD, .words = cover_weights,
+     .kinds = COVER, .offset = AT(tkp_selector_options, weight)},
+    {.name = "power", .type = TKP__KEY_DECIMAL, .kinds = COVER,
+     .offset = AT(tkp_selector_options, power)},
+    {.name = "scale", .type = TKP__KEY_DECIMAL, .kinds = COVER,
+     .offset = AT(tkp_selector_options, scale)},
+    {.name = "temperature", .type = TKP__KEY_DECIMAL, .kinds = COVER,
+     .offset = AT(tkp_selector_options, temperature)},
+    {.name = "determinant", .type = TKP__KEY_WORD, .words = determinants,
+     .kinds = DPP, .offset = AT(tkp_selector_options, determinant)},
+    {.name = "theta", .type = TKP__KEY_DECIMAL, .kinds = DPP,
+     .offset = AT(tkp_selector_options, theta)},
+    {.name = "alpha", .type = TKP__KEY_DECIMAL, .kinds = TRI,
+     .offset = AT(tkp_selector_options, alpha)},
+    {.name = "lambda", .type = TKP__KEY_DECIMAL, .kinds = MMR | TRI,
+     .offset = AT(tkp_selector_options, lambda)},
+    {.name = "min_max", .type = TKP__KEY_BOOL, .kinds = TRI,
+     .offset = AT(tkp_selector_options, min_max)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_SELECTOR_CUSTOM),
      .offset = AT(tkp_selector_options, custom), .low = 1, .high = 63},

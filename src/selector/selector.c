@@ -22,6 +22,15 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_stride;
     case TKP_SELECTOR_UNIFORM:
         return &tkp__select_uniform;
+    case TKP_SELECTOR_DIVERSE:
+    case TKP_SELECTOR_MMR:
+        return &tkp__select_diverse;
+    case TKP_SELECTOR_COVER:
+        return &tkp__select_cover;
+    case TKP_SELECTOR_DPP:
+        return &tkp__select_dpp;
+    case TKP_SELECTOR_TRI:
+        return &tkp__select_tri;
     default:
         return NULL; /* ALL: nothing to run */
     }

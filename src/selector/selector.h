@@ -82,6 +82,10 @@ extern const tkp__selector_kind tkp__select_uniform;
 /* NULL: keeps everything, or (see tkp__selector_kind_known) no kind at all. */
 const tkp__selector_kind *tkp__selector_kind_of(int32_t kind);
 bool tkp__selector_kind_known(int32_t kind);
+extern const tkp__selector_kind tkp__select_diverse;
+extern const tkp__selector_kind tkp__select_cover;
+extern const tkp__selector_kind tkp__select_dpp;
+extern const tkp__selector_kind tkp__select_tri;
 
 enum { TKP__SELECTOR_OPS = 8 };
 

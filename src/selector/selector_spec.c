@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved2);
 TKP__ASSERT_NO_PADDING(tkp_budget, tacr_den);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
@@ -10,6 +10,56 @@ static tkp_status check_range(int32_t value, int32_t last, const char *field)
     TKP__CHECK(
         value >= 0 && value <= last, TKP_ERR_OPTION,
         "selector: %s is %d, wanted 0 to %d", field, value, last);
+    return TKP_OK;
+}
+
+static tkp_status check_number(float value, float most, const char *field)
+{
+    TKP__CHECK(
+        value >= 0.0f && value <= most, TKP_ERR_OPTION,
+        "selector: %s is %g, wanted 0 to %g", field, (double)value,
+        (double)most);
+    return TKP_OK;
+}
+
+static void fill_number(float *value, bool used, float otherwise)
+{
+    if (used && *value == 0.0f)
+        *value = otherwise;
+}
+
+/* Greedy kinds: ranges, and what 0 stands for. */
+static tkp_status check_greedy(tkp_selector_options *o)
+{
+    const bool mmr = o->kind == TKP_SELECTOR_MMR;
+    const bool tri = o->kind == TKP_SELECTOR_TRI;
+    const bool cover = o->kind == TKP_SELECTOR_COVER;
+    TKP__TRY(check_range(o->start, TKP_GREEDY_START_NORM, "start"));
+    TKP__TRY(check_range(o->measure, TKP_GREEDY_EUCLIDEAN, "measure"));
+    TKP__TRY(check_range(o->weighted, 1, "weighted"));
+    TKP__TRY(check_range(o->kernel, TKP_GREEDY_KERNEL_SOFTMAX, "kernel"));
+    TKP__TRY(check_range(o->weight, TKP_COVER_NONE, "weight"));
+    TKP__TRY(check_range(o->determinant, TKP_GREEDY_DPP_MIX, "determinant"));
+    TKP__TRY(check_range(o->min_max, 1, "min_max"));
+    TKP__TRY(check_number(o->alpha, 1e6f, "alpha"));
+    TKP__TRY(check_number(o->lambda, mmr ? 1.0f : 1e6f, "lambda"));
+    TKP__TRY(check_number(o->theta, 1.0f, "theta"));
+    TKP__TRY(check_number(o->power, 1e3f, "power"));
+    TKP__TRY(check_number(o->scale, 1e6f, "scale"));
+    TKP__TRY(check_number(o->temperature, 1e6f, "temperature"));
+    TKP__CHECK(
+        o->kind != TKP_SELECTOR_DPP || o->theta < 1.0f ||
+            o->determinant != TKP_GREEDY_DPP_EXP,
+        TKP_ERR_OPTION, "selector: theta is 1, wanted less with exp");
+    if (o->start == TKP_GREEDY_START_DEFAULT && mmr)
+        o->start = TKP_GREEDY_START_WEIGHT;
+    if (o->start == TKP_GREEDY_START_DEFAULT && o->kind == TKP_SELECTOR_DIVERSE)
+        o->start = TKP_GREEDY_START_NEAREST;
+    fill_number(&o->alpha, tri, 0.5f);
+    fill_number(&o->lambda, mmr || tri, 0.5f);
+    fill_number(&o->power, cover, 1.0f);
+    fill_number(&o->scale, cover, 1.0f);
+    fill_number(&o->temperature, cover, 0.2f);
     return TKP_OK;
 }
 
@@ -60,6 +110,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->stratified, 1, "stratified"));
     TKP__TRY(check_range(o->feature, TKP_FEATURE_VALUES, "feature"));
     TKP__TRY(check_window(o));
+    TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
         TKP__CHECK(
             o->custom && o->custom[0] && strlen(o->custom) < TKP__NAME_BYTES,
@@ -83,7 +134,15 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
     switch (spec->options.kind) {
     case TKP_SELECTOR_TOPK:
     case TKP_SELECTOR_WINDOW_RANK:
+    case TKP_SELECTOR_MMR:
+    case TKP_SELECTOR_DPP:
+    case TKP_SELECTOR_TRI:
         return true;
+    case TKP_SELECTOR_DIVERSE:
+        return spec->options.weighted ||
+               spec->options.start == TKP_GREEDY_START_WEIGHT;
+    case TKP_SELECTOR_COVER:
+        return spec->options.weight != TKP_COVER_NONE;
     case TKP_SELECTOR_WINDOW:
         return spec->options.pick == TKP_PICK_SCORE;
     case TKP_SELECTOR_CUSTOM: {
@@ -104,8 +163,7 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 /* Which rows the kind compares, if any. */
 static bool compares(int32_t kind)
 {
-    (void)kind;
-    return false;
+    return kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

@@ -66,22 +66,127 @@ void test_batch_begin(test_batch *batch)
     batch->model.hidden = TEST_D;
     batch->model.intermediate = 16;
     batch->model.kv_page = TEST_PAGE;
+    batch->model.vision_hidden = TEST_DV;
+    batch->model.vision_key_dim = TEST_DK;
+    batch->model.clip_dim = TEST_DC;
     batch->position_rows = 1;
 }
 
 /* One for each cell that is no padding. */
-static void add_scores(test_batch *batch, uint32_t id, const test_image *image)
+static void add_cells(test_batch *batch, uint32_t id, const test_image *image)
 {
     const int64_t frames = image->frames ? image->frames : 1;
     const int64_t cells = frames * image->rows * image->cols;
-    batch->scores = realloc(
-        batch->scores,
-        (size_t)(batch->candidates + cells) * sizeof(*batch->scores));
-    ck_assert_ptr_nonnull(batch->scores);
+    ck_assert_int_le(
+        batch->candidates + cells,
+        (int)(sizeof(batch->cell) / sizeof(batch->cell[0])));
     for (int64_t cell = 0; cell < cells; cell++)
         if (!image->valid || image->valid[cell])
-            batch->scores[batch->candidates++] =
-                test_value(id * 8 + 5, (uint64_t)(image->start * 1000 + cell));
+            batch->cell[batch->candidates++] =
+                (uint64_t)id << 32 | (uint64_t)(image->start * 1000 + cell);
+}
+
+/* [count, width]; what a row holds depends on its number alone. */
+static float *make_numbered(
+    const uint64_t *number,
+    int64_t count,
+    int64_t width,
+    uint64_t salt)
+{
+    float *rows = malloc((size_t)(count * width + 1) * sizeof(*rows));
+    ck_assert_ptr_nonnull(rows);
+    for (int64_t i = 0; i < count * width; i++)
+        rows[i] = test_value(
+            (number[i / width] >> 32) * 16 + salt,
+            (number[i / width] & UINT32_MAX) * 64 + (uint64_t)(i % width));
+    return rows;
+}
+
+/* Probabilities, as rows of CLS are. */
+static float *make_cls(const test_batch *batch, uint64_t salt)
+{
+    const int64_t n = batch->candidates;
+    float *rows = malloc((size_t)(TEST_CLS_HEADS * n + 1) * sizeof(*rows));
+    ck_assert_ptr_nonnull(rows);
+    for (int64_t i = 0; i < TEST_CLS_HEADS * n; i++) {
+        const uint64_t cell = batch->cell[i % n];
+        rows[i] = (2.0f + test_value(
+                              (cell >> 32) * 16 + salt,
+                              (cell & UINT32_MAX) * 8 + (uint64_t)(i / n))) /
+                  1000.0f;
+    }
+    return rows;
+}
+
+static void fill_encoder(test_batch *batch)
+{
+    const int64_t n = batch->candidates;
+    uint64_t number[16 * TEST_TEXT];
+    const int64_t texts = (int64_t)batch->sequences * TEST_TEXT;
+    for (int64_t i = 0; i < texts; i++)
+        number[i] = (uint64_t)batch->ids[i / TEST_TEXT] << 32 |
+                    (uint64_t)(i % TEST_TEXT);
+    for (int32_t b = 0; b <= batch->sequences; b++)
+        batch->text_offsets[b] = b * TEST_TEXT;
+    batch->model.text_rows = (int32_t)texts;
+    batch->model.clip_text_rows = (int32_t)texts;
+    batch->model.clip_token_rows = (int32_t)texts;
+    batch->scores = make_numbered(batch->cell, n, 1, 5);
+    batch->cls = make_cls(batch, 6);
+    batch->cls_shallow = make_cls(batch, 7);
+    batch->vision = make_numbered(batch->cell, n, TEST_DV, 8);
+    batch->vision_keys = make_numbered(batch->cell, n, TEST_DK, 9);
+    batch->clip = make_numbered(batch->cell, n, TEST_DC, 10);
+    batch->text = make_numbered(number, texts, TEST_D, 11);
+    batch->clip_text = make_numbered(number, texts, TEST_DC, 12);
+    batch->clip_tokens = make_numbered(number, texts, TEST_DC, 13);
+}
+
+void test_batch_give(
+    const test_batch *batch,
+    uint32_t needs,
+    test_inputs *v,
+    tkp_inputs *in)
+{
+    const int64_t n = batch->candidates;
+    const int64_t m = (int64_t)batch->sequences * TEST_TEXT;
+    const struct {
+        uint32_t need;
+        tkp_tensor *view;
+        const tkp_tensor **input;
+        float *data;
+        int64_t rows, width;
+    } all[] = {
+        {TKP_NEED_CLS_ATTENTION, &v->cls, &in->cls_attention, batch->cls,
+         TEST_CLS_HEADS, n},
+        {TKP_NEED_CLS_SHALLOW, &v->cls_shallow, &in->cls_shallow,
+         batch->cls_shallow, TEST_CLS_HEADS, n},
+        {TKP_NEED_VISION, &v->vision, &in->vision, batch->vision, n, TEST_DV},
+        {TKP_NEED_VISION_KEYS, &v->vision_keys, &in->vision_keys,
+         batch->vision_keys, n, TEST_DK},
+        {TKP_NEED_CLIP, &v->clip, &in->clip, batch->clip, n, TEST_DC},
+        {TKP_NEED_TEXT, &v->text, &in->text, batch->text, m, TEST_D},
+        {TKP_NEED_CLIP_TEXT, &v->clip_text, &in->clip_text, batch->clip_text, m,
+         TEST_DC},
+        {TKP_NEED_CLIP_TOKENS, &v->clip_tokens, &in->clip_tokens,
+         batch->clip_tokens, m, TEST_DC},
+        {TKP_NEED_EMBEDDINGS, &v->embeddings, &in->embeddings, batch->hidden,
+         batch->rows, TEST_D},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!(needs & all[i].need))
+            continue;
+        tkp_tensor_make_2d(
+            all[i].view, all[i].data, TKP_DTYPE_F32, all[i].rows, all[i].width);
+        *all[i].input = all[i].view;
+    }
+    in->text_offsets = batch->text_offsets;
+    in->clip_text_offsets = batch->text_offsets;
+    in->clip_token_offsets = batch->text_offsets;
+    if (needs & TKP_NEED_SCORES) {
+        tkp_tensor_make_1d(&v->scores, batch->scores, TKP_DTYPE_F32, n);
+        in->scores = &v->scores;
+    }
 }
 
 void test_batch_add(
@@ -107,7 +212,7 @@ void test_batch_add(
         image.valid = images[i].valid;
         image.keep = images[i].keep;
         OK(tkp_layout_add_image(batch->layout, &image, NULL));
-        add_scores(batch, id, &images[i]);
+        add_cells(batch, id, &images[i]);
     }
     ck_assert_int_lt(b, 15);
     batch->ids[b] = id;
@@ -134,6 +239,7 @@ void test_batch_fill(test_batch *batch)
     batch->hidden = make_rows(batch, TEST_D, 1);
     batch->q = make_rows(batch, (int64_t)TEST_H * TEST_C, 2);
     batch->k = make_rows(batch, (int64_t)TEST_G * TEST_C, 3);
+    fill_encoder(batch);
 }
 
 void test_batch_release(test_batch *batch)
@@ -143,6 +249,14 @@ void test_batch_release(test_batch *batch)
     free(batch->q);
     free(batch->k);
     free(batch->scores);
+    free(batch->cls);
+    free(batch->cls_shallow);
+    free(batch->vision);
+    free(batch->vision_keys);
+    free(batch->clip);
+    free(batch->text);
+    free(batch->clip_text);
+    free(batch->clip_tokens);
     *batch = (test_batch){0};
 }
 
@@ -194,7 +308,8 @@ typedef struct state {
 /* Tensors of one point; `memory` is freed after it. */
 typedef struct point_inputs {
     tkp_inputs inputs;
-    tkp_tensor q, k, lse, table, rows, full, hidden, scores;
+    tkp_tensor q, k, lse, table, rows, full, hidden, values;
+    test_inputs before;
     void *memory[8];
     int32_t n_memory;
 } point_inputs;
@@ -518,10 +633,12 @@ static void one_point(
             &p.hidden, s->hidden, TKP_DTYPE_F32, s->rows, TEST_D);
         p.inputs.hidden = &p.hidden;
     }
-    tkp_tensor_make_1d(
-        &p.scores, s->batch->scores, TKP_DTYPE_F32, s->batch->candidates);
-    if (point->needs & TKP_NEED_SCORES)
-        p.inputs.scores = &p.scores;
+    tkp_tensor_make_3d(&p.values, s->k, TKP_DTYPE_F32, s->rows, TEST_G, TEST_C);
+    if ((point->needs & TKP_NEED_KEYS) && !p.inputs.k)
+        p.inputs.k = &p.values;
+    if (point->needs & TKP_NEED_VALUES)
+        p.inputs.values = &p.values;
+    test_batch_give(s->batch, point->needs, &p.before, &p.inputs);
     tkp_decision d = TKP_DECISION_INIT;
     OK(tkp_sequence_prune(sequence, engine->exec, &p.inputs, &d));
     check_decision(s, point, &d);

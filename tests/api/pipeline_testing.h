@@ -42,7 +42,12 @@ enum {
     TEST_G = 2,
     TEST_C = 4,
     TEST_PAGE = 3,
-    TEST_LAYERS = 6
+    TEST_LAYERS = 6,
+    TEST_DV = 6,   /* rows of the encoder */
+    TEST_DK = 4,   /* its keys */
+    TEST_DC = 5,   /* the space shared with text */
+    TEST_TEXT = 3, /* rows of text a sequence, of each kind */
+    TEST_CLS_HEADS = 2
 };
 
 /* A batch, described and filled. */
@@ -58,8 +63,26 @@ typedef struct test_batch {
     float *q;      /* [rows, H, C] */
     float *k;      /* [rows, G, C] */
     float *scores; /* [candidates] of a scorer of the caller's own */
+    /* Of the encoder, [candidates] rows; attention is [heads, candidates]. */
+    float *cls, *cls_shallow, *vision, *vision_keys, *clip;
+    /* [sequences * TEST_TEXT] rows */
+    float *text, *clip_text, *clip_tokens;
+    int32_t text_offsets[16]; /* [sequences + 1] */
+    uint64_t cell[1024];      /* [candidates] a number of each */
     int64_t candidates;
 } test_batch;
+
+/* Views of what comes from before the language model. */
+typedef struct test_inputs {
+    tkp_tensor cls, cls_shallow, vision, vision_keys, clip;
+    tkp_tensor text, clip_text, clip_tokens, embeddings, scores;
+} test_inputs;
+/* Those of them that `needs` names. */
+void test_batch_give(
+    const test_batch *batch,
+    uint32_t needs,
+    test_inputs *views,
+    tkp_inputs *inputs);
 
 typedef struct test_image {
     int64_t start;

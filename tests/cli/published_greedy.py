@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Greedy presets against what the published code kept, through the command.
+
+    python3 tests/cli/published_greedy.py TOKENPRUNE FOLDER [METHOD...]
+
+FOLDER holds <method>/caseNN.npz and .json: `in_*` is what the authors' function
+was given, `out_*` what it gave back. Each case becomes a safetensors file with
+the names of docs/select.md. Needs Python alone; arrays are nested lists.
+"""
+
+import ast
+import json
+import math
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+CODES = {"<f4": "f", "<i4": "i", "|u1": "B", "<i8": "q"}
+
+
+def nest(flat, shape):
+    for size in reversed(shape[1:]):
+        flat = [flat[i:i + size] for i in range(0, len(flat), size)]
+    return flat if shape else flat[0]
+
+
+def flat(a):
+    return [v for part in a for v in flat(part)] if isinstance(a, list) else [a]
+
+
+def shape_of(a):
+    return [len(a)] + shape_of(a[0]) if isinstance(a, list) else []
+
+
+def load_npz(path):
+    out = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            raw = archive.read(name)
+            size = struct.unpack_from("<H", raw, 8)[0]
+            head = ast.literal_eval(raw[10:10 + size].decode())
+            code, count = CODES[head["descr"]], math.prod(head["shape"])
+            values = struct.unpack_from(f"<{count}{code}", raw, 10 + size)
+            assert not head["fortran_order"]
+            out[name[:-4]] = nest(list(values), list(head["shape"]))
+    return out
+
+
+def save(path, tensors):
+    header, data = {}, b""
+    for name, array in tensors.items():
+        values = flat(array)
+        kind, code = ("F32", "f") if isinstance(values[0], float) else ("I64", "q")
+        raw = struct.pack(f"<{len(values)}{code}", *values)
+        header[name] = {"dtype": kind, "shape": shape_of(array), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def load(path):
+    raw = path.read_bytes()
+    size = struct.unpack_from("<Q", raw)[0]
+    out = {}
+    for name, entry in json.loads(raw[8:8 + size]).items():
+        if name == "__metadata__":
+            continue
+        lo, hi = (8 + size + at for at in entry["data_offsets"])
+        code = {"F32": "f", "I32": "i"}[entry["dtype"]]
+        out[name] = nest(list(struct.unpack(f"<{(hi - lo) // 4}{code}", raw[lo:hi])), entry["shape"])
+    return out
+
+
+# Each gives: the tensors, the policy's stage (None: the preset as it is), the
+# count, and what has to come out by name.
+
+
+def divprune(p, z):
+    rows = [z["in_x"][i] for i in z["out_kept"]]
+    return {"features": z["in_x"]}, None, p["K"], {"kept": z["out_kept"], "rows": rows}
+
+
+def scope(p, z):
+    """Crops are images, each keeps K_per_crop; the row of CLS comes first."""
+    crops = len(z["in_hidden"])
+    patches = [row for crop in z["in_hidden"] for row in crop[1:]]
+    n = len(patches) // crops
+    heads = [[v for crop in z["in_cls_rows"] for v in crop[h][1:]] for h in range(len(z["in_cls_rows"][0]))]
+    side = math.isqrt(n)
+    tensors = {"vision": patches, "features": patches, "cls_attention": heads, "grid": [[side, side]] * crops}
+    stage = None
+    if p["alpha"] != 1.0 or p["combine"] != "multi":
+        # Heads are summed there, which matters where the scores are added.
+        tensors["cls_attention"] = [sum(column) for column in zip(*heads)]
+        weight = "factor" if p["combine"] == "multi" else "add"
+        stage = ("scorer: cls-attention",
+                 f"selector: {{kind: cover, feature: vision, weight: {weight}, power: {p['alpha']}}}",
+                 f"budget: {{count: {p['K_per_crop']}, scope: image}}")
+    kept = [i + n * c for c, crop in enumerate(z["out_kept"]) for i in crop]
+    return tensors, stage, p["K_per_crop"], {"kept": kept, "rows": [r for crop in z["out_rows"] for r in crop]}
+
+
+METHODS = {"divprune": divprune, "scope": scope}
+
+
+def difference(got, want):
+    """None, or what is wrong."""
+    if got is None:
+        return "is missing"
+    if shape_of(got) != shape_of(want):
+        return f"has shape {shape_of(got)}, wanted {shape_of(want)}"
+    a, b = flat(got), flat(want)
+    if isinstance(b[0], int):
+        return None if a == b else f"is {a}, wanted {b}"
+    worst = max(abs(x - y) / max(1.0, abs(y)) for x, y in zip(a, b))
+    return None if worst <= 1e-5 else f"differs by {worst:.3g}"
+
+
+def run(command, method, case, folder):
+    note = json.loads(case.with_suffix(".json").read_text())
+    tensors, stage, keep, want = METHODS[method](note["parameters"], load_npz(case))
+    path, out = folder / "case.safetensors", folder / "out.safetensors"
+    save(path, tensors)
+    policy, more = method, ["--keep", str(keep)]
+    if stage:
+        policy, more = folder / "policy.yaml", []
+        lines = ["tokenprune: 1", "name: case", "stages:", "  - at: projector"]
+        policy.write_text("\n".join(lines + ["    " + line for line in stage]) + "\n")
+    wrong = []
+    for backend in ("ref", "auto"):
+        done = subprocess.run([command, "select", "--policy", policy, "-t", path, "-o", out, "--backend", backend]
+                              + more, capture_output=True, text=True)
+        if done.returncode:
+            wrong.append(f"{backend}: {done.stderr.strip()}")
+            continue
+        got = load(out)
+        for name, value in want.items():
+            problem = difference(got.get(name), value)
+            if problem:
+                wrong.append(f"{backend}: {name} {problem}")
+    return wrong
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    command, root = sys.argv[1], pathlib.Path(sys.argv[2])
+    count = failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for method in sys.argv[3:] or METHODS:
+            for case in sorted((root / method).glob("case*.npz")):
+                count += 1
+                for line in run(command, method, case, pathlib.Path(folder)):
+                    failed += 1
+                    print(f"FAILED {method}/{case.stem}: {line}")
+    print(f"{count} published cases, {failed} failures")
+    sys.exit(1 if failed or not count else 0)
+
+
+if __name__ == "__main__":
+    main()
