@@ -62,7 +62,7 @@ _tokenprune()
         _tokenprune_from "auto f32 bf16"
         ;;
     *:--at)
-        _tokenprune_from "projector llm:2"
+        _tokenprune_from "projector llm:2 kv"
         ;;
     *:--model | *:-m | *:--image | *:-i | *:--picture | *:--scores | \
         *:--tensors | *:-t | *:--out | *:-o | policy:*)

@@ -80,6 +80,10 @@ bool tkp__cli_at(
         choice->point = TKP_POINT_PROJECTOR;
         return true;
     }
+    if (strcmp(optarg, "kv") == 0) {
+        choice->point = TKP_POINT_KV;
+        return true;
+    }
     if (strncmp(optarg, "llm:", 4) == 0 && optarg[4] >= '0' &&
         optarg[4] <= '9') {
         errno = 0;
@@ -92,8 +96,8 @@ bool tkp__cli_at(
     }
     tkp__cli_usage(
         command,
-        "--at is '%.40s', wanted projector or llm:LAYERS (layers that run "
-        "before the cut)",
+        "--at is '%.40s', wanted projector, llm:LAYERS (layers that run "
+        "before the cut) or kv",
         optarg);
     return false;
 }

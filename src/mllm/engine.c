@@ -185,9 +185,6 @@ static tkp_status check_point(const tkp__engine *e)
         "stage %d: vision points are not available in this engine yet",
         p->stage);
     TKP__CHECK(
-        p->kind != TKP_POINT_KV, TKP_ERR_UNSUPPORTED,
-        "stage %d: kv points are not available in this engine yet", p->stage);
-    TKP__CHECK(
         !(p->needs & TKP_NEED_TEXT), TKP_ERR_UNSUPPORTED,
         "stage %d: wants text features, which this engine has not got",
         p->stage);
@@ -236,7 +233,7 @@ static tkp_status next_point(tkp__engine *e)
 
 static bool is_score_layer(const tkp__engine *e, int32_t layer)
 {
-    return e->point.kind == TKP_POINT_LLM &&
+    return (e->point.kind == TKP_POINT_LLM || e->point.kind == TKP_POINT_KV) &&
            (e->point.needs & TKP_NEED_ATTENTION) &&
            layer == e->point.score_layer;
 }
@@ -284,9 +281,13 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     memcpy(
         e->positions, tkp__data(&decision->positions),
         (size_t)(decision->position_rows * out) * sizeof(*e->positions));
-    tkp__trace(&e->f, "prune.rows", e->point.boundary, &decision->indices);
+    /* After prefill comes behind all boundaries. */
+    const int32_t at = e->point.kind == TKP_POINT_KV
+                           ? e->model->decoder.layers + 1
+                           : e->point.boundary;
+    tkp__trace(&e->f, "prune.rows", at, &decision->indices);
     if (tkp__present(&decision->scores))
-        tkp__trace(&e->f, "prune.scores", e->point.boundary, &decision->scores);
+        tkp__trace(&e->f, "prune.scores", at, &decision->scores);
     return set_positions(e);
 }
 
@@ -317,14 +318,31 @@ static tkp_status prune(tkp__engine *e)
     if (e->point.needs & TKP_NEED_SCORES)
         inputs.scores = e->scores;
     TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &inputs, &decision));
+    tkp__history_note_cut(&e->history, &decision);
+    if (e->point.kind == TKP_POINT_KV)
+        TKP__TRY(tkp__engine_evict(e, &decision));
     return apply(e, &decision);
 }
 
-/* Every cut that is due before `layer`. */
+static bool is_due(const tkp__engine *e, int32_t layer)
+{
+    switch (e->point.kind) {
+    case TKP_POINT_PROJECTOR:
+        return true;
+    case TKP_POINT_LLM:
+        return e->point.boundary <= layer;
+    case TKP_POINT_KV:
+        return layer > e->model->decoder.layers;
+    default:
+        return false;
+    }
+}
+
+/* Every cut that is due before `layer`; those after prefill come before the
+ * layer behind the head. */
 static tkp_status prune_before(tkp__engine *e, int32_t layer)
 {
-    while (e->point.kind && (e->point.kind == TKP_POINT_PROJECTOR ||
-                             e->point.boundary <= layer)) {
+    while (is_due(e, layer)) {
         const double start = tkp__engine_now();
         TKP__TRY(prune(e));
         TKP__TRY(next_point(e));
@@ -337,6 +355,7 @@ static tkp_status prune_before(tkp__engine *e, int32_t layer)
 
 static tkp_status run_layer(tkp__engine *e, int32_t layer)
 {
+    tkp__history_note_layer(&e->history, layer, e->decoder.rows);
     if (!is_score_layer(e, layer))
         return tkp__decoder_run_layer(&e->decoder, &e->f, layer, NULL);
     const tkp_tensor lse = tkp__rows(&e->kept.all_lse, e->decoder.rows);
@@ -362,6 +381,7 @@ tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
     }
     TKP__TRY(prune_before(e, layers));
     TKP__TRY(tkp__decoder_run_head(&e->decoder, &e->f, logits));
+    TKP__TRY(prune_before(e, layers + 1));
     e->prefill_seconds = tkp__engine_now() - start;
     tkp__trace(&e->f, "logits", 0, logits);
     return TKP_OK;

@@ -16,6 +16,29 @@ typedef struct tkp__kept_attention {
     int64_t capacity;    /* query rows there is room for */
 } tkp__kept_attention;
 
+/* Which rows of the prompts are where; only for policies that cut after
+ * prefill. (evict.c) */
+typedef struct tkp__history {
+    int64_t rows;     /* R */
+    int32_t *now;     /* [R] the first row of each that is still there */
+    int32_t *scratch; /* [R] */
+    int32_t *begin;   /* [B + 1] */
+    int32_t *layers;  /* [layers, R] what each layer saw */
+} tkp__history;
+
+tkp_status tkp__history_create(
+    tkp__history *history,
+    int32_t layers,
+    int32_t sequences,
+    int64_t rows);
+void tkp__history_release(tkp__history *history);
+/* Without create(), these do nothing. */
+void tkp__history_note_layer(
+    tkp__history *history,
+    int32_t layer,
+    int64_t rows);
+void tkp__history_note_cut(tkp__history *history, const tkp_decision *decision);
+
 typedef struct tkp__engine {
     const tkp_mllm *model;
     const tkp__prompt *prompt; /* [sequences] the caller's */
@@ -31,6 +54,7 @@ typedef struct tkp__engine {
     tkp_point point;
     tkp__decoder_state decoder;
     tkp__kept_attention kept;
+    tkp__history history;
     tkp__buffer visual; /* [N, D] projector rows until they are placed */
     tkp__buffer cls;    /* [N, 1] f32, if a stage asks */
     int32_t *lists;
@@ -38,7 +62,7 @@ typedef struct tkp__engine {
     int32_t *index;           /* [R] scratch */
     int32_t *count;           /* [B] scratch */
     const tkp_tensor *scores; /* [N] the caller's, or NULL */
-    bool wants_cls;
+    bool wants_cls, evicts;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;
 
@@ -58,6 +82,9 @@ void tkp__engine_release(tkp__engine *engine);
 
 /* From pixels and ids to logits [B, V] of the last rows. */
 tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);
+
+/* Take what the decision dropped out of every cache. */
+tkp_status tkp__engine_evict(tkp__engine *engine, const tkp_decision *decision);
 
 /* One more token of each active sequence: ids [B], active [B] 0 or 1. `step`
  * counts from 0. logits [active ones, V]. */

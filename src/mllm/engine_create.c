@@ -71,13 +71,14 @@ static bool looks_at_cls(const tkp_scorer_options *o)
 }
 
 /* Points tell their needs one by one, but the encoder runs before most. */
-static tkp_status find_cls_stage(tkp__engine *e)
+static tkp_status read_stages(tkp__engine *e)
 {
     for (int32_t i = 0; i < tkp_policy_stage_count(e->policy); i++) {
         tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
         TKP__TRY(tkp_policy_get_stage(e->policy, i, &stage));
         if (stage.scorer && looks_at_cls(stage.scorer))
             e->wants_cls = true;
+        e->evicts |= stage.point == TKP_POINT_KV;
     }
     return TKP_OK;
 }
@@ -97,7 +98,7 @@ static tkp_status begin(tkp__engine *e)
     for (int32_t b = 0; b < e->sequences; b++)
         TKP__TRY(add_prompt(e->layout, &e->prompt[b]));
     TKP__TRY(tkp_sequence_create(&e->sequence, e->model->context));
-    TKP__TRY(find_cls_stage(e));
+    TKP__TRY(read_stages(e));
     return tkp_sequence_begin(
         e->sequence, e->f.exec, e->policy, e->layout, &shapes);
 }
@@ -121,6 +122,9 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
     TKP__TRY(tkp__decoder_state_create(
         &e->decoder, d, e->sequences, e->rows, extra));
     TKP__TRY(tkp__buffer_alloc(&e->visual, n, d->hidden, d->dtype));
+    if (e->evicts)
+        TKP__TRY(
+            tkp__history_create(&e->history, d->layers, e->sequences, e->rows));
     if (!e->wants_cls)
         return TKP_OK;
     return tkp__buffer_alloc(&e->cls, n, 1, TKP_DTYPE_F32);
@@ -154,6 +158,7 @@ void tkp__engine_release(tkp__engine *e)
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(e->kept.rows);
+    tkp__history_release(&e->history);
     tkp__decoder_state_release(&e->decoder);
     tkp_sequence_destroy(e->sequence);
     tkp_layout_destroy(e->layout);

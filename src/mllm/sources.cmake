@@ -3,6 +3,7 @@ target_sources(
     PRIVATE
         ${CMAKE_CURRENT_LIST_DIR}/engine.c
         ${CMAKE_CURRENT_LIST_DIR}/engine_create.c
+        ${CMAKE_CURRENT_LIST_DIR}/evict.c
         ${CMAKE_CURRENT_LIST_DIR}/forward.c
         ${CMAKE_CURRENT_LIST_DIR}/generate.c
         ${CMAKE_CURRENT_LIST_DIR}/model_load.c

@@ -110,9 +110,9 @@ static const char *write_scores(int64_t count, const char *name)
 START_TEST(run__external__cells_of_the_best_scores)
 {
     static const int64_t best[] = {0, 3, 7, 12};
-    static const char *const points[] = {"projector", "llm:2", "llm:4"};
+    static const char *const points[] = {"projector", "llm:2", "llm:4", "kv"};
     const char *path = write_scores(16, "scores");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         json_t *json = assert_json(
             ASK("--policy", "external", "--keep", "4", "--scores", path, "--at",
                 points[i], "--json"),
@@ -133,9 +133,9 @@ START_TEST(run__controls__exact_count_wherever_they_cut)
 {
     static const char *const presets[] = {
         "uniform", "stride", "random", "drop-all"};
-    static const char *const points[] = {"projector", "llm:1", "llm:4"};
+    static const char *const points[] = {"projector", "llm:1", "llm:4", "kv"};
     for (int p = 0; p < 4; p++)
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             json_t *json = assert_json(
                 p < 3
                     ? ASK("--policy", presets[p], "--keep", "5", "--at",

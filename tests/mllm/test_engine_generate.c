@@ -731,6 +731,18 @@ END_TEST
 
 /* Everything of one call with the n-th allocation of generate() failing; -1:
  * none. How many there were. */
+/* Cuts in the decoder and after prefill. */
+static tkp_policy *fastv_then_evict(void)
+{
+    tkp_policy *policy = policy_fastv(2, 5, 0);
+    tkp_policy *evict = policy_random(TKP_POINT_KV, 0, 3, 0);
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    assert_ok(tkp_policy_get_stage(evict, 0, &stage));
+    assert_ok(tkp_policy_add_stage(policy, &stage));
+    tkp_policy_destroy(evict);
+    return policy;
+}
+
 enum { WORKSPACE_BLOCKS = 2 }; /* allocations of one */
 
 static int generate_with_failure(int at)
@@ -747,7 +759,7 @@ static int generate_with_failure(int at)
     assert_ok(tkp_context_create(&context, &on_ref));
     assert_ok(tkp_mllm_load(&model, context, bed.folder, NULL));
     tkp_context_destroy(context); /* the model keeps it */
-    tkp_policy *policy = policy_fastv(2, 5, 0);
+    tkp_policy *policy = fastv_then_evict();
     options.policy = policy;
     const int before = test_allocator.live;
     test_allocator.calls = 0;

@@ -143,6 +143,21 @@ static void check_against_rerun(const tkp_mllm_result *result, bool repack)
 
 /* --- masking --------------------------------------------------------------- */
 
+/* Which keys may be seen: by the rows of the prompt, and by those that were
+ * generated, which all see each other. */
+typedef struct mask {
+    const bool *prompt;
+    const bool *later; /* NULL: there are none */
+    int64_t rows;      /* of the prompt */
+} mask;
+
+static bool may_see(const mask *m, int64_t i, int64_t j)
+{
+    if (i == j || j >= m->rows)
+        return true;
+    return i < m->rows ? m->prompt[j] : m->later[j];
+}
+
 /* Row i sees the keys j <= i that are allowed, and itself. */
 static void masked_attention(
     float *dst,
@@ -150,7 +165,7 @@ static void masked_attention(
     const float *k,
     const float *v,
     int64_t rows,
-    const bool *allowed)
+    const mask *m)
 {
     const tkp__decoder *d = &bed.model->decoder;
     const int64_t c = d->head_dim, group = d->heads / d->kv_heads;
@@ -165,7 +180,7 @@ static void masked_attention(
                 double s = 0.0;
                 for (int64_t e = 0; e < c; e++)
                     s += (double)qi[e] * kj[e];
-                p[j] = allowed[j] || j == i ? exp(s / sqrt((double)c)) : 0.0;
+                p[j] = may_see(m, i, j) ? exp(s / sqrt((double)c)) : 0.0;
                 sum += p[j];
             }
             for (int64_t e = 0; e < c; e++) {
@@ -187,7 +202,7 @@ static void rotate(by_hand *h, const tkp_tensor *rows, int64_t heads)
     assert_ok(tkp_op_run(bed.model->decoder.rotary, h->f.exec, args, 4));
 }
 
-static void run_masked_layer(by_hand *h, int32_t layer, const bool *allowed)
+static void run_masked_layer(by_hand *h, int32_t layer, const mask *m)
 {
     const tkp__decoder *d = &bed.model->decoder;
     const tkp__decoder_layer *l = &d->layer[layer];
@@ -208,7 +223,7 @@ static void run_masked_layer(by_hand *h, int32_t layer, const bool *allowed)
     assert_ok(tkp__linear_run(&l->v, f, &y, NULL, &v));
     rotate(h, &q, d->heads);
     rotate(h, &k, d->kv_heads);
-    masked_attention(mixed.data, q.data, keys.data, values.data, n, allowed);
+    masked_attention(mixed.data, q.data, keys.data, values.data, n, m);
     assert_ok(tkp__linear_run(&l->o, f, &mixed, &x, &x));
     assert_ok(tkp__norm_run(&l->mlp_norm, f, &x, &y));
     assert_ok(tkp__linear_run(&l->gate, f, &y, NULL, &gate));
@@ -250,12 +265,122 @@ START_TEST(generate__fastv_drops__as_if_the_rows_were_masked)
     for (int64_t i = 0; i < kept->rows; i++)
         allowed[(int)kept->values[i]] = true;
     for (int32_t layer = 0; layer < bed.model->decoder.layers; layer++) {
-        run_masked_layer(&h, layer, layer < 2 ? all : allowed);
+        const mask m = {layer < 2 ? all : allowed, NULL, h.s.rows};
+        run_masked_layer(&h, layer, &m);
         if (layer >= 2)
             compare_kept(&h, layer, kept);
     }
     by_hand_end(&h);
     tkp_mllm_result_destroy(result);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
+/* --- after prefill --------------------------------------------------------- */
+
+/* Fewer keys for the tokens to come: those of all layers, of `boundary` on
+ * fewer already. */
+static tkp_policy *policy_evict(int32_t boundary, int64_t first, int64_t keep)
+{
+    tkp_policy *policy =
+        boundary ? policy_fastv(boundary, first, TKP_POSITIONS_KEEP) : NULL;
+    tkp_policy *evict =
+        policy_random(TKP_POINT_KV, 0, keep, TKP_POSITIONS_KEEP);
+    if (!policy)
+        return evict;
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    assert_ok(tkp_policy_get_stage(evict, 0, &stage));
+    assert_ok(tkp_policy_add_stage(policy, &stage));
+    tkp_policy_destroy(evict);
+    return policy;
+}
+
+/* Logits after `n` ids, each layer over all rows again, with masks. */
+static void rerun_masked(
+    float *logits,
+    const int32_t *ids,
+    int32_t n,
+    int32_t boundary,
+    const bool *cut,
+    const bool *evicted)
+{
+    by_hand h;
+    bool all[512];
+    tkp_tensor out;
+    memset(all, true, sizeof(all));
+    by_hand_begin(&h, ids, n);
+    for (int32_t layer = 0; layer < bed.model->decoder.layers; layer++) {
+        const mask m = {
+            boundary && layer >= boundary ? cut : all, evicted, h.s.rows - n};
+        run_masked_layer(&h, layer, &m);
+    }
+    assert_ok(tkp__decoder_run_head(&h.s, &h.f, &out));
+    memcpy(logits, tkp__data(&out), VOCAB * sizeof(*logits));
+    by_hand_end(&h);
+}
+
+START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
+{
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    const int32_t layers = bed.model->decoder.layers;
+    const int32_t boundary = _i ? 2 : 0;
+    tkp_policy *policy = policy_evict(boundary, 9, 5);
+    tkp_mllm_result *result = answer(&request, 1, policy, 6);
+    const recorded *evict = recorder_get(&seen, "prune.rows", layers + 1);
+    const recorded *before =
+        boundary ? recorder_get(&seen, "prune.rows", boundary) : NULL;
+    bool cut[512] = {false}, left[512] = {false};
+    for (int64_t i = 0; before && i < before->rows; i++)
+        cut[(int)before->values[i]] = true;
+    for (int64_t i = 0; i < evict->rows; i++) {
+        const int row = (int)evict->values[i];
+        left[before ? (int)before->values[row] : row] = true;
+    }
+    const int32_t *ids;
+    float logits[VOCAB];
+    const int64_t count = tkp_mllm_result_tokens(result, 0, &ids);
+    ck_assert_int_eq(count, 6);
+    for (int32_t n = 0; n < count; n++) {
+        rerun_masked(logits, ids, n, boundary, cut, left);
+        const recorded *r = recorder_get(&seen, "logits", n);
+        compare_rows("logits", r->values, 1, logits, 1, VOCAB, 1e-5, false);
+    }
+    tkp_report report = TKP_REPORT_INIT;
+    assert_ok(tkp_mllm_result_report(result, &report));
+    ck_assert_int_eq(report.visual_after, 5);
+    ck_assert_int_eq(report.layer_visual[0], 16);
+    ck_assert_int_eq(report.layer_visual[layers - 1], boundary ? 9 : 16);
+    ck_assert_int_eq(
+        report.kv_bytes, 2 * evict->rows * bed.model->decoder.kv_heads *
+                             bed.model->decoder.head_dim * 4 * layers);
+    ck_assert_int_eq(tkp_mllm_result_kept_cells(result, 0, 0, NULL), 5);
+    tkp_mllm_result_destroy(result);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
+START_TEST(generate__cut_after_prefill_of_a_batch__as_one_by_one)
+{
+    const char *images[2];
+    tkp_mllm_request requests[2];
+    requests[0] = testbed_request(&bed, images);
+    requests[1] = requests[0];
+    images[1] = images[0];
+    requests[1].id = 1;
+    requests[1].prompt = "\xe4\xb8\x85<image>\xe4\xb8\x87<image>";
+    requests[1].n_images = 2;
+    tkp_policy *policy = policy_evict(2, 9, 5);
+    tkp_mllm_result *both = answer(requests, 2, policy, 6);
+    for (int32_t i = 0; i < 2; i++) {
+        const int32_t *x, *y;
+        tkp_mllm_result *alone = answer(&requests[i], 1, policy, 6);
+        ck_assert_int_eq(tkp_mllm_result_tokens(both, i, &x), 6);
+        ck_assert_int_eq(tkp_mllm_result_tokens(alone, 0, &y), 6);
+        ck_assert_mem_eq(x, y, 6 * sizeof(*x));
+        tkp_mllm_result_destroy(alone);
+    }
+    tkp_mllm_result_destroy(both);
     tkp_policy_destroy(policy);
 }
 END_TEST
@@ -537,6 +662,10 @@ int main(void)
         TCase *t = tcase_create(names[i]);
         tcase_add_checked_fixture(t, open[i], close_bed);
         tcase_add_test(t, generate__fastv_drops__as_if_the_rows_were_masked);
+        tcase_add_loop_test(
+            t, generate__cut_after_prefill__as_if_the_keys_were_masked, 0, 2);
+        tcase_add_test(
+            t, generate__cut_after_prefill_of_a_batch__as_one_by_one);
         tcase_add_loop_test(
             t, generate__cut_in_the_decoder__as_without_a_cache, 0, 2);
         tcase_add_loop_test(
