@@ -24,6 +24,15 @@ double tkp__engine_now(void)
 
 /* --- pictures and text into rows ------------------------------------------- */
 
+/* `n` rows of a buffer, from row `at` on. */
+static tkp_tensor rows_from(const tkp__buffer *buffer, int64_t at, int64_t n)
+{
+    tkp_tensor view = tkp__rows(buffer, n);
+    view.byte_offset =
+        (uint64_t)(at * buffer->width) * tkp_dtype_bytes(buffer->dtype);
+    return view;
+}
+
 /* Up to TKP__VISION_VIEWS views of pixels to projector rows from `at` on. */
 static tkp_status look_at_views(
     tkp__engine *e,
@@ -36,14 +45,19 @@ static tkp_status look_at_views(
 {
     const tkp_mllm *m = e->model;
     const int64_t n = views * m->vision.patches;
-    const tkp_tensor seen = tkp__rows(features, n);
+    const tkp__kept_inputs *kept = &e->inputs;
+    const tkp_tensor seen = kept->vision.data ? rows_from(&kept->vision, at, n)
+                                              : tkp__rows(features, n);
     const tkp_tensor between = tkp__rows(inner, n);
-    tkp_tensor dst = tkp__rows(&e->visual, n);
-    dst.byte_offset =
-        (uint64_t)(at * e->visual.width) * tkp_dtype_bytes(e->visual.dtype);
-    float *cls = e->wants_cls ? (float *)e->cls.data + at : NULL;
-    TKP__TRY(
-        tkp__vision_run(&m->vision, &e->f, state, pixels, views, &seen, cls));
+    const tkp_tensor dst = rows_from(&e->visual, at, n);
+    const tkp_tensor keys = rows_from(&kept->keys, at, n);
+    tkp__vision_wants wants = kept->of;
+    wants.cls = kept->cls.data ? (float *)kept->cls.data + at : NULL;
+    wants.shallow =
+        kept->shallow.data ? (float *)kept->shallow.data + at : NULL;
+    wants.keys = kept->keys.data ? &keys : NULL;
+    TKP__TRY(tkp__vision_run(
+        &m->vision, &e->f, state, pixels, views, &seen, &wants));
     return tkp__projector_run(&m->projector, &e->f, &seen, &between, &dst);
 }
 
@@ -94,7 +108,9 @@ static tkp_status look(tkp__engine *e)
     tkp__buffer features = {0}, inner = {0}, stage = {0};
     tkp_status status;
     TKP__TRY_OUT(tkp__vision_state_create(&state, vision, views));
-    TKP__TRY_OUT(tkp__buffer_alloc(&features, rows, vision->hidden, m->dtype));
+    if (!e->inputs.vision.data)
+        TKP__TRY_OUT(
+            tkp__buffer_alloc(&features, rows, vision->hidden, m->dtype));
     TKP__TRY_OUT(tkp__buffer_alloc(&inner, rows, m->projector.inner, m->dtype));
     TKP__TRY_OUT(tkp__buffer_alloc(
         &stage, views, 3 * vision->image * vision->image, TKP_DTYPE_F32));
@@ -122,6 +138,23 @@ static int64_t list_visual_rows(const tkp__engine *e, int32_t *rows)
     return n;
 }
 
+/* What stages ask for of the rows that enter the decoder. */
+static tkp_status keep_embeddings(tkp__engine *e, const tkp_tensor *x)
+{
+    tkp__kept_inputs *kept = &e->inputs;
+    if (kept->embeddings.data)
+        memcpy(
+            kept->embeddings.data, tkp__data(x),
+            (size_t)tkp_tensor_count(x) * tkp_dtype_bytes(x->dtype));
+    if (!kept->text.data || kept->text_count == 0)
+        return TKP_OK;
+    const tkp_tensor rows = tkp__ints(kept->text_rows, kept->text_count);
+    const tkp_tensor text = tkp__rows(&kept->text, kept->text_count);
+    TKP__TRY(tkp__gather_run(e->model->decoder.gather, &e->f, x, &rows, &text));
+    tkp__trace(&e->f, "text", -1, &text);
+    return TKP_OK;
+}
+
 /* x = embeddings of the ids, and of the pictures where placeholders stand. */
 static tkp_status read_prompts(tkp__engine *e)
 {
@@ -145,7 +178,7 @@ static tkp_status read_prompts(tkp__engine *e)
         tkp__buffer_free(&e->visual);
     }
     tkp__trace(&e->f, "embeddings", -1, &x);
-    return TKP_OK;
+    return keep_embeddings(e, &x);
 }
 
 static tkp_status set_positions(tkp__engine *e)
@@ -185,10 +218,6 @@ static tkp_status check_point(const tkp__engine *e)
         "stage %d: vision points are not available in this engine yet",
         p->stage);
     TKP__CHECK(
-        !(p->needs & TKP_NEED_TEXT), TKP_ERR_UNSUPPORTED,
-        "stage %d: wants text features, which this engine has not got",
-        p->stage);
-    TKP__CHECK(
         !(p->needs & TKP_NEED_SCORES) || e->scores, TKP_ERR_ARGUMENT,
         "stage %d: wants scores of the caller, but none are given", p->stage);
     return p->needs & TKP_NEED_SCORES ? check_scores(e, e->scores) : TKP_OK;
@@ -200,13 +229,16 @@ static tkp_status make_room(tkp__engine *e)
     const tkp__decoder *d = &e->model->decoder;
     tkp__kept_attention *kept = &e->kept;
     const int64_t queries = e->point.query_rows;
-    if (!kept->all_lse.data) {
+    const int64_t kv = d->kv_heads * d->head_dim;
+    if (e->sequences > 1 && !kept->k.data)
+        TKP__TRY(tkp__buffer_alloc(&kept->k, e->rows, kv, d->dtype));
+    if (e->sequences > 1 && (e->point.needs & TKP_NEED_VALUES) && !kept->v.data)
+        TKP__TRY(tkp__buffer_alloc(&kept->v, e->rows, kv, d->dtype));
+    if (!(e->point.needs & TKP_NEED_ATTENTION))
+        return TKP_OK;
+    if (!kept->all_lse.data)
         TKP__TRY(tkp__buffer_alloc(
             &kept->all_lse, e->rows, d->heads, TKP_DTYPE_F32));
-        if (e->sequences > 1)
-            TKP__TRY(tkp__buffer_alloc(
-                &kept->k, e->rows, d->kv_heads * d->head_dim, d->dtype));
-    }
     if (queries <= kept->capacity)
         return TKP_OK;
     tkp__free(kept->rows);
@@ -223,24 +255,29 @@ static tkp_status make_room(tkp__engine *e)
     return TKP_OK;
 }
 
+/* Whether the point looks into a layer of the decoder. */
+static bool reads_layer(const tkp_point *point)
+{
+    return (point->kind == TKP_POINT_LLM || point->kind == TKP_POINT_KV) &&
+           (point->needs &
+            (TKP_NEED_ATTENTION | TKP_NEED_KEYS | TKP_NEED_VALUES));
+}
+
 static tkp_status next_point(tkp__engine *e)
 {
     tkp_point_init(&e->point);
     TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
     TKP__TRY(check_point(e));
-    return e->point.needs & TKP_NEED_ATTENTION ? make_room(e) : TKP_OK;
+    return reads_layer(&e->point) ? make_room(e) : TKP_OK;
 }
 
 static bool is_score_layer(const tkp__engine *e, int32_t layer)
 {
-    return (e->point.kind == TKP_POINT_LLM || e->point.kind == TKP_POINT_KV) &&
-           (e->point.needs & TKP_NEED_ATTENTION) &&
-           layer == e->point.score_layer;
+    return reads_layer(&e->point) && layer == e->point.score_layer;
 }
 
-/* After the score layer: q of the rows that the point asks about with their
- * log-sum-exp, and k of all rows. */
-static tkp_status keep_attention(tkp__engine *e, int32_t layer)
+/* q of the rows that the point asks about, with their log-sum-exp. */
+static tkp_status keep_queries(tkp__engine *e)
 {
     tkp__decoder_state *s = &e->decoder;
     const tkp__decoder *d = s->decoder;
@@ -253,17 +290,38 @@ static tkp_status keep_attention(tkp__engine *e, int32_t layer)
     const tkp_tensor kept_q = tkp__rows(&kept->q, n);
     const tkp_tensor kept_lse = tkp__rows(&kept->lse, n);
     TKP__TRY(tkp__gather_run(d->gather, &e->f, &q, &rows, &kept_q));
-    TKP__TRY(tkp__gather_run(d->gather, &e->f, &lse, &rows, &kept_lse));
-    tkp_tensor k = tkp__rows(&s->cache.layer[layer].k, s->rows);
+    return tkp__gather_run(d->gather, &e->f, &lse, &rows, &kept_lse);
+}
+
+/* Keys or values of the layer that has just run: one sequence has them in its
+ * cache; later layers of several compute theirs where these were kept before.
+ */
+static tkp_tensor keep_heads(
+    const tkp__engine *e,
+    const tkp__buffer *cached,
+    tkp__buffer *computed,
+    tkp__buffer *kept)
+{
+    tkp_tensor rows = tkp__rows(cached, e->decoder.rows);
     if (e->sequences > 1) {
-        /* Later layers compute their keys where these were kept before. */
-        const tkp__buffer fresh = s->k;
-        s->k = kept->k;
-        kept->k = fresh;
-        k = tkp__rows(&kept->k, s->rows);
+        const tkp__buffer fresh = *computed;
+        *computed = *kept;
+        *kept = fresh;
+        rows = tkp__rows(kept, e->decoder.rows);
     }
-    kept->k_view = tkp__heads(&k, d->kv_heads);
-    return TKP_OK;
+    return tkp__heads(&rows, e->model->decoder.kv_heads);
+}
+
+/* After the score layer: q of some rows, k and perhaps v of all. */
+static tkp_status keep_attention(tkp__engine *e, int32_t layer)
+{
+    tkp__decoder_state *s = &e->decoder;
+    tkp__kept_attention *kept = &e->kept;
+    const tkp__kv_layer *cache = &s->cache.layer[layer];
+    kept->k_view = keep_heads(e, &cache->k, &s->k, &kept->k);
+    if (e->point.needs & TKP_NEED_VALUES)
+        kept->v_view = keep_heads(e, &cache->v, &s->v, &kept->v);
+    return e->point.needs & TKP_NEED_ATTENTION ? keep_queries(e) : TKP_OK;
 }
 
 /* Fewer rows from here on. */
@@ -291,33 +349,80 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     return set_positions(e);
 }
 
+/* Views of what a point may ask for; those it does ask for go into `in`. */
+typedef struct handed_over {
+    tkp_tensor q, lse, hidden, cls, shallow, vision, keys, embeddings, text;
+    tkp_inputs in;
+} handed_over;
+
+static void hand_attention(const tkp__engine *e, handed_over *out)
+{
+    const uint32_t needs = e->point.needs;
+    const tkp__kept_attention *kept = &e->kept;
+    const tkp_tensor q = tkp__rows(&kept->q, e->point.query_rows);
+    if (needs & TKP_NEED_ATTENTION) {
+        out->q = tkp__heads(&q, e->model->decoder.heads);
+        out->lse = tkp__rows(&kept->lse, e->point.query_rows);
+        out->in.q = &out->q;
+        out->in.lse = &out->lse;
+    }
+    if (needs & (TKP_NEED_ATTENTION | TKP_NEED_KEYS))
+        out->in.k = &kept->k_view;
+    if (needs & TKP_NEED_VALUES)
+        out->in.values = &kept->v_view;
+}
+
+static const tkp_tensor *
+hand_rows(tkp_tensor *view, const tkp__buffer *buffer, int64_t rows)
+{
+    *view = tkp__rows(buffer, rows);
+    return view;
+}
+
+static const tkp_tensor *
+hand_scores(tkp_tensor *view, const tkp__buffer *buffer, int64_t count)
+{
+    tkp_tensor_make_1d(view, buffer->data, TKP_DTYPE_F32, count);
+    return view;
+}
+
+static void hand_over(const tkp__engine *e, handed_over *out)
+{
+    const uint32_t needs = e->point.needs;
+    const tkp__kept_inputs *kept = &e->inputs;
+    const int64_t n = e->visual_tokens;
+    tkp_inputs *in = &out->in;
+    tkp_inputs_init(in);
+    hand_attention(e, out);
+    if (needs & TKP_NEED_HIDDEN)
+        in->hidden = hand_rows(&out->hidden, &e->decoder.x, e->decoder.rows);
+    if (needs & TKP_NEED_NORM_WEIGHT)
+        in->norm_weight = &e->model->decoder.norm_weight;
+    if (needs & TKP_NEED_CLS_ATTENTION)
+        in->cls_attention = hand_scores(&out->cls, &kept->cls, n);
+    if (needs & TKP_NEED_CLS_SHALLOW)
+        in->cls_shallow = hand_scores(&out->shallow, &kept->shallow, n);
+    if (needs & TKP_NEED_VISION)
+        in->vision = hand_rows(&out->vision, &kept->vision, n);
+    if (needs & TKP_NEED_VISION_KEYS)
+        in->vision_keys = hand_rows(&out->keys, &kept->keys, n);
+    if (needs & TKP_NEED_EMBEDDINGS)
+        in->embeddings =
+            hand_rows(&out->embeddings, &kept->embeddings, e->rows);
+    if (needs & TKP_NEED_TEXT) {
+        in->text = hand_rows(&out->text, &kept->text, kept->text_count);
+        in->text_offsets = kept->text_offsets;
+    }
+    if (needs & TKP_NEED_SCORES)
+        in->scores = e->scores;
+}
+
 static tkp_status prune(tkp__engine *e)
 {
-    const tkp__decoder *d = &e->model->decoder;
-    tkp__kept_attention *kept = &e->kept;
-    tkp_inputs inputs = TKP_INPUTS_INIT;
     tkp_decision decision = TKP_DECISION_INIT;
-    const tkp_tensor hidden = tkp__rows(&e->decoder.x, e->decoder.rows);
-    tkp_tensor q, lse, cls;
-    if (e->point.needs & TKP_NEED_ATTENTION) {
-        q = tkp__rows(&kept->q, e->point.query_rows);
-        q = tkp__heads(&q, d->heads);
-        lse = tkp__rows(&kept->lse, e->point.query_rows);
-        inputs.q = &q;
-        inputs.k = &kept->k_view;
-        inputs.lse = &lse;
-    }
-    if (e->point.needs & TKP_NEED_HIDDEN)
-        inputs.hidden = &hidden;
-    if (e->point.needs & TKP_NEED_NORM_WEIGHT)
-        inputs.norm_weight = &d->norm_weight;
-    if (e->point.needs & TKP_NEED_CLS_ATTENTION) {
-        tkp_tensor_make_1d(&cls, e->cls.data, TKP_DTYPE_F32, e->visual_tokens);
-        inputs.cls_attention = &cls;
-    }
-    if (e->point.needs & TKP_NEED_SCORES)
-        inputs.scores = e->scores;
-    TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &inputs, &decision));
+    handed_over out;
+    hand_over(e, &out);
+    TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &out.in, &decision));
     tkp__history_note_cut(&e->history, &decision);
     if (e->point.kind == TKP_POINT_KV)
         TKP__TRY(tkp__engine_evict(e, &decision));
@@ -359,7 +464,9 @@ static tkp_status run_layer(tkp__engine *e, int32_t layer)
     if (!is_score_layer(e, layer))
         return tkp__decoder_run_layer(&e->decoder, &e->f, layer, NULL);
     const tkp_tensor lse = tkp__rows(&e->kept.all_lse, e->decoder.rows);
-    TKP__TRY(tkp__decoder_run_layer(&e->decoder, &e->f, layer, &lse));
+    const bool asks = e->point.needs & TKP_NEED_ATTENTION;
+    TKP__TRY(
+        tkp__decoder_run_layer(&e->decoder, &e->f, layer, asks ? &lse : NULL));
     const double start = tkp__engine_now();
     TKP__TRY(keep_attention(e, layer));
     e->pruning_seconds += tkp__engine_now() - start;

@@ -5,14 +5,30 @@
 
 #include "mllm/request.h"
 
+/* What the forward before the decoder leaves behind, if the policy asks. */
+typedef struct tkp__kept_inputs {
+    uint32_t needs;         /* enum tkp_need of the whole policy */
+    tkp__vision_wants of;   /* which blocks of the encoder */
+    tkp__buffer vision;     /* [N, Dv] */
+    tkp__buffer keys;       /* [N, Dk] */
+    tkp__buffer cls;        /* [N, 1] f32 */
+    tkp__buffer shallow;    /* [N, 1] f32 */
+    tkp__buffer embeddings; /* [R, D] */
+    tkp__buffer text;       /* [m, D] */
+    int32_t *text_rows;     /* [m] packed rows of the questions' words */
+    int32_t *text_offsets;  /* [B + 1] */
+    int64_t text_count;     /* m */
+} tkp__kept_inputs;
+
 /* What a score layer leaves behind for its point. */
 typedef struct tkp__kept_attention {
     int32_t *rows;       /* [Q] the query rows */
     tkp__buffer q;       /* [Q, H C] */
     tkp__buffer lse;     /* [Q, H] f32 */
     tkp__buffer all_lse; /* [R, H] f32 */
-    tkp__buffer k;       /* [R, G C], where the cache has gaps */
+    tkp__buffer k, v;    /* [R, G C], where the cache has gaps */
     tkp_tensor k_view;   /* [R, G, C] */
+    tkp_tensor v_view;   /* [R, G, C], if the point wants values */
     int64_t capacity;    /* query rows there is room for */
 } tkp__kept_attention;
 
@@ -53,16 +69,16 @@ typedef struct tkp__engine {
     tkp_sequence *sequence;
     tkp_point point;
     tkp__decoder_state decoder;
+    tkp__kept_inputs inputs;
     tkp__kept_attention kept;
     tkp__history history;
     tkp__buffer visual; /* [N, D] projector rows until they are placed */
-    tkp__buffer cls;    /* [N, 1] f32, if a stage asks */
     int32_t *lists;
     int32_t *positions;       /* [P, R] of the rows as they are */
     int32_t *index;           /* [R] scratch */
     int32_t *count;           /* [B] scratch */
     const tkp_tensor *scores; /* [N] the caller's, or NULL */
-    bool wants_cls, evicts;
+    bool evicts;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;
 

@@ -60,32 +60,58 @@ static tkp_status make_lists(tkp__engine *e)
     return TKP_OK;
 }
 
-static bool looks_at_cls(const tkp_scorer_options *o)
+/* The rows behind the last picture of each prompt: the question. */
+static tkp_status list_words(tkp__engine *e)
 {
-    if (o->kind == TKP_SCORER_CLS_ATTENTION || o->kind == TKP_SCORER_CUSTOM)
-        return true;
-    for (int32_t i = 0; o->kind == TKP_SCORER_BLEND && i < o->n_terms; i++)
-        if (looks_at_cls(o->terms[i].scorer))
-            return true;
-    return false;
-}
-
-/* Points tell their needs one by one, but the encoder runs before most. */
-static tkp_status read_stages(tkp__engine *e)
-{
-    for (int32_t i = 0; i < tkp_policy_stage_count(e->policy); i++) {
-        tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
-        TKP__TRY(tkp_policy_get_stage(e->policy, i, &stage));
-        if (stage.scorer && looks_at_cls(stage.scorer))
-            e->wants_cls = true;
-        e->evicts |= stage.point == TKP_POINT_KV;
+    tkp__kept_inputs *kept = &e->inputs;
+    if (!(kept->needs & TKP_NEED_TEXT))
+        return TKP_OK;
+    const size_t b = (size_t)e->sequences;
+    int32_t *at = tkp__zalloc(b + 1 + (size_t)e->rows, sizeof(int32_t));
+    if (!at)
+        return TKP_ERR_MEMORY;
+    kept->text_offsets = at;
+    kept->text_rows = at + b + 1;
+    int64_t first = 0;
+    for (int32_t i = 0; i < e->sequences; i++) {
+        int32_t *words = kept->text_rows + kept->text_count;
+        const int64_t n = tkp__prompt_words(&e->prompt[i], words);
+        for (int64_t j = 0; j < n; j++)
+            words[j] += (int32_t)first;
+        kept->text_count += n;
+        kept->text_offsets[i + 1] = (int32_t)kept->text_count;
+        first += e->prompt[i].count;
     }
     return TKP_OK;
+}
+
+/* What the policy will ask for: points tell their needs one by one, but the
+ * encoder runs before most. */
+static tkp_status query_policy(tkp__engine *e)
+{
+    static const uint32_t shared =
+        TKP_NEED_CLIP | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS;
+    const tkp__vision *vision = &e->model->vision;
+    tkp__kept_inputs *kept = &e->inputs;
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    TKP__TRY(tkp_policy_query(e->policy, &info));
+    TKP__CHECK(
+        !(info.needs & shared), TKP_ERR_UNSUPPORTED,
+        "policy '%s': compares pictures with text in the space that CLIP has "
+        "for both, but the checkpoint has neither CLIP's projection nor its "
+        "text encoder",
+        tkp_policy_name(e->policy));
+    kept->needs = info.needs;
+    e->evicts = info.flags & TKP_POLICY_EVICTS;
+    kept->of.cls_layer = vision->layers - 1;
+    kept->of.shallow_layer = vision->layers / 4;
+    return list_words(e);
 }
 
 static tkp_status begin(tkp__engine *e)
 {
     const tkp__decoder *d = &e->model->decoder;
+    TKP__TRY(query_policy(e));
     tkp_model_desc shapes = TKP_MODEL_DESC_INIT;
     shapes.dtype = d->dtype;
     shapes.layers = d->layers;
@@ -94,11 +120,14 @@ static tkp_status begin(tkp__engine *e)
     shapes.head_dim = (int32_t)d->head_dim;
     shapes.hidden = d->hidden;
     shapes.intermediate = d->intermediate;
+    shapes.norm_eps = (float)e->model->config.text.norm_eps;
+    shapes.vision_hidden = e->model->vision.hidden;
+    shapes.vision_key_dim = e->model->vision.hidden / e->model->vision.heads;
+    shapes.text_rows = (int32_t)e->inputs.text_count;
     TKP__TRY(tkp_layout_create(&e->layout));
     for (int32_t b = 0; b < e->sequences; b++)
         TKP__TRY(add_prompt(e->layout, &e->prompt[b]));
     TKP__TRY(tkp_sequence_create(&e->sequence, e->model->context));
-    TKP__TRY(read_stages(e));
     return tkp_sequence_begin(
         e->sequence, e->f.exec, e->policy, e->layout, &shapes);
 }
@@ -115,6 +144,41 @@ static tkp_status make_workspace(tkp__engine *e)
         e->f.exec, e->workspace->data, e->workspace->bytes);
 }
 
+static tkp_status keep_rows(
+    const tkp__engine *e,
+    tkp__buffer *buffer,
+    uint32_t need,
+    int64_t rows,
+    int64_t width,
+    int32_t dtype)
+{
+    if (!(e->inputs.needs & need) || rows == 0)
+        return TKP_OK;
+    return tkp__buffer_alloc(buffer, rows, width, dtype);
+}
+
+static tkp_status make_inputs(tkp__engine *e)
+{
+    const tkp__vision *v = &e->model->vision;
+    const tkp__decoder *d = &e->model->decoder;
+    tkp__kept_inputs *kept = &e->inputs;
+    const int64_t n = e->visual_tokens;
+    TKP__TRY(
+        keep_rows(e, &kept->vision, TKP_NEED_VISION, n, v->hidden, v->dtype));
+    TKP__TRY(keep_rows(
+        e, &kept->keys, TKP_NEED_VISION_KEYS, n, v->hidden / v->heads,
+        v->dtype));
+    TKP__TRY(
+        keep_rows(e, &kept->cls, TKP_NEED_CLS_ATTENTION, n, 1, TKP_DTYPE_F32));
+    TKP__TRY(keep_rows(
+        e, &kept->shallow, TKP_NEED_CLS_SHALLOW, n, 1, TKP_DTYPE_F32));
+    TKP__TRY(keep_rows(
+        e, &kept->embeddings, TKP_NEED_EMBEDDINGS, e->rows, d->hidden,
+        d->dtype));
+    return keep_rows(
+        e, &kept->text, TKP_NEED_TEXT, kept->text_count, d->hidden, d->dtype);
+}
+
 static tkp_status make_memory(tkp__engine *e, int64_t extra)
 {
     const tkp__decoder *d = &e->model->decoder;
@@ -125,9 +189,7 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
     if (e->evicts)
         TKP__TRY(
             tkp__history_create(&e->history, d->layers, e->sequences, e->rows));
-    if (!e->wants_cls)
-        return TKP_OK;
-    return tkp__buffer_alloc(&e->cls, n, 1, TKP_DTYPE_F32);
+    return make_inputs(e);
 }
 
 static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
@@ -153,11 +215,18 @@ static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
 
 void tkp__engine_release(tkp__engine *e)
 {
-    tkp__buffer *const buffers[] = {&e->visual, &e->cls,          &e->kept.q,
-                                    &e->kept.k, &e->kept.all_lse, &e->kept.lse};
+    tkp__kept_attention *attention = &e->kept;
+    tkp__kept_inputs *inputs = &e->inputs;
+    tkp__buffer *const buffers[] = {&e->visual,          &attention->q,
+                                    &attention->k,       &attention->v,
+                                    &attention->lse,     &attention->all_lse,
+                                    &inputs->vision,     &inputs->keys,
+                                    &inputs->cls,        &inputs->shallow,
+                                    &inputs->embeddings, &inputs->text};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
-    tkp__free(e->kept.rows);
+    tkp__free(attention->rows);
+    tkp__free(inputs->text_offsets);
     tkp__history_release(&e->history);
     tkp__decoder_state_release(&e->decoder);
     tkp_sequence_destroy(e->sequence);

@@ -176,6 +176,18 @@ tkp_status tkp__prompt_create(
     return encode(p, m, r, index);
 }
 
+int64_t tkp__prompt_words(const tkp__prompt *p, int32_t *rows)
+{
+    int64_t first = 0, n = 0;
+    if (p->pictures > 0) {
+        const tkp__picture *last = &p->picture[p->pictures - 1];
+        first = last->start + last->tokens;
+    }
+    for (int64_t i = first; i < p->count; i++)
+        rows[n++] = (int32_t)i;
+    return n;
+}
+
 void tkp__prompt_release(tkp__prompt *p)
 {
     for (int32_t i = 0; p->picture && i < p->pictures; i++) {

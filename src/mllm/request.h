@@ -31,6 +31,10 @@ tkp_status tkp__prompt_create(
     const tkp_mllm *model,
     const tkp_mllm_request *request,
     int32_t index);
+
+/* Places of the question's words in the prompt, ascending: everything behind
+ * the last picture. `rows` has room for the whole prompt; how many there are. */
+int64_t tkp__prompt_words(const tkp__prompt *prompt, int32_t *rows);
 void tkp__prompt_release(tkp__prompt *prompt);
 
 #endif

@@ -7,3 +7,6 @@ tkp_add_check_test(NAME mllm/engine_pruning
 tkp_add_check_test(NAME mllm/engine_generate
   SOURCES test_engine_generate.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke THREADS)
+tkp_add_check_test(NAME mllm/engine_inputs
+  SOURCES test_engine_inputs.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)

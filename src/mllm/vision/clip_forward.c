@@ -92,6 +92,7 @@ static tkp_status cls_attention(
     const tkp__vision *v,
     const tkp__forward *f,
     int64_t views,
+    int32_t layer,
     const tkp_tensor *q,
     const tkp_tensor *k,
     float *cls)
@@ -108,7 +109,47 @@ static tkp_status cls_attention(
     args[8] = tkp__ints(v->patch_keys, views * v->patches);
     tkp_tensor_make_1d(&args[9], cls, TKP_DTYPE_F32, views * v->patches);
     TKP__TRY(tkp_op_run(v->cls_scores, f->exec, args, 10));
-    tkp__trace(f, "vision.cls_attention", v->layers - 1, &args[9]);
+    tkp__trace(f, "vision.cls_attention", layer, &args[9]);
+    return TKP_OK;
+}
+
+/* The keys of each patch, one row a head, meaned. */
+static tkp_status mean_keys(
+    const tkp__vision *v,
+    const tkp__forward *f,
+    int64_t views,
+    const tkp_tensor *k,
+    const tkp_tensor *dst)
+{
+    const int64_t n = views * v->patches;
+    tkp_tensor args[5] = {0};
+    tkp_tensor_make_2d(
+        &args[0], tkp__data(k), k->dtype, k->shape[0] * v->heads,
+        v->hidden / v->heads);
+    args[1] = tkp__ints(v->head_offsets, n + 1);
+    args[2] = tkp__ints(v->patch_heads, n * v->heads);
+    args[4] = *dst;
+    TKP__TRY(tkp_op_run(v->mean_keys, f->exec, args, 5));
+    tkp__trace(f, "vision.keys", v->layers - 1, dst);
+    return TKP_OK;
+}
+
+/* What the policy wants of a block. */
+static tkp_status keep(
+    const tkp__vision *v,
+    const tkp__forward *f,
+    int64_t views,
+    int32_t layer,
+    const tkp_tensor *q,
+    const tkp_tensor *k,
+    const tkp__vision_wants *w)
+{
+    if (w->cls && layer == w->cls_layer)
+        TKP__TRY(cls_attention(v, f, views, layer, q, k, w->cls));
+    if (w->shallow && layer == w->shallow_layer)
+        TKP__TRY(cls_attention(v, f, views, layer, q, k, w->shallow));
+    if (w->keys && layer == v->layers - 1)
+        TKP__TRY(mean_keys(v, f, views, k, w->keys));
     return TKP_OK;
 }
 
@@ -118,7 +159,7 @@ static tkp_status run_layer(
     tkp__vision_state *s,
     int32_t i,
     int64_t views,
-    float *cls)
+    const tkp__vision_wants *wants)
 {
     const tkp__vision_layer *l = &v->layer[i];
     const int64_t rows = views * (v->patches + 1);
@@ -134,8 +175,7 @@ static tkp_status run_layer(
     tkp__trace(f, "vision.q", i, &q);
     tkp__trace(f, "vision.k", i, &k);
     TKP__TRY(attend(v, f, views, &q, &k, &values, &h));
-    if (cls && i == v->layers - 1)
-        TKP__TRY(cls_attention(v, f, views, &q, &k, cls));
+    TKP__TRY(keep(v, f, views, i, &q, &k, wants));
     TKP__TRY(tkp__linear_run(&l->out, f, &h, &x, &x));
 
     TKP__TRY(tkp__norm_run(&l->norm2, f, &x, &h));
@@ -153,13 +193,13 @@ tkp_status tkp__vision_run(
     const float *pixels,
     int64_t views,
     const tkp_tensor *features,
-    float *cls)
+    const tkp__vision_wants *wants)
 {
     const int64_t rows = views * (v->patches + 1);
     TKP__TRY(embed(v, f, s, pixels, views));
     for (int32_t i = 0; i < v->layers; i++) {
         TKP__TRY(tkp__go_on(f));
-        TKP__TRY(run_layer(v, f, s, i, views, cls));
+        TKP__TRY(run_layer(v, f, s, i, views, wants));
     }
     const tkp_tensor x = tkp__rows(&s->x, rows);
     const tkp_tensor patch_rows = tkp__ints(v->patch_rows, views * v->patches);

@@ -91,18 +91,37 @@ static tkp_status load_attention(tkp__vision *v, tkp__planner *p)
         p, &v->cls_scores, TKP_OP_ATTENTION_SCORES, args, 10, &scores);
 }
 
+static tkp_status load_mean_keys(tkp__vision *v, tkp__planner *p)
+{
+    const int64_t n = TKP__VISION_VIEWS * v->patches;
+    const int64_t rows = TKP__VISION_VIEWS * (v->patches + 1) * v->heads;
+    const int64_t width = v->hidden / v->heads;
+    const tkp_op_group_pool mean = {
+        .struct_size = sizeof(mean),
+        .pool = TKP_POOL_AVERAGE,
+    };
+    tkp_tensor args[5] = {0};
+    tkp_tensor_make_2d(&args[0], NULL, p->dtype, rows, width);
+    args[1] = tkp__ints(NULL, n + 1);
+    args[2] = tkp__ints(NULL, n * v->heads);
+    tkp_tensor_make_2d(&args[4], NULL, p->dtype, n, width);
+    return tkp__planner_op(p, &v->mean_keys, TKP_OP_GROUP_POOL, args, 5, &mean);
+}
+
 static tkp_status make_lists(tkp__vision *v)
 {
     const int32_t views = TKP__VISION_VIEWS;
-    const int32_t n = (int32_t)v->patches;
-    int32_t *at =
-        tkp__zalloc((size_t)views * (2 * (size_t)n + 5) + 3, sizeof(int32_t));
+    const int32_t n = (int32_t)v->patches, heads = v->heads;
+    const size_t each = (size_t)n * (size_t)(3 + heads) + 5;
+    int32_t *at = tkp__zalloc((size_t)views * each + 4, sizeof(int32_t));
     if (!at)
         return TKP_ERR_MEMORY;
     v->lists = at;
     v->patch_rows = at;
     v->patch_keys = v->patch_rows + views * n;
-    v->class_rows = v->patch_keys + views * n;
+    v->patch_heads = v->patch_keys + views * n;
+    v->head_offsets = v->patch_heads + views * n * heads;
+    v->class_rows = v->head_offsets + views * n + 1;
     v->zeros = v->class_rows + views;
     v->row_offsets = v->zeros + views;
     v->patch_offsets = v->row_offsets + views + 1;
@@ -117,6 +136,11 @@ static tkp_status make_lists(tkp__vision *v)
         for (int32_t i = 0; i < n; i++) {
             v->patch_rows[view * n + i] = view * (n + 1) + 1 + i;
             v->patch_keys[view * n + i] = 1 + i;
+            const int32_t patch = view * n + i;
+            v->head_offsets[patch + 1] = (patch + 1) * heads;
+            for (int32_t h = 0; h < heads; h++)
+                v->patch_heads[patch * heads + h] =
+                    v->patch_rows[patch] * heads + h;
         }
     }
     return TKP_OK;
@@ -158,6 +182,7 @@ tkp__vision_load(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
     for (int32_t i = 0; i < v->layers; i++)
         TKP__TRY(load_layer(v, p, c->norm_eps, i));
     TKP__TRY(load_attention(v, p));
+    TKP__TRY(load_mean_keys(v, p));
     const int64_t rows = TKP__VISION_VIEWS * (v->patches + 1);
     TKP__TRY(tkp__activation_load(
         &v->activation, p, rows, v->intermediate, c->activation, false));
@@ -179,9 +204,9 @@ void tkp__vision_release(tkp__vision *v)
     tkp__free(v->lists);
     tkp__linear_free(&v->patch_embedding);
     tkp__norm_free(&v->pre_norm);
-    tkp_op *const ops[] = {v->cut,  v->place,     v->place_class,
-                           v->add,  v->attention, v->activation,
-                           v->pick, v->cls_scores};
+    tkp_op *const ops[] = {v->cut,  v->place,      v->place_class,
+                           v->add,  v->attention,  v->activation,
+                           v->pick, v->cls_scores, v->mean_keys};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
         tkp_op_destroy(ops[i]);
     *v = (tkp__vision){0};

@@ -29,7 +29,7 @@ typedef struct tkp__vision {
     tkp__norm pre_norm;
     tkp__vision_layer *layer; /* [layers] those that run */
     tkp_op *cut, *place, *place_class, *add, *attention, *activation, *pick;
-    tkp_op *cls_scores;
+    tkp_op *cls_scores, *mean_keys;
     /* index lists for TKP__VISION_VIEWS views; fewer use the front */
     void *lists;
     int32_t *patch_rows;    /* [V * N] rows of the patches among all */
@@ -37,6 +37,8 @@ typedef struct tkp__vision {
     int32_t *row_offsets;   /* [V + 1] 0, N + 1, 2 (N + 1) ... */
     int32_t *patch_offsets; /* [V + 1] 0, N, 2 N ... */
     int32_t *patch_keys;    /* [V * N] 1 .. N in each view */
+    int32_t *head_offsets;  /* [V * N + 1] 0, H, 2 H ... */
+    int32_t *patch_heads;   /* [V * N * H] rows of each patch's heads */
     int32_t *count;         /* [V + 1] 0, 1, 2 ... */
     int32_t *zeros;         /* [V] */
 } tkp__vision;
@@ -60,10 +62,21 @@ tkp_status tkp__vision_state_create(
     int64_t views);
 void tkp__vision_state_release(tkp__vision_state *state);
 
+/* What a policy wants of the encoder besides its features; NULL = not that. */
+typedef struct tkp__vision_wants {
+    float *cls;     /* [views N] what the CLS row of a block attends to,
+                               heads meaned */
+    float *shallow; /* [views N] likewise, of an early block */
+    const tkp_tensor
+        *keys;         /* [views N, D / H] keys of the last block that runs,
+                               heads meaned */
+    int32_t cls_layer; /* blocks, from 0 */
+    int32_t shallow_layer;
+} tkp__vision_wants;
+
 /*
  * pixels [views, 3, S, S] -> features [views N, D], up to TKP__VISION_VIEWS
- * views. cls [views N] f32 is what
- * the CLS row of the last block attends to, heads meaned; NULL = not wanted.
+ * views.
  */
 tkp_status tkp__vision_run(
     const tkp__vision *vision,
@@ -72,6 +85,6 @@ tkp_status tkp__vision_run(
     const float *pixels,
     int64_t views,
     const tkp_tensor *features,
-    float *cls);
+    const tkp__vision_wants *wants);
 
 #endif
