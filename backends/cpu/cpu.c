@@ -17,6 +17,7 @@ static const tkp__cpu_op *const ops[] = {
     &tkp__cpu_op_cosine,
     &tkp__cpu_op_cosine_pairs,
     &tkp__cpu_op_blend,
+    &tkp__cpu_op_similarity,
     &tkp__cpu_op_topk,
     &tkp__cpu_op_compact,
     &tkp__cpu_op_greedy_distance,

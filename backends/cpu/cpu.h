@@ -57,6 +57,7 @@ extern const tkp__cpu_op tkp__cpu_op_row_norm;
 extern const tkp__cpu_op tkp__cpu_op_cosine;
 extern const tkp__cpu_op tkp__cpu_op_cosine_pairs;
 extern const tkp__cpu_op tkp__cpu_op_blend;
+extern const tkp__cpu_op tkp__cpu_op_similarity;
 extern const tkp__cpu_op tkp__cpu_op_topk;
 extern const tkp__cpu_op tkp__cpu_op_pivots;
 extern const tkp__cpu_op tkp__cpu_op_compact;
@@ -142,6 +143,11 @@ tkp_status tkp__cpu_check_keep(
     const tkp_tensor *keeps,
     const tkp_tensor *out_offsets,
     int64_t kept);
+/* Pairs 0 <= begin <= end <= limit. */
+tkp_status tkp__cpu_check_range(
+    const tkp_tensor *range,
+    int64_t limit,
+    const char *name);
 /* The first `n` entries lie in [0, limit). */
 tkp_status tkp__cpu_check_index(
     const tkp_tensor *index,

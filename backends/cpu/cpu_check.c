@@ -79,3 +79,18 @@ tkp_status tkp__cpu_check_keep(
         (long long)sum, (int)out[groups], (long long)kept);
     return TKP_OK;
 }
+
+tkp_status tkp__cpu_check_range(
+    const tkp_tensor *range,
+    int64_t limit,
+    const char *name)
+{
+    const int32_t *r = tkp__cpu_i32(range);
+    for (int64_t i = 0; i < range->shape[0]; i++)
+        TKP__CHECK(
+            r[2 * i] >= 0 && r[2 * i] <= r[2 * i + 1] && r[2 * i + 1] <= limit,
+            TKP_ERR_ARGUMENT,
+            "%s: entry %lld is %d to %d, wanted within 0 to %lld", name,
+            (long long)i, r[2 * i], r[2 * i + 1], (long long)limit);
+    return TKP_OK;
+}

@@ -193,18 +193,10 @@ static void choose(const struct state *s)
 
 static tkp_status check_extra(const tkp_tensor *a)
 {
-    if (!tkp__present(&a[EXTRA]))
-        return TKP_OK;
-    const int32_t *range = tkp__cpu_i32(&a[EXTRA_RANGE]);
-    for (int64_t g = 0; g < a[EXTRA_RANGE].shape[0]; g++)
-        TKP__CHECK(
-            range[2 * g] >= 0 && range[2 * g] <= range[2 * g + 1] &&
-                range[2 * g + 1] <= a[EXTRA].shape[0],
-            TKP_ERR_ARGUMENT,
-            "extra_range: entry %lld is %d to %d, extra has %lld rows",
-            (long long)g, range[2 * g], range[2 * g + 1],
-            (long long)a[EXTRA].shape[0]);
-    return TKP_OK;
+    return tkp__present(&a[EXTRA])
+               ? tkp__cpu_check_range(
+                     &a[EXTRA_RANGE], a[EXTRA].shape[0], "extra_range")
+               : TKP_OK;
 }
 
 static const float *extra_row(const tkp_tensor *a, int64_t r)

@@ -30,6 +30,9 @@ typedef struct tkp__ref_plan {
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;
+        tkp_op_similarity similarity;
+        tkp_op_relevance relevance;
+        tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
         tkp_op_sample sample;
         tkp_op_compact compact;
@@ -69,6 +72,9 @@ extern const tkp__ref_op tkp__ref_row_norm;
 extern const tkp__ref_op tkp__ref_cosine;
 extern const tkp__ref_op tkp__ref_cosine_pairs;
 extern const tkp__ref_op tkp__ref_blend;
+extern const tkp__ref_op tkp__ref_similarity;
+extern const tkp__ref_op tkp__ref_relevance;
+extern const tkp__ref_op tkp__ref_smooth_grid;
 extern const tkp__ref_op tkp__ref_topk;
 extern const tkp__ref_op tkp__ref_sample;
 extern const tkp__ref_op tkp__ref_compact;
@@ -124,6 +130,12 @@ tkp_status tkp__ref_check_covering(
 tkp_status tkp__ref_check_index(
     const tkp_tensor *index,
     int64_t n,
+    int64_t limit,
+    const char *name);
+
+/* Pairs 0 <= begin <= end <= limit. */
+tkp_status tkp__ref_check_range(
+    const tkp_tensor *range,
     int64_t limit,
     const char *name);
 

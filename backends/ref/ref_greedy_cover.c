@@ -134,18 +134,10 @@ static void choose(
 
 static tkp_status check_extra(const tkp_tensor *args)
 {
-    if (!tkp__present(&args[EXTRA]))
-        return TKP_OK;
-    const int32_t *range = tkp__ref_i32(&args[EXTRA_RANGE]);
-    for (int64_t g = 0; g < args[EXTRA_RANGE].shape[0]; g++)
-        TKP__CHECK(
-            range[2 * g] >= 0 && range[2 * g] <= range[2 * g + 1] &&
-                range[2 * g + 1] <= args[EXTRA].shape[0],
-            TKP_ERR_ARGUMENT,
-            "extra_range: entry %lld is %d to %d, extra has %lld rows",
-            (long long)g, range[2 * g], range[2 * g + 1],
-            (long long)args[EXTRA].shape[0]);
-    return TKP_OK;
+    return tkp__present(&args[EXTRA])
+               ? tkp__ref_check_range(
+                     &args[EXTRA_RANGE], args[EXTRA].shape[0], "extra_range")
+               : TKP_OK;
 }
 
 static extra extra_of(const tkp_tensor *args, int64_t g)

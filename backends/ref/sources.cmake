@@ -23,10 +23,13 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_linear.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_patches.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
-          ${CMAKE_CURRENT_LIST_DIR}/ref_rms_norm.c
+          ${CMAKE_CURRENT_LIST_DIR}/ref_relevance.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_rms_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rotary.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rotary_table.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_row_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_sample.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_scatter_rows.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_similarity.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_smooth_grid.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c)

@@ -23,7 +23,10 @@ enum tkp_scorer_kind {
     TKP_SCORER_COSINE = 4,        /* likeness to a reference */
     TKP_SCORER_EXTERNAL = 5,      /* the caller's vector */
     TKP_SCORER_BLEND = 6,         /* weighted sum of other scorers */
-    TKP_SCORER_CUSTOM = 7         /* tkp_scorer_vtable */
+    TKP_SCORER_CUSTOM = 7,        /* tkp_scorer_vtable */
+    TKP_SCORER_RELEVANCE = 8,     /* likeness to text, 0 to 1 */
+    TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
+                                         of text that point somewhere */
 };
 
 /* Whose attention counts. */
@@ -53,6 +56,13 @@ enum tkp_feature {
     TKP_FEATURE_VALUES = 6 /* values of the score layer */
 };
 
+/* Relevance: which tokens have to do with the text. */
+enum tkp_prefer {
+    TKP_PREFER_UNLIKE = 0, /* as in CLIP's space, where what the text names is
+                              often less like it */
+    TKP_PREFER_LIKE = 1
+};
+
 struct tkp_scorer_vtable;
 struct tkp_blend_term;
 
@@ -70,12 +80,18 @@ typedef struct tkp_scorer_options {
     int32_t n_terms;    /* blend: 1..8 */
     const struct tkp_blend_term *terms; /* blend; copied */
     const char *custom;                 /* custom: registered name; copied */
+    int32_t prefer;                     /* relevance: enum tkp_prefer */
+    int32_t smooth; /* relevance: 1 = meaned with the neighbours on the grid */
+    float mix;      /* entropy relevance: of the prompts; 0 = 0.5 */
+    float share;    /* entropy relevance: of the text's tokens; 0 = 0.2 */
+    float power;    /* relevance, smoothed: of the result; 0 = 1 */
+    int32_t reserved;
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
-            NULL, NULL                                                         \
+            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0                              \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

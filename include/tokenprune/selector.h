@@ -64,26 +64,29 @@ typedef struct tkp_selector_options {
     int32_t feature;    /* kinds that compare tokens: enum tkp_feature */
     int32_t reserved;
     /* Greedy kinds; sys/op.h has the formulas. */
-    int32_t start;       /* diverse, mmr: enum tkp_greedy_start */
-    int32_t measure;     /* diverse: enum tkp_greedy_measure */
-    int32_t weighted;    /* diverse: 1 = distances times scores */
-    int32_t kernel;      /* cover: enum tkp_greedy_kernel */
-    int32_t weight;      /* cover: enum tkp_cover_weight */
-    int32_t determinant; /* dpp: enum tkp_greedy_dpp_kernel */
-    int32_t min_max;     /* tri: 1 = terms are min-max scaled, not meaned */
-    float alpha;         /* tri: of the distance; 0 = 0.5 */
-    float lambda;        /* mmr: of the score, tri: of coverage; 0 = 0.5 */
-    float theta;         /* dpp: exp and mix */
-    float power;         /* cover: of a factor; 0 = 1 */
-    float scale;         /* cover: of the matrix; 0 = 1 */
-    float temperature;   /* cover: softmax; 0 = 0.2 */
+    int32_t start;          /* diverse, mmr: enum tkp_greedy_start */
+    int32_t measure;        /* diverse: enum tkp_greedy_measure */
+    int32_t weighted;       /* diverse: 1 = distances times scores */
+    int32_t kernel;         /* cover: enum tkp_greedy_kernel */
+    int32_t weight;         /* cover: enum tkp_cover_weight */
+    int32_t determinant;    /* dpp: enum tkp_greedy_dpp_kernel */
+    int32_t min_max;        /* tri: 1 = terms are min-max scaled, not meaned */
+    float alpha;            /* tri: of the distance; 0 = 0.5 */
+    float lambda;           /* mmr: of the score, tri: of coverage; 0 = 0.5 */
+    float theta;            /* dpp: exp and mix */
+    float power;            /* cover: of a factor; 0 = 1 */
+    float scale;            /* cover: of the matrix; 0 = 1 */
+    float temperature;      /* cover: softmax; 0 = 0.2 */
+    int32_t text;           /* cover: 1 = rows of text are covered, too */
+    float text_temperature; /* cover: of their softmax; 0 = 0.02 */
     int32_t reserved2;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0   \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
+            0.0f, 0                                                            \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

@@ -10,6 +10,9 @@ TKP__ASSERT_NO_PADDING(tkp_op_attention_scores, scale);
 TKP__ASSERT_NO_PADDING(tkp_op_row_norm, norm);
 TKP__ASSERT_NO_PADDING(tkp_op_cosine_pairs, reduce);
 TKP__ASSERT_NO_PADDING(tkp_op_blend, complement);
+TKP__ASSERT_NO_PADDING(tkp_op_similarity, temperature);
+TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
 
 // clang-format off
 static const tkp__arg_rule attention_scores_args[] = {
@@ -54,6 +57,30 @@ static const tkp__arg_rule blend_args[] = {
     {"terms",       "TN",       TKP__ARG_F32,      0,                  0},
     {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
     {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule similarity_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                  0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                  0},
+    {"group_offsets", "m",  TKP__ARG_I32,      0,                  0},
+    {"members",       "*",  TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"y",             "TD", TKP__ARG_FLOAT,    0,                  0},
+    {"y_range",       "M2", TKP__ARG_I32,      0,                  0},
+    {"dst",           "TN", TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule relevance_args[] = {
+    {"prompts",       "TN", TKP__ARG_F32,      0,                  0},
+    {"prompt_range",  "B2", TKP__ARG_I32,      0,                  0},
+    {"tokens",        "LN", TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
+    {"token_range",   "B2", TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule smooth_grid_args[] = {
+    {"src",           "N",  TKP__ARG_F32,      0,                  0},
+    {"offsets",       "i",  TKP__ARG_I32,      0,                  0},
+    {"grid",          "I3", TKP__ARG_I32,      0,                  0},
+    {"cells",         "N",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 // clang-format on
 
@@ -164,6 +191,79 @@ static tkp_status blend_relations(const tkp__check_call *call)
     return TKP_OK;
 }
 
+static tkp_status similarity_params(void *params)
+{
+    const tkp_op_similarity *p = params;
+    const bool softmax = p->kernel == TKP_SIMILARITY_SOFTMAX;
+    TKP__CHECK(
+        p->kernel == TKP_SIMILARITY_COSINE || softmax, TKP_ERR_OPTION,
+        "kernel: is %d, wanted 0 or 1", p->kernel);
+    TKP__CHECK(
+        softmax ? p->temperature > 0.0f && isfinite(p->temperature)
+                : p->temperature == 0.0f,
+        TKP_ERR_OPTION, "temperature: is %g, wanted %s", (double)p->temperature,
+        softmax ? "above 0" : "0: no softmax");
+    return TKP_OK;
+}
+
+static tkp_status relevance_params(void *params)
+{
+    const tkp_op_relevance *p = params;
+    TKP__CHECK(
+        p->like == 0 || p->like == 1, TKP_ERR_OPTION,
+        "like: is %d, wanted 0 or 1", p->like);
+    TKP__CHECK(
+        p->mix >= 0.0f && p->mix <= 1.0f, TKP_ERR_OPTION,
+        "mix: is %g, wanted 0 to 1", (double)p->mix);
+    TKP__CHECK(
+        p->share >= 0.0f && p->share <= 1.0f, TKP_ERR_OPTION,
+        "share: is %g, wanted 0 to 1", (double)p->share);
+    TKP__CHECK(
+        p->sharpness >= 0.0f && isfinite(p->sharpness), TKP_ERR_OPTION,
+        "sharpness: is %g, wanted 0 or more", (double)p->sharpness);
+    TKP__CHECK(
+        p->temperature >= 0.0f && isfinite(p->temperature), TKP_ERR_OPTION,
+        "temperature: is %g, wanted 0 or more", (double)p->temperature);
+    TKP__CHECK(
+        p->epsilon >= 0.0f && isfinite(p->epsilon), TKP_ERR_OPTION,
+        "epsilon: is %g, wanted 0 or more", (double)p->epsilon);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    return TKP_OK;
+}
+
+static tkp_status relevance_relations(const tkp__check_call *call)
+{
+    const tkp_op_relevance *p = call->params;
+    const bool tokens = tkp__present(&call->args[2]);
+    const bool range = tkp__present(&call->args[3]);
+    TKP__ARG_CHECK(
+        call, range ? 2 : 3, tokens == range, TKP_ERR_ARGUMENT,
+        "is missing, %s is there", range ? "token_range" : "tokens");
+    TKP__ARG_CHECK(
+        call, 2, !tokens || p->temperature > 0.0f, TKP_ERR_OPTION, "%s",
+        "are there, but temperature is 0");
+    return TKP_OK;
+}
+
+static tkp_status smooth_grid_params(void *params)
+{
+    tkp_op_smooth_grid *p = params;
+    TKP__CHECK(
+        p->cells >= 1, TKP_ERR_OPTION, "cells: is %d, wanted 1 or more",
+        p->cells);
+    TKP__CHECK(
+        p->sigma > 0.0f && isfinite(p->sigma), TKP_ERR_OPTION,
+        "sigma: is %g, wanted above 0", (double)p->sigma);
+    TKP__CHECK(
+        p->power >= 0.0f && isfinite(p->power), TKP_ERR_OPTION,
+        "power: is %g, wanted 0 or more", (double)p->power);
+    if (p->power == 0.0f)
+        p->power = 1.0f;
+    return TKP_OK;
+}
+
 const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_ATTENTION_SCORES, TKP__RULE_ARGS(attention_scores_args),
      "attention_scores", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
@@ -180,5 +280,12 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_PARAMS(tkp_op_cosine_pairs, reduce), cosine_pairs_params, NULL},
     {TKP_OP_BLEND, TKP__RULE_ARGS(blend_args), "blend",
      TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
+    {TKP_OP_SMOOTH_GRID, TKP__RULE_ARGS(smooth_grid_args), "smooth_grid",
+     TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
+    {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",
+     TKP__RULE_PARAMS(tkp_op_similarity, temperature), similarity_params, NULL},
+    {TKP_OP_RELEVANCE, TKP__RULE_ARGS(relevance_args), "relevance",
+     TKP__RULE_PARAMS(tkp_op_relevance, reserved), relevance_params,
+     relevance_relations},
     {0},
 };

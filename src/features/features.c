@@ -309,3 +309,50 @@ tkp_status tkp__features_run(
     tkp_tensor_make_1d(rows, f->order, TKP_DTYPE_I32, n);
     return norm_rows(f, exec, in, workspace, x);
 }
+
+/* --- text -------------------------------------------------------------------- */
+
+tkp_status tkp__features_check_text(
+    const tkp__features *f,
+    const tkp_tensor *text,
+    const int32_t *offsets,
+    int64_t most,
+    const char *name)
+{
+    TKP__CHECK(text, TKP_ERR_ARGUMENT, "inputs: %s is NULL, but needed", name);
+    TKP__TRY(tkp__check_view(text, name, false));
+    TKP__CHECK(
+        text->ndim == 2 && text->shape[1] == f->width, TKP_ERR_SHAPE,
+        "inputs: %s: has %d dimensions of %lld, wanted rows of %lld", name,
+        text->ndim, (long long)(text->ndim > 1 ? text->shape[1] : 0),
+        (long long)f->width);
+    TKP__CHECK(
+        text->shape[0] <= most, TKP_ERR_SHAPE,
+        "inputs: %s has %lld rows, the model's description says at most %lld",
+        name, (long long)text->shape[0], (long long)most);
+    TKP__CHECK(
+        text->dtype == f->dtype, TKP_ERR_DTYPE,
+        "inputs: %s is %s, the model has %s", name,
+        tkp_dtype_string(text->dtype), tkp_dtype_string(f->dtype));
+    for (int32_t b = 0; offsets && b <= f->batch->sequences; b++)
+        TKP__CHECK(
+            offsets[b] <= text->shape[0] &&
+                offsets[b] >= (b ? offsets[b - 1] : 0) && offsets[0] == 0,
+            TKP_ERR_ARGUMENT,
+            "inputs: %s_offsets: entry %d is %d, wanted ascending from 0 to "
+            "%lld",
+            name, b, offsets[b], (long long)text->shape[0]);
+    return TKP_OK;
+}
+
+void tkp__features_text_ranges(
+    int32_t *ranges,
+    const tkp_tensor *text,
+    const int32_t *offsets,
+    int32_t sequences)
+{
+    for (int32_t b = 0; b < sequences; b++) {
+        ranges[2 * b] = offsets ? offsets[b] : 0;
+        ranges[2 * b + 1] = offsets ? offsets[b + 1] : (int32_t)text->shape[0];
+    }
+}

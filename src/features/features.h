@@ -61,4 +61,21 @@ tkp_status tkp__features_run(
     tkp_tensor *x,
     tkp_tensor *rows);
 
+/* --- text -------------------------------------------------------------------- */
+
+/* Rows of text that the features may be compared with: [m, width] of their
+ * dtype, at most `most`; offsets (or NULL) of the sequences rise from 0. */
+tkp_status tkp__features_check_text(
+    const tkp__features *f,
+    const tkp_tensor *text,
+    const int32_t *offsets,
+    int64_t most,
+    const char *name);
+/* First row and end of each sequence, [B, 2]. */
+void tkp__features_text_ranges(
+    int32_t *ranges,
+    const tkp_tensor *text,
+    const int32_t *offsets,
+    int32_t sequences);
+
 #endif

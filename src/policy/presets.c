@@ -173,6 +173,42 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: cover, feature: vision, weight: factor}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("mmtok", "Tokens that cover the picture and the question's words",
+        "Dong et al. 2025, arXiv 2508.18264",
+        "\n"
+        "  - at: projector\n"
+        "    selector:\n"
+        "      kind: cover\n"
+        "      feature: vision\n"
+        "      kernel: softmax\n"
+        "      temperature: 0.2\n"
+        "      scale: 0.5\n"
+        "      weight: none\n"
+        "      text: true\n"
+        "      text_temperature: 0.02\n"
+        "    budget: {ratio: 1/9}\n"),
+
+    PRESET("eadp", "Tokens that cover what the question points at",
+        "EADP 2026, github.com/SJTU-DeepVisionLab/EADP",
+        "\n"
+        "  - at: projector\n"
+        "    scorer:\n"
+        "      kind: entropy-relevance\n"
+        "      feature: clip\n"
+        "      smooth: true\n"
+        "      mix: 0.5\n"
+        "      share: 0.2\n"
+        "    selector: {kind: cover, kernel: half, weight: demand}\n"
+        "    budget: {ratio: 1/9}\n"),
+
+    PRESET("cdpruner", "Relevant tokens that differ: a determinantal process",
+        "Zhang et al. 2025, arXiv 2506.10967",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: relevance, feature: clip, prefer: unlike}\n"
+        "    selector: {kind: dpp, feature: raw}\n"
+        "    budget: {ratio: 1/9}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

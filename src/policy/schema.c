@@ -28,6 +28,13 @@ static const tkp__word scorer_kinds[] = {
     {"external", TKP_SCORER_EXTERNAL},
     {"blend", TKP_SCORER_BLEND},
     {"custom", TKP_SCORER_CUSTOM},
+    {"relevance", TKP_SCORER_RELEVANCE},
+    {"entropy-relevance", TKP_SCORER_ENTROPY_RELEVANCE},
+    {NULL, 0}};
+
+static const tkp__word preferences[] = {
+    {"unlike", TKP_PREFER_UNLIKE},
+    {"like", TKP_PREFER_LIKE},
     {NULL, 0}};
 
 static const tkp__word queries[] = {
@@ -203,7 +210,9 @@ static const tkp__key stage_keys[] = {
 
 enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
-    FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE),
+    ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
+    RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
+    FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE,
     BLEND = KIND(TKP_SCORER_BLEND)
 };
 
@@ -228,6 +237,16 @@ static const tkp__key scorer_keys[] = {
      .kinds = FEATURES, .offset = AT(tkp_scorer_options, feature)},
     {.name = "norm_eps", .type = TKP__KEY_DECIMAL, .kinds = FEATURES,
      .offset = AT(tkp_scorer_options, norm_eps)},
+    {.name = "prefer", .type = TKP__KEY_WORD, .words = preferences,
+     .kinds = RELEVANCE, .offset = AT(tkp_scorer_options, prefer)},
+    {.name = "smooth", .type = TKP__KEY_BOOL, .kinds = RELEVANCE,
+     .offset = AT(tkp_scorer_options, smooth)},
+    {.name = "power", .type = TKP__KEY_DECIMAL, .kinds = RELEVANCE,
+     .offset = AT(tkp_scorer_options, power)},
+    {.name = "mix", .type = TKP__KEY_DECIMAL, .kinds = ENTROPY,
+     .offset = AT(tkp_scorer_options, mix)},
+    {.name = "share", .type = TKP__KEY_DECIMAL, .kinds = ENTROPY,
+     .offset = AT(tkp_scorer_options, share)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},
@@ -295,6 +314,10 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, scale)},
     {.name = "temperature", .type = TKP__KEY_DECIMAL, .kinds = COVER,
      .offset = AT(tkp_selector_options, temperature)},
+    {.name = "text", .type = TKP__KEY_BOOL, .kinds = COVER,
+     .offset = AT(tkp_selector_options, text)},
+    {.name = "text_temperature", .type = TKP__KEY_DECIMAL, .kinds = COVER,
+     .offset = AT(tkp_selector_options, text_temperature)},
     {.name = "determinant", .type = TKP__KEY_WORD, .words = determinants,
      .kinds = DPP, .offset = AT(tkp_selector_options, determinant)},
     {.name = "theta", .type = TKP__KEY_DECIMAL, .kinds = DPP,

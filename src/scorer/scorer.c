@@ -81,9 +81,18 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_cosine;
     case TKP_SCORER_CUSTOM:
         return &tkp__leaf_custom;
+    case TKP_SCORER_RELEVANCE:
+    case TKP_SCORER_ENTROPY_RELEVANCE:
+        return &tkp__leaf_relevance;
     default:
         return NULL;
     }
+}
+
+bool tkp__scorer_kind_known(int32_t kind)
+{
+    return kind == TKP_SCORER_NONE || kind == TKP_SCORER_BLEND ||
+           leaf_kind(kind);
 }
 
 static tkp_status plan_leaf(

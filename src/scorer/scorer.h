@@ -53,7 +53,7 @@ struct tkp__leaf {
     tkp_op *ops[TKP__LEAF_OPS];
     tkp__features features; /* kinds that compare tokens */
     tkp_ledger ledger;
-    uint64_t at[3];  /* booked temporaries, by the kind */
+    uint64_t at[4];  /* booked temporaries, by the kind */
     uint64_t ops_at; /* the ops' common workspace */
     uint64_t ops_bytes;
     /* tables, in one block */
@@ -78,6 +78,10 @@ extern const tkp__leaf_kind tkp__leaf_given;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_custom;
+extern const tkp__leaf_kind tkp__leaf_relevance;
+
+/* enum tkp_scorer_kind has it. */
+bool tkp__scorer_kind_known(int32_t kind);
 
 /* Helpers of the leaves (leaf.c). */
 tkp_status tkp__leaf_op(

@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, custom);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -38,13 +38,39 @@ static void fill_defaults(tkp_scorer_options *o)
             several ? TKP_ROW_REDUCE_MEAN_VISIBLE : TKP_ROW_REDUCE_LAST;
 }
 
+/* Relevance: ranges, and what 0 stands for. */
+static tkp_status check_relevance(tkp_scorer_options *o)
+{
+    TKP__TRY(check_range(o->prefer, TKP_PREFER_LIKE, "prefer"));
+    TKP__TRY(check_range(o->smooth, 1, "smooth"));
+    TKP__CHECK(
+        o->mix >= 0.0f && o->mix <= 1.0f, TKP_ERR_OPTION,
+        "scorer: mix is %g, wanted 0 to 1", (double)o->mix);
+    TKP__CHECK(
+        o->share >= 0.0f && o->share <= 1.0f, TKP_ERR_OPTION,
+        "scorer: share is %g, wanted 0 to 1", (double)o->share);
+    TKP__CHECK(
+        o->power >= 0.0f && o->power <= 1e3f, TKP_ERR_OPTION,
+        "scorer: power is %g, wanted 0 to 1000", (double)o->power);
+    const bool entropy = o->kind == TKP_SCORER_ENTROPY_RELEVANCE;
+    if (entropy && o->mix == 0.0f)
+        o->mix = 0.5f;
+    if (entropy && o->share == 0.0f)
+        o->share = 0.2f;
+    if ((entropy || o->kind == TKP_SCORER_RELEVANCE) && o->power == 0.0f)
+        o->power = 1.0f;
+    return TKP_OK;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
     TKP__TRY(tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_scorer_options, custom), "scorer"));
-    TKP__TRY(check_range(out->kind, TKP_SCORER_CUSTOM, "kind"));
+    TKP__CHECK(
+        tkp__scorer_kind_known(out->kind), TKP_ERR_OPTION,
+        "scorer: kind is %d, wanted one of enum tkp_scorer_kind", out->kind);
     TKP__TRY(check_range(out->query, TKP_QUERY_ALL, "query"));
     TKP__TRY(check_range(out->row_reduce, TKP_ROW_REDUCE_MAX, "row_reduce"));
     TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
@@ -59,6 +85,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
+    TKP__TRY(check_relevance(out));
     fill_defaults(out);
     return copy_name(name, out);
 }
@@ -135,6 +162,13 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
         return tkp__features_needs(o->feature);
+    case TKP_SCORER_RELEVANCE:
+        return tkp__features_needs(o->feature) |
+               (o->feature == TKP_FEATURE_CLIP ? TKP_NEED_CLIP_TEXT
+                                               : TKP_NEED_TEXT);
+    case TKP_SCORER_ENTROPY_RELEVANCE:
+        return tkp__features_needs(o->feature) | TKP_NEED_CLIP_TEXT |
+               TKP_NEED_CLIP_TOKENS;
     case TKP_SCORER_CUSTOM: {
         tkp_scorer_vtable vtable;
         void *user;

@@ -47,6 +47,8 @@ static tkp_status check_greedy(tkp_selector_options *o)
     TKP__TRY(check_number(o->power, 1e3f, "power"));
     TKP__TRY(check_number(o->scale, 1e6f, "scale"));
     TKP__TRY(check_number(o->temperature, 1e6f, "temperature"));
+    TKP__TRY(check_range(o->text, 1, "text"));
+    TKP__TRY(check_number(o->text_temperature, 1e6f, "text_temperature"));
     TKP__CHECK(
         o->kind != TKP_SELECTOR_DPP || o->theta < 1.0f ||
             o->determinant != TKP_GREEDY_DPP_EXP,
@@ -60,6 +62,7 @@ static tkp_status check_greedy(tkp_selector_options *o)
     fill_number(&o->power, cover, 1.0f);
     fill_number(&o->scale, cover, 1.0f);
     fill_number(&o->temperature, cover, 0.2f);
+    fill_number(&o->text_temperature, cover, 0.02f);
     return TKP_OK;
 }
 
@@ -169,5 +172,8 @@ static bool compares(int32_t kind)
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
 {
     const tkp_selector_options *o = &spec->options;
-    return compares(o->kind) ? tkp__features_needs(o->feature) : 0;
+    uint32_t needs = compares(o->kind) ? tkp__features_needs(o->feature) : 0;
+    if (o->kind == TKP_SELECTOR_COVER && o->text)
+        needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
+    return needs;
 }

@@ -65,6 +65,12 @@ static const tkp_op_row_norm row_norm_params = {sizeof(row_norm_params), 0};
 static const tkp_op_cosine_pairs pairs_params = {sizeof(pairs_params), 0};
 static const tkp_op_blend blend_params = {
     sizeof(blend_params), 2, {0.5f, 0.5f}, {1, 2}, {0, 1}};
+static const tkp_op_similarity similarity_params = {
+    sizeof(similarity_params), 1, 0.5f};
+static const tkp_op_relevance relevance_params = {
+    sizeof(relevance_params), 0, 0.5f, 0.2f, 100.0f, 0.01f, 0.0f, 0};
+static const tkp_op_smooth_grid smooth_params = {
+    sizeof(smooth_params), 16, 1.0f, 0.0f};
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
 static const tkp_op_sample sample_params = {sizeof(sample_params), 1, 2};
 static const tkp_op_compact compact_params = {sizeof(compact_params), 0, 20};
@@ -114,6 +120,16 @@ static const struct op_case {
      &pairs_params, sizeof(pairs_params), 0, 1 << 3, 0},
     {"blend", TKP_OP_BLEND, 3, {F32(2, 10), I32(3), F32(10)},
      &blend_params, sizeof(blend_params), 0, 1 << 2, 0},
+    {"similarity", TKP_OP_SIMILARITY, 7,
+     {F32(12, 16), I32(10), I32(3), I32(10), BF16(4, 16), I32(2, 2),
+      F32(4, 10)},
+     &similarity_params, sizeof(similarity_params), 1 << 3, 1 << 6, 0},
+    {"relevance", TKP_OP_RELEVANCE, 6,
+     {F32(4, 10), I32(2, 2), F32(5, 10), I32(2, 2), I32(3), F32(10)},
+     &relevance_params, sizeof(relevance_params), 0, 1 << 5, 0},
+    {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
+     {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
+     &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},
     {"topk", TKP_OP_TOPK, 6,
      {F32(10), I32(3), I32(10), I32(2), I32(3), I32(5)},
      &topk_params, sizeof(topk_params), 1 << 2, 1 << 5, 0},
@@ -472,6 +488,17 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_BLEND, tkp_op_blend, weight[1], (float)strtod("inf", NULL),
         "weight[1]");
+    TRY_PARAMS(TKP_OP_SIMILARITY, tkp_op_similarity, kernel, 2, "kernel");
+    TRY_PARAMS(
+        TKP_OP_SIMILARITY, tkp_op_similarity, temperature, 0.0f, "temperature");
+    TRY_PARAMS(TKP_OP_RELEVANCE, tkp_op_relevance, like, 2, "like");
+    TRY_PARAMS(TKP_OP_RELEVANCE, tkp_op_relevance, mix, 1.5f, "mix");
+    TRY_PARAMS(TKP_OP_RELEVANCE, tkp_op_relevance, share, -1.0f, "share");
+    TRY_PARAMS(
+        TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
+    TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
+    TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
+    TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, sorted_by_score, 2, "sorted");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, reserved, 1, "reserved");

@@ -103,7 +103,39 @@ def scope(p, z):
     return tensors, stage, p["K_per_crop"], {"kept": kept, "rows": [r for crop in z["out_rows"] for r in crop]}
 
 
-METHODS = {"divprune": divprune, "scope": scope}
+def mmtok(p, z):
+    tensors = {"features": z["in_vision"], "vision": z["in_clip"], "text": z["in_text"]}
+    n = len(z["in_vision"])
+    side = math.isqrt(n)
+    tensors["grid"] = [side, side] if side * side == n else [1, n]
+    if p["padding"]:
+        tensors["valid"] = [int(not v) for v in z["in_padding"]]
+    stage = None
+    if (p["alpha"], p["tau_text"], p["tau_vision"]) != (0.5, 0.02, 0.2):
+        stage = (f"selector: {{kind: cover, feature: vision, kernel: softmax, temperature: {p['tau_vision']}, "
+                 f"scale: {p['alpha']}, weight: none, text: true, text_temperature: {p['tau_text']}}}",
+                 f"budget: {{count: {p['K']}}}")
+    return tensors, stage, p["K"], {"kept": z["out_kept"], "rows": z["out_rows"]}
+
+
+def eadp(p, z):
+    """One tile: with more the code gives each a share of its own."""
+    tensors = {"features": z["in_features"][0], "clip": z["in_image_embeds"][0], "clip_text": z["in_text_embeds"],
+               "clip_tokens": [row for prompt in z["in_text_seq"] for row in prompt]}
+    stage = None
+    if p["mu_alpha"] != 0.5 or p["beta"] != 1.0:
+        stage = (f"scorer: {{kind: entropy-relevance, feature: clip, smooth: true, mix: {p['mu_alpha']}, "
+                 f"share: 0.2, power: {p['beta']}}}",
+                 "selector: {kind: cover, kernel: half, weight: demand}", f"budget: {{count: {p['K_per_tile']}}}")
+    return tensors, stage, p["K_per_tile"], {"kept": z["out_kept"], "scores": z["out_importance"][0]}
+
+
+def cdpruner(p, z):
+    tensors = {"features": z["in_features"][0], "clip": z["in_image_embeds"][0], "clip_text": z["in_text_embeds"]}
+    return tensors, None, p["K"], {"kept": z["out_kept"][0], "scores": z["out_relevance"][0]}
+
+
+METHODS = {"divprune": divprune, "scope": scope, "mmtok": mmtok, "eadp": eadp, "cdpruner": cdpruner}
 
 
 def difference(got, want):

@@ -36,6 +36,9 @@ typedef struct tkp_test_case {
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;
+        tkp_op_similarity similarity;
+        tkp_op_relevance relevance;
+        tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
         tkp_op_sample sample;
         tkp_op_compact compact;

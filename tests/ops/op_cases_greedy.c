@@ -1,5 +1,7 @@
 /*
- * Cases of the greedy kinds. What is chosen has one right answer as long as no
+ * Cases of the greedy kinds, and of likeness to text that they go by.
+ *
+ * Greedy kinds. What is chosen has one right answer as long as no
  * two values tie up to rounding: rows are random, or have four entries of 1 or
  * -1, so that lengths are 2 and cosines quarters in any arithmetic, and ties
  * are exact and many.
@@ -191,7 +193,135 @@ static void build_tri(tkp_test_case *c, int32_t i)
         p->min_max ? " min-max" : "");
 }
 
+/* --- text -------------------------------------------------------------------- */
+
+/* First row and end of each sequence, out of `rows`. */
+static void
+build_range(tkp_test_case *c, int32_t arg, int32_t groups, int32_t rows)
+{
+    tkp_test_arg_view(c, arg, TKP_DTYPE_I32, 2, (int64_t[]){groups, 2}, 0);
+    int32_t *range = c->args[arg].data;
+    for (int32_t g = 0; g < groups; g++) {
+        range[2 * g] = (int32_t)tkp_test_random(c, (uint32_t)rows);
+        range[2 * g + 1] =
+            range[2 * g] +
+            (int32_t)tkp_test_random(c, (uint32_t)(rows - range[2 * g]) + 1);
+    }
+}
+
+static void build_similarity(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 9));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const bool softmax = tkp_test_pick(&i, 2);
+    const bool listed = tkp_test_random(c, 2);
+    const int32_t n = tkp_test_batch_total(batch), all = n + 3, rows = 6;
+    const int32_t groups = tkp_test_batch_size(batch);
+    const int64_t d = (int64_t[]){1, 17, 40, 64}[tkp_test_random(c, 4)];
+    tkp_test_params(c, sizeof(tkp_op_similarity));
+    c->params.similarity.kernel = softmax;
+    c->params.similarity.temperature = softmax ? 0.5f : 0.0f;
+    tkp_test_arg_float(
+        c, X, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, ROWS, n, NULL), n, all, tkp_test_random(c, 2));
+    for (int64_t r = 4; r < all; r += 11)
+        for (int64_t j = 0; j < d; j++)
+            tkp_test_store(
+                c->args[X].data, dtype, r * c->args[X].strides[0] + j, 0.0);
+    tkp_test_arg_offsets(c, OFFSETS, batch);
+    tkp_test_arg_none(c, MEMBERS);
+    if (listed)
+        tkp_test_distinct(
+            c, tkp_test_arg_i32(c, MEMBERS, n, NULL), n, n, false);
+    tkp_test_arg_float(
+        c, 4, floats[tkp_test_random(c, 3)], 2, (int64_t[]){rows, d},
+        tkp_test_random(c, 2) * 5, TKP_TEST_NORMAL);
+    build_range(c, 5, groups, rows);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 2, (int64_t[]){rows, n});
+    c->degenerate = true;
+    tkp_test_describe(
+        c, ",%s,n%d m%d d%d%s%s", tkp_dtype_string(dtype), n, groups, (int)d,
+        softmax ? " softmax" : "", listed ? " members" : "");
+}
+
+static void build_relevance(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 9));
+    const bool tokens = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    const int32_t b = tkp_test_batch_size(batch);
+    tkp_op_relevance *p = &c->params.relevance;
+    tkp_test_params(c, sizeof(*p));
+    p->like = (int32_t)tkp_test_random(c, 2);
+    p->mix = (float)tkp_test_random(c, 5) / 4.0f;
+    p->share = (float)tkp_test_random(c, 5) / 4.0f;
+    p->sharpness = 2.0f;
+    p->temperature = 0.5f;
+    p->epsilon = tkp_test_random(c, 2) ? 1e-6f : 0.0f;
+    tkp_test_arg_float(
+        c, 0, TKP_DTYPE_F32, 2, (int64_t[]){4, n}, 1, TKP_TEST_NORMAL);
+    build_range(c, 1, b, 4);
+    tkp_test_arg_none(c, 2);
+    tkp_test_arg_none(c, 3);
+    if (tokens) {
+        tkp_test_arg_float(
+            c, 2, TKP_DTYPE_F32, 2, (int64_t[]){9, n}, 0, TKP_TEST_NORMAL);
+        build_range(c, 3, b, 9);
+    }
+    tkp_test_arg_offsets(c, 4, batch);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_F32, 1, &n);
+    c->degenerate = true;
+    tkp_test_describe(c, ",f32,n%d b%d%s", (int)n, b, tokens ? " tokens" : "");
+}
+
+static void build_smooth_grid(tkp_test_case *c, int32_t i)
+{
+    static const int32_t grids[][3] = {{1, 1, 1},   {1, 5, 7}, {2, 3, 1},
+                                       {1, 24, 24}, {3, 2, 2}, {1, 1, 6}};
+    const int32_t images = tkp_test_pick(&i, 4);
+    int32_t grid[9], n = 0, counts[4] = {0};
+    tkp_op_smooth_grid *p = &c->params.smooth_grid;
+    tkp_test_params(c, sizeof(*p));
+    p->cells = 576;
+    p->sigma = tkp_test_random(c, 2) ? 1.0f : 0.5f;
+    p->power = (float)tkp_test_random(c, 3);
+    for (int32_t g = 0; g < images; g++) {
+        memcpy(grid + 3 * g, grids[tkp_test_random(c, 6)], sizeof(grids[0]));
+        const int32_t cells = grid[3 * g] * grid[3 * g + 1] * grid[3 * g + 2];
+        counts[g] = tkp_test_random(c, 2)
+                        ? cells
+                        : (int32_t)tkp_test_random(c, (uint32_t)cells + 1);
+        n += counts[g];
+    }
+    const int64_t count = n;
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &count, 0, TKP_TEST_NORMAL);
+    float *src = c->args[0].data;
+    for (int32_t j = 0; j < n; j++)
+        src[j] = fabsf(src[j]);
+    int32_t *offsets = tkp_test_arg_i32(c, 1, images + 1, NULL);
+    tkp_test_arg_view(c, 2, TKP_DTYPE_I32, 2, (int64_t[]){images, 3}, 0);
+    int32_t *cells = tkp_test_arg_i32(c, 3, n, NULL);
+    offsets[0] = 0;
+    for (int32_t g = 0; g < images; g++) {
+        memcpy(
+            (int32_t *)c->args[2].data + 3 * g, grid + 3 * g,
+            3 * sizeof(int32_t));
+        tkp_test_distinct(
+            c, cells + offsets[g], counts[g],
+            grid[3 * g] * grid[3 * g + 1] * grid[3 * g + 2], true);
+        offsets[g + 1] = offsets[g] + counts[g];
+    }
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &count);
+    c->degenerate = true;
+    tkp_test_describe(c, ",f32,n%d i%d", n, images);
+}
+
 const tkp_test_kind tkp_test_kinds_greedy[] = {
+    {TKP_OP_SIMILARITY, 54, build_similarity},
+    {TKP_OP_RELEVANCE, 36, build_relevance},
+    {TKP_OP_SMOOTH_GRID, 24, build_smooth_grid},
     {TKP_OP_GREEDY_DISTANCE, 288, build_distance},
     {TKP_OP_GREEDY_COVER, 288, build_cover},
     {TKP_OP_GREEDY_DPP, 96, build_dpp},

@@ -64,6 +64,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
         return a[0].shape[a[0].ndim - 1];
     case TKP_OP_COMPACT * 100:
         return a[2].shape[0] + a[0].shape[0] - a[1].shape[0];
+    case TKP_OP_SIMILARITY * 100 + 3:
     case TKP_OP_GREEDY_DISTANCE * 100 + 3:
     case TKP_OP_GREEDY_COVER * 100 + 3:
     case TKP_OP_GREEDY_DPP * 100 + 3:
@@ -78,6 +79,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_COSINE * 100 + 1:
     case TKP_OP_COSINE_PAIRS * 100 + 1:
     case TKP_OP_TOPK * 100 + 2:
+    case TKP_OP_SIMILARITY * 100 + 1:
     case TKP_OP_GREEDY_DISTANCE * 100 + 1:
     case TKP_OP_GREEDY_COVER * 100 + 1:
     case TKP_OP_GREEDY_DPP * 100 + 1:

@@ -705,6 +705,73 @@ def greedy_tri(z, w, k, alpha, lam, min_max):
     return picks
 
 
+def make_text(own):
+    sizes, ranges = [20, 0, 1, 33], np.array([[0, 3], [1, 1], [2, 2], [1, 5]])
+    n, o = sum(sizes), offsets([20, 0, 1, 33])
+    for kernel, t, word in ((0, 0.0, "cosine"), (1, 0.1, "softmax")):
+        x, y = rnd(own.standard_normal((n, 12)), "bf16"), rnd(own.standard_normal((5, 12)), "f32")
+        x[7], y[1] = 0.0, 0.0
+        below = np.outer(np.linalg.norm(y, axis=1), np.linalg.norm(x, axis=1)).astype(np.float64)
+        s = np.divide(y.astype(np.float64) @ x.astype(np.float64).T, below, out=np.zeros((5, n)), where=below > 0)
+        want = np.zeros((5, n))
+        for g, (lo, hi) in enumerate(ranges):
+            part = s[lo:hi, o[g]:o[g + 1]]
+            if kernel:
+                part = np.exp((part - part.max(axis=1, keepdims=True, initial=-9)) / t)
+                part = part / part.sum(axis=1, keepdims=True) / max(hi - lo, 1)
+            want[lo:hi, o[g]:o[g + 1]] = part
+        w.case("similarity", word, struct.pack("<if", kernel, t))
+        w.ins(("bf16", x), ("i32", np.arange(n)), ("i32", o), NONE, ("f32", y), ("i32", ranges))
+        w.arg("out", "f32", want)
+    for word, like, mix, share, epsilon, tokens in (
+        ("cdpruner", 0, 0.0, 0.0, 1e-6, False), ("eadp", 0, 0.5, 0.25, 0.0, True), ("like", 1, 0.25, 0.5, 0.0, True),
+    ):
+        prompts, words = own.standard_normal((4, n)) / 9, own.standard_normal((12, n)) / 9
+        prompts, words = prompts.astype(np.float32), words.astype(np.float32)
+        which, parts = np.array([[0, 1], [1, 1], [0, 2], [2, 4]]), np.array([[0, 8], [0, 0], [3, 9], [4, 12]])
+        sign, want = 2 * like - 1, []
+        for g in range(4):
+            p = sign * prompts[which[g, 0]:which[g, 1], o[g]:o[g + 1]].astype(np.float64)
+            if p.shape[1] == 0:
+                continue
+            v = p.mean(axis=0)
+            if tokens:
+                q = sign * words[parts[g, 0]:parts[g, 1], o[g]:o[g + 1]].astype(np.float64)
+                dense = []
+                for rows in np.split(q, len(p)):
+                    e = np.exp(100 * rows - (100 * rows).max(axis=1, keepdims=True))
+                    e /= e.sum(axis=1, keepdims=True)
+                    h = -(e * np.log(e + 1e-12)).sum(axis=1)
+                    keep = np.argsort(h, kind="stable")[:max(1, int(np.floor(share * len(rows))))]
+                    a = np.exp((h[keep].min() - h[keep]) / 0.01)
+                    dense.append((a / a.sum()) @ rows[keep])
+                v = mix * v + (1 - mix) * np.mean(dense, axis=0)
+            want.append((v - v.min() + epsilon) / np.ptp(v) if np.ptp(v) else np.ones(v.size))
+        w.case("relevance", word, struct.pack("<ifffffi", like, mix, share, 100.0, 0.01, epsilon, 0))
+        w.ins(("f32", prompts), ("i32", which))
+        w.ins(*([("f32", words), ("i32", parts)] if tokens else [NONE, NONE]))
+        w.ins(("i32", o))
+        w.arg("out", "f32", np.concatenate(want))
+    # Whole grids by padding, one with holes by a mask.
+    grids, power = np.array([[1, 4, 6], [2, 3, 3]]), 1.5
+    g = np.exp(-np.array([1.0, 0.0, 1.0]) / 2)
+    kernel, src, want, there = np.outer(g, g), [], [], []
+    for frames, rows, cols in grids:
+        mask = own.random((frames, rows, cols)) < (1.0 if frames == 1 else 0.6)
+        v = own.random((frames, rows, cols)).astype(np.float32)
+        for f in range(frames):
+            a, m = np.pad(v[f] * mask[f], 1, mode="reflect"), np.pad(mask[f].astype(float), 1, mode="reflect")
+            for y, x in np.argwhere(mask[f]):
+                spot = np.s_[y:y + 3, x:x + 3]
+                want.append(((kernel * a[spot]).sum() / (kernel * m[spot]).sum()) ** power)
+        src.append(v[mask])
+        there.append(np.flatnonzero(mask))
+    w.case("smooth_grid", "padding", struct.pack("<iff", 24, 1.0, power))
+    w.ins(("f32", np.concatenate(src)), ("i32", offsets([len(t) for t in there])), ("i32", grids),
+          ("i32", np.concatenate(there)))
+    w.arg("out", "f32", np.array(want))
+
+
 def make_greedy():
     own = np.random.default_rng(SEED + 1)
 
@@ -765,6 +832,7 @@ def make_greedy():
     for name, dtype, alpha, lam, min_max in (("tops", "f32", 0.5, 0.5, 0), ("min_max", "bf16", 0.5, 1.0, 1)):
         groups("greedy_tri", name, dtype, sizes, keep, struct.pack("<ffiii", alpha, lam, min_max, 0, 0), [True],
                lambda z, a, k, g, m: greedy_tri(z, a[0], k, alpha, lam, min_max))
+    make_text(own)
     # A number that is no number: refused.
     x = own.standard_normal((4, 3))
     x[2, 1] = nan

@@ -41,6 +41,9 @@ enum tkp_op_kind {
     TKP_OP_COSINE = 4,
     TKP_OP_COSINE_PAIRS = 5,
     TKP_OP_BLEND = 6,
+    TKP_OP_SMOOTH_GRID = 12,
+    TKP_OP_SIMILARITY = 14,
+    TKP_OP_RELEVANCE = 17,
     /* selection */
     TKP_OP_TOPK = 20,
     TKP_OP_SAMPLE = 21,
@@ -186,6 +189,66 @@ typedef struct tkp_op_blend {
     int32_t complement[TKP_BLEND_MAX_TERMS]; /* 0 or 1 */
 } tkp_op_blend;
 
+enum tkp_similarity_kernel {
+    TKP_SIMILARITY_COSINE = 0,
+    TKP_SIMILARITY_SOFTMAX = 1 /* over the group's members, by temperature,
+                                  divided by the group's rows of text */
+};
+
+/*
+ * SIMILARITY: each row of text with the candidates of its groups.
+ *   0 x [R, D] float              1 rows [N] i32
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 y [T, D] float              5 y_range [M, 2] i32 first row and end of
+ *   each group; groups may share rows
+ *   6 dst [T, N] f32; 0 where row and candidate have no group in common
+ * A cosine is 0 where a norm is 0.
+ */
+typedef struct tkp_op_similarity {
+    uint32_t struct_size;
+    int32_t kernel;    /* enum tkp_similarity_kernel */
+    float temperature; /* of SOFTMAX */
+} tkp_op_similarity;
+
+/*
+ * RELEVANCE: what candidates have to do with text, 0 to 1 within a sequence.
+ * From likeness P to prompts and Q to tokens of text, s = -1, or 1 if like:
+ *   u_j = s mean_t P_tj;   v_j = sum_l a_l s Q_lj over the floor(share L) tokens
+ *   (at least one) of lowest entropy H of softmax_j(sharpness s Q_lj), a =
+ *   softmax(-H / temperature);   min-max of mix u + (1 - mix) v (u alone
+ *   without tokens), epsilon added to the numerator; all equal: 1
+ *   0 prompts [T, N] f32   1 prompt_range [B, 2] i32 rows of each sequence
+ *   2 tokens [L, N] f32 or none   3 token_range [B, 2] i32; there if tokens is
+ *   4 offsets [B + 1] i32  5 dst [N] f32
+ * Several prompts: tokens in as many equal parts, each with a filter of its
+ * own, and their mean; one part where that does not go.
+ */
+typedef struct tkp_op_relevance {
+    uint32_t struct_size;
+    int32_t like;
+    float mix;       /* 0 to 1 */
+    float share;     /* 0 to 1 */
+    float sharpness; /* above 0 where there are tokens, as temperature */
+    float temperature;
+    float epsilon;
+    int32_t reserved;
+} tkp_op_relevance;
+
+/*
+ * SMOOTH_GRID: each value meaned with its eight neighbours by a Gaussian, then
+ * raised to a power. Borders reflect; neighbours that are not there are left
+ * out.
+ *   0 src [N] f32   1 offsets [I + 1] i32 of images   2 grid [I, 3] i32 frames,
+ *   rows, columns   3 cells [N] i32 (frame rows + row) columns + column
+ *   4 dst [N] f32
+ */
+typedef struct tkp_op_smooth_grid {
+    uint32_t struct_size;
+    int32_t cells; /* most of an image */
+    float sigma;
+    float power; /* 0 = 1 */
+} tkp_op_smooth_grid;
+
 /* ------------------------------------------------------------------------
  * Selection. A group is a list of candidates among which a number is kept:
  * all of a sequence, an image, a window, a crop.
@@ -291,8 +354,8 @@ typedef struct tkp_op_greedy_distance {
 } tkp_op_greedy_distance;
 
 enum tkp_greedy_kernel {
-    TKP_GREEDY_KERNEL_COSINE = 0,  /* S_ij */
-    TKP_GREEDY_KERNEL_HALF = 1,    /* (S_ij + 1) / 2 */
+    TKP_GREEDY_KERNEL_COSINE = 0, /* S_ij */
+    TKP_GREEDY_KERNEL_HALF = 1,   /* (S_ij + 1) / 2 */
     TKP_GREEDY_KERNEL_SOFTMAX = 2 /* exp(S_ij / t) / sum_j exp(S_ij / t) / n */
 };
 
