@@ -17,7 +17,7 @@ _tokenprune_options()
         echo "--json --help"
         ;;
     policy)
-        echo "--help"
+        echo "--json --help"
         ;;
     esac
 }

@@ -43,6 +43,9 @@ extern const tkp__cli_command tkp__cli_policy;
 extern const tkp__cli_command tkp__cli_select;
 extern const tkp__cli_command tkp__cli_doctor;
 
+/* (policy_list.c) */
+int tkp__cli_policy_list(bool json);
+
 const tkp__cli_command *tkp__cli_find(const char *name);
 /* Number of rows; for help and for completion. */
 const tkp__cli_command *tkp__cli_command_at(int32_t i);

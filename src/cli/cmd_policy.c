@@ -6,14 +6,7 @@
 
 #include "cli/cli.h"
 
-static int list(void)
-{
-    for (int32_t i = 0; i < tkp_policy_preset_count(); i++)
-        printf(
-            "%-18s  %s\n", tkp_policy_preset_name(i),
-            tkp_policy_preset_summary(i));
-    return tkp__cli_finish(TKP__CLI_OK);
-}
+enum { JSON = 256 };
 
 static int show(const char *name)
 {
@@ -52,17 +45,25 @@ static int check(char **files, int count)
 
 static int run(const tkp__cli_command *self, int argc, char **argv)
 {
-    const int key = tkp__cli_next(self, argc, argv);
-    if (key == TKP__CLI_HELP) {
-        tkp__cli_help(self);
-        return tkp__cli_finish(TKP__CLI_OK);
+    bool json = false;
+    for (;;) {
+        const int key = tkp__cli_next(self, argc, argv);
+        if (key == TKP__CLI_END)
+            break;
+        if (key == TKP__CLI_HELP) {
+            tkp__cli_help(self);
+            return tkp__cli_finish(TKP__CLI_OK);
+        }
+        if (key != JSON)
+            return TKP__CLI_USAGE;
+        json = true;
     }
-    if (key != TKP__CLI_END)
-        return TKP__CLI_USAGE;
     const char *what = optind < argc ? argv[optind] : "";
     const int operands = argc - optind - 1;
     if (strcmp(what, "list") == 0 && operands == 0)
-        return list();
+        return tkp__cli_policy_list(json);
+    if (json)
+        return tkp__cli_usage(self, "--json goes with policy list");
     if (strcmp(what, "show") == 0 && operands == 1)
         return show(argv[optind + 1]);
     if (strcmp(what, "check") == 0 && operands >= 1)
@@ -77,18 +78,24 @@ static int run(const tkp__cli_command *self, int argc, char **argv)
         self, "policy '%.40s', wanted list, show or check", what);
 }
 
-static const tkp__cli_option options[] = {{NULL, 0, NULL, NULL}};
+static const tkp__cli_option options[] = {
+    {"json", JSON, NULL, "list: one JSON object instead of text"},
+    {NULL, 0, NULL, NULL}};
 
 const tkp__cli_command tkp__cli_policy = {
     .name = "policy",
     .summary = "List, show and check pruning policies",
-    .usage = "list | show NAME|FILE | check FILE...",
+    .usage = "list [--json] | show NAME|FILE | check FILE...",
     .options = options,
-    .notes = "list   the built-in policies, a line each\n"
-             "show   one policy as YAML with every default written out\n"
-             "check  read files; each error is a line FILE:LINE:COLUMN: ...,\n"
-             "       and the exit code is 1 if there was any",
+    .notes =
+        "list   the built-in policies, a line each: name, where it cuts, whether\n"
+        "       what it keeps depends on the question (text), whether kept\n"
+        "       rows take in others (merges), what it does\n"
+        "show   one policy as YAML with every default written out\n"
+        "check  read files; each error is a line FILE:LINE:COLUMN: ...,\n"
+        "       and the exit code is 1 if there was any",
     .examples = "tokenprune policy list\n"
+                "tokenprune policy list --json\n"
                 "tokenprune policy show fastv >mine.yaml\n"
                 "tokenprune policy check mine.yaml policies/*.yaml\n",
     .run = run,

@@ -12,6 +12,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/commands.c
             ${CMAKE_CURRENT_LIST_DIR}/doctor_selftest.c
             ${CMAKE_CURRENT_LIST_DIR}/main.c
+            ${CMAKE_CURRENT_LIST_DIR}/policy_list.c
             ${CMAKE_CURRENT_LIST_DIR}/run_answer.c
             ${CMAKE_CURRENT_LIST_DIR}/run_json.c
             ${CMAKE_CURRENT_LIST_DIR}/run_table.c

@@ -95,6 +95,8 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
             info->flags |= TKP_POLICY_TEXT_DEPENDENT;
         if (stage->merger.options.kind != TKP_MERGER_NONE)
             info->flags |= TKP_POLICY_MERGES;
+        if (tkp__selector_is_adaptive(&stage->selector))
+            info->flags |= TKP_POLICY_ADAPTIVE;
         if (stage->point == TKP_POINT_VISION)
             info->flags |= TKP_POLICY_IN_VISION;
         if (stage->point == TKP_POINT_KV)

@@ -22,6 +22,8 @@ tkp_status tkp__selector_spec_copy(
     const tkp_selector_options *in);
 void tkp__selector_spec_relink(tkp__selector_spec *spec);
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
+/* Whether the data decide how many are kept. */
+bool tkp__selector_is_adaptive(const tkp__selector_spec *spec);
 /* enum tkp_need bits beside its scorer's. */
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec);
 
@@ -57,6 +59,7 @@ typedef struct tkp__selection {
 typedef struct tkp__selector_kind {
     bool scores;    /* asks for them */
     bool ascending; /* chooses in order within a group */
+    bool adaptive;  /* the data decide how many are kept */
     /* Make plans, book workspace, allocate. */
     tkp_status (*plan)(tkp_selector *s, tkp_ledger *ledger);
     /* Tables for the groups there are now; may be NULL. */

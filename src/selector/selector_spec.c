@@ -132,6 +132,12 @@ void tkp__selector_spec_relink(tkp__selector_spec *spec)
         spec->options.kind == TKP_SELECTOR_CUSTOM ? spec->custom : NULL;
 }
 
+bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
+{
+    const tkp__selector_kind *kind = tkp__selector_kind_of(spec->options.kind);
+    return kind && kind->adaptive;
+}
+
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 {
     switch (spec->options.kind) {

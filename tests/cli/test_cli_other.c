@@ -1,5 +1,6 @@
 /* tokenprune policy, doctor, help; and that the papers name every option. */
 #include "cli_testing.h"
+#include "tokenprune.h"
 
 static char folder[PATH_MAX];
 static char file[PATH_MAX + 64];
@@ -30,7 +31,56 @@ START_TEST(policy_list__presets__a_line_each)
     ck_assert_ptr_nonnull(strstr(s.out, "fastv  "));
     ck_assert_ptr_nonnull(strstr(s.out, "\npooling  "));
     ck_assert_ptr_nonnull(strstr(s.out, "\nrandom  "));
+    ck_assert_ptr_nonnull(strstr(s.out, "  llm:2        text         Most "));
     forget(&s);
+}
+END_TEST
+
+static const json_t *preset(const json_t *json, const char *name)
+{
+    size_t i;
+    const json_t *policy;
+    json_array_foreach(json_object_get(json, "policies"), i, policy)
+    {
+        const json_t *value = json_object_get(policy, "name");
+        if (!strcmp(json_string_value(value), name))
+            return policy;
+    }
+    ck_abort_msg("no preset %s", name);
+    return NULL;
+}
+
+static bool says(const json_t *policy, const char *key)
+{
+    return json_is_true(json_object_get(policy, key));
+}
+
+static const char *first(const json_t *policy, const char *key)
+{
+    const json_t *list = json_object_get(policy, key);
+    return json_string_value(json_array_get(list, 0));
+}
+
+START_TEST(policy_list_json__presets__with_what_they_need)
+{
+    json_t *json =
+        assert_json(command("policy", "list", "--json", NULL), "policy");
+    ck_assert_int_eq(
+        json_array_size(json_object_get(json, "policies")),
+        tkp_policy_preset_count());
+    const json_t *fastv = preset(json, "fastv");
+    ck_assert_str_eq(first(fastv, "stages"), "llm:2");
+    ck_assert_str_eq(first(fastv, "needs"), "attention");
+    ck_assert(says(fastv, "text_dependent"));
+    ck_assert(!says(fastv, "merges"));
+    ck_assert(says(fastv, "exact_count"));
+    ck_assert_int_eq(json_int_at(fastv, "last_boundary"), 2);
+    const json_t *divprune = preset(json, "divprune");
+    ck_assert_str_eq(first(divprune, "stages"), "projector");
+    ck_assert(!says(divprune, "text_dependent"));
+    ck_assert_int_eq(json_int_at(divprune, "last_boundary"), -1);
+    ck_assert(says(preset(json, "pooling-avg"), "merges"));
+    json_decref(json);
 }
 END_TEST
 
@@ -86,6 +136,7 @@ START_TEST(policy__usage_wrong__exit_2)
 {
     assert_refused(command("policy", NULL), 2, "wanted list, show or check");
     assert_refused(command("policy", "lst", NULL), 2, "'lst'");
+    assert_refused(command("policy", "show", "--json", "x", NULL), 2, "--json");
     assert_refused(command("policy", "show", NULL), 2, "one NAME or FILE");
     assert_refused(command("policy", "check", NULL), 2, "at least one FILE");
     assert_refused(command("policy", "list", "x", NULL), 2, "no operand");
@@ -256,6 +307,7 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, policy_list__presets__a_line_each);
+    tcase_add_test(all, policy_list_json__presets__with_what_they_need);
     tcase_add_test(all, policy_show__every_preset__passes_check);
     tcase_add_test(all, policy_check__bad_file__line_and_column);
     tcase_add_test(all, policy_check__good_after_bad__both_told);
