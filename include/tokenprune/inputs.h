@@ -79,6 +79,9 @@ typedef struct tkp_inputs {
     const int32_t *clip_token_offsets; /* [B + 1] */
     const tkp_tensor *embeddings;      /* [R0, D] what entered the decoder, rows
                                           of the layout */
+    const tkp_tensor *pivot_order;     /* [P] i32 on the host: pivots as packed
+                                          rows, in the order they are visited;
+                                          for one group; NULL = by their norm */
     const tkp_tensor *roles;           /* mergers alone: [K] i32 as
                                           tkp_selector_run_on() gave them; NULL =
                                           all 0 */
@@ -88,7 +91,7 @@ typedef struct tkp_inputs {
     {                                                                          \
         (uint32_t)sizeof(tkp_inputs), 0, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, NULL, NULL                                 \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL                           \
     }
 TKP_API void tkp_inputs_init(tkp_inputs *inputs);
 

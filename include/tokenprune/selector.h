@@ -29,7 +29,8 @@ enum tkp_selector_kind {
     TKP_SELECTOR_MMR = 10,   /* score less likeness to the nearest chosen one */
     TKP_SELECTOR_COVER = 11, /* covers most of what nobody covers yet */
     TKP_SELECTOR_DPP = 12,   /* lets a kernel's determinant grow most */
-    TKP_SELECTOR_TRI = 13    /* score, distance and coverage */
+    TKP_SELECTOR_TRI = 13,   /* score, distance and coverage */
+    TKP_SELECTOR_PIVOTS = 14 /* tokens least like a few pivots */
 };
 
 /* Cover: what the scores are. */
@@ -79,6 +80,11 @@ typedef struct tkp_selector_options {
     float temperature;      /* cover: softmax; 0 = 0.2 */
     int32_t text;           /* cover: 1 = rows of text are covered, too */
     float text_temperature; /* cover: of their softmax; 0 = 0.02 */
+    /* Pivots. */
+    int32_t pivot_feature; /* whose L1 norm makes a pivot */
+    int32_t pivots_visual; /* visual tokens; 0 = 4, -1 = none */
+    int32_t pivots_text;   /* tokens of the guiding text; as above */
+    int32_t per_pivot;     /* tokens each takes; 0 = budget / pivots */
     int32_t reserved2;
 } tkp_selector_options;
 
@@ -86,7 +92,7 @@ typedef struct tkp_selector_options {
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0                                                            \
+            0.0f, 0, 0, 0, 0, 0                                                \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

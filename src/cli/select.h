@@ -31,6 +31,7 @@ enum {
     TKP__SELECT_CLIP_TEXT,
     TKP__SELECT_CLIP_TOKENS,
     TKP__SELECT_EMBEDDINGS,
+    TKP__SELECT_PIVOT_ORDER,
     TKP__SELECT_GRID,
     TKP__SELECT_SPAN,
     TKP__SELECT_TEXT_SPAN,
@@ -79,7 +80,7 @@ typedef struct tkp__select_case {
     tkp_inputs inputs;
     tkp_tensor q, k, lse, attention_rows, attention, cls_attention, scores,
         norm_weight, text, values, vision, vision_keys, cls_shallow, clip,
-        clip_text, clip_tokens, embeddings;
+        clip_text, clip_tokens, embeddings, pivot_order;
 } tkp__select_case;
 
 /* select_inputs.c */

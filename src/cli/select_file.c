@@ -35,6 +35,7 @@ static const struct {
     [TKP__SELECT_CLIP_TEXT] = {"clip_text", COMMON, 2, 2, "[m, Dc]"},
     [TKP__SELECT_CLIP_TOKENS] = {"clip_tokens", COMMON, 2, 2, "[l, Dc]"},
     [TKP__SELECT_EMBEDDINGS] = {"embeddings", COMMON, 2, 2, "[R, D]"},
+    [TKP__SELECT_PIVOT_ORDER] = {"pivot_order", POSITIONS, 1, 1, "[P]"},
     [TKP__SELECT_GRID] = {"grid", WHOLE, 1, 2, "[2], [3] or [images, 2 or 3]"},
     [TKP__SELECT_SPAN] = {"span", WHOLE, 1, 2, "[2] or [images, 2]"},
     [TKP__SELECT_TEXT_SPAN] = {"text_span", WHOLE, 1, 1, "[2]"},

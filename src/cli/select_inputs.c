@@ -565,6 +565,7 @@ static tkp_status make_inputs(tkp__select_case *c)
     give(c, TKP__SELECT_CLIP_TEXT, &c->clip_text, &in->clip_text);
     give(c, TKP__SELECT_CLIP_TOKENS, &c->clip_tokens, &in->clip_tokens);
     give(c, TKP__SELECT_EMBEDDINGS, &c->embeddings, &in->embeddings);
+    give(c, TKP__SELECT_PIVOT_ORDER, &c->pivot_order, &in->pivot_order);
     TKP__TRY(check_widths(c));
     TKP__TRY(drop_padding(c, &c->cls_attention));
     TKP__TRY(drop_padding(c, &c->scores));

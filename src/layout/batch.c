@@ -163,3 +163,16 @@ void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view)
         .candidate_cells = batch->candidate_cells,
     };
 }
+
+int32_t tkp__batch_text_rows(const tkp__batch *batch, int32_t b, int32_t *rows)
+{
+    const tkp__layout_sequence *s = &batch->layout->sequences[b];
+    int32_t count = 0;
+    for (int32_t r = batch->row_offsets[b]; r < batch->row_offsets[b + 1];
+         r++) {
+        const int64_t local = batch->origin[r] - s->start;
+        if (local >= s->text_begin && local < s->text_end)
+            rows[count++] = r;
+    }
+    return count;
+}

@@ -92,6 +92,21 @@ const tkp__preset tkp__presets[] = {
         "    merger: {kind: window-max, adaptive_overlap: true}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("dart", "What duplicates a few pivots least",
+        "Wen et al. 2025, DART, arXiv 2502.11494",
+        "\n"
+        "  - at: llm:2\n"
+        "    selector: {kind: pivots, feature: final-norm,\n"
+        "               pivot_feature: keys}\n"
+        "    budget: {ratio: 1/4}\n"),
+
+    PRESET("dart-embed", "The same on the rows that enter the model",
+        "Wen et al. 2025, DART, arXiv 2502.11494, before the model",
+        "\n"
+        "  - at: projector\n"
+        "    selector: {kind: pivots, feature: raw, pivot_feature: raw}\n"
+        "    budget: {ratio: 1/4}\n"),
+
     PRESET("fastv", "Most attention from the last token of the prompt",
         "Chen et al. 2024, arXiv 2403.06764",
         "\n"

@@ -97,6 +97,7 @@ static const tkp__word selector_kinds[] = {
     {"cover", TKP_SELECTOR_COVER},
     {"dpp", TKP_SELECTOR_DPP},
     {"tri", TKP_SELECTOR_TRI},
+    {"pivots", TKP_SELECTOR_PIVOTS},
     {NULL, 0}};
 
 static const tkp__word starts[] = {
@@ -139,6 +140,8 @@ static const tkp__word picks[] = {
     {"centre", TKP_PICK_CENTRE},
     {"first", TKP_PICK_FIRST},
     {NULL, 0}};
+
+static const tkp__word no_pivots[] = {{"none", -1}, {NULL, 0}};
 
 static const tkp__word by_budget[] = {{"by-budget", 0}, {NULL, 0}};
 
@@ -275,7 +278,8 @@ enum {
     COVER = KIND(TKP_SELECTOR_COVER),
     DPP = KIND(TKP_SELECTOR_DPP),
     TRI = KIND(TKP_SELECTOR_TRI),
-    GREEDY = DIVERSE | MMR | COVER | DPP | TRI
+    GREEDY = DIVERSE | MMR | COVER | DPP | TRI,
+    PIVOTS = KIND(TKP_SELECTOR_PIVOTS)
 };
 
 static const tkp__key selector_keys[] = {
@@ -297,7 +301,7 @@ static const tkp__key selector_keys[] = {
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,
      .offset = AT(tkp_selector_options, seed)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
-     .kinds = GREEDY, .offset = AT(tkp_selector_options, feature)},
+     .kinds = GREEDY | PIVOTS, .offset = AT(tkp_selector_options, feature)},
     {.name = "start", .type = TKP__KEY_WORD, .words = starts,
      .kinds = DIVERSE | MMR, .offset = AT(tkp_selector_options, start)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
@@ -328,6 +332,17 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, lambda)},
     {.name = "min_max", .type = TKP__KEY_BOOL, .kinds = TRI,
      .offset = AT(tkp_selector_options, min_max)},
+    {.name = "pivot_feature", .type = TKP__KEY_WORD, .words = features,
+     .kinds = PIVOTS, .offset = AT(tkp_selector_options, pivot_feature)},
+    {.name = "pivots_visual", .type = TKP__KEY_I32, .words = no_pivots,
+     .kinds = PIVOTS, .high = 65536,
+     .offset = AT(tkp_selector_options, pivots_visual)},
+    {.name = "pivots_text", .type = TKP__KEY_I32, .words = no_pivots,
+     .kinds = PIVOTS, .high = 65536,
+     .offset = AT(tkp_selector_options, pivots_text)},
+    {.name = "per_pivot", .type = TKP__KEY_I32, .words = by_budget,
+     .kinds = PIVOTS, .low = 1, .high = INT32_MAX,
+     .offset = AT(tkp_selector_options, per_pivot)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_SELECTOR_CUSTOM),
      .offset = AT(tkp_selector_options, custom), .low = 1, .high = 63},

@@ -18,6 +18,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_random;
     case TKP_SELECTOR_CUSTOM:
         return &tkp__select_custom;
+    case TKP_SELECTOR_PIVOTS:
+        return &tkp__select_pivots;
     case TKP_SELECTOR_STRIDE:
         return &tkp__select_stride;
     case TKP_SELECTOR_UNIFORM:

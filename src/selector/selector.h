@@ -79,6 +79,7 @@ extern const tkp__selector_kind tkp__select_window;
 extern const tkp__selector_kind tkp__select_rank;
 extern const tkp__selector_kind tkp__select_random;
 extern const tkp__selector_kind tkp__select_custom;
+extern const tkp__selector_kind tkp__select_pivots;
 extern const tkp__selector_kind tkp__select_stride;
 extern const tkp__selector_kind tkp__select_uniform;
 

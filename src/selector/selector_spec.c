@@ -97,6 +97,28 @@ static tkp_status check_window(const tkp_selector_options *o)
     return TKP_OK;
 }
 
+static tkp_status check_pivots(const tkp_selector_options *o)
+{
+    TKP__CHECK(
+        o->pivots_visual >= -1 && o->pivots_text >= -1 && o->per_pivot >= 0,
+        TKP_ERR_OPTION,
+        "selector: pivots_visual %d, pivots_text %d and per_pivot %d, wanted "
+        "-1 or more, and 0 or more a pivot",
+        o->pivots_visual, o->pivots_text, o->per_pivot);
+    if (o->kind != TKP_SELECTOR_PIVOTS)
+        return TKP_OK;
+    TKP__CHECK(
+        o->pivots_visual >= 0 || o->pivots_text >= 0, TKP_ERR_OPTION,
+        "selector: neither visual nor text pivots, wanted some");
+    TKP__CHECK(
+        o->pivots_text < 0 || (!tkp__features_of_patches(o->feature) &&
+                               !tkp__features_of_patches(o->pivot_feature)),
+        TKP_ERR_OPTION,
+        "selector: text pivots have no rows in the encoder; wanted another "
+        "feature, or no text pivots");
+    return TKP_OK;
+}
+
 tkp_status
 tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
 {
@@ -112,6 +134,13 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->pick, TKP_PICK_FIRST, "pick"));
     TKP__TRY(check_range(o->stratified, 1, "stratified"));
     TKP__TRY(check_range(o->feature, TKP_FEATURE_VALUES, "feature"));
+    TKP__TRY(
+        check_range(o->pivot_feature, TKP_FEATURE_VALUES, "pivot_feature"));
+    TKP__TRY(check_pivots(o));
+    if (o->kind == TKP_SELECTOR_PIVOTS) {
+        o->pivots_visual = o->pivots_visual ? o->pivots_visual : 4;
+        o->pivots_text = o->pivots_text ? o->pivots_text : 4;
+    }
     TKP__TRY(check_window(o));
     TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
@@ -169,10 +198,11 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
     }
 }
 
-/* Which rows the kind compares, if any. */
+/* Whether the kind compares features. */
 static bool compares(int32_t kind)
 {
-    return kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI;
+    return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
+           kind == TKP_SELECTOR_PIVOTS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
@@ -181,5 +211,7 @@ uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
     uint32_t needs = compares(o->kind) ? tkp__features_needs(o->feature) : 0;
     if (o->kind == TKP_SELECTOR_COVER && o->text)
         needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
+    if (o->kind == TKP_SELECTOR_PIVOTS)
+        needs |= tkp__features_needs(o->pivot_feature);
     return needs;
 }

@@ -187,6 +187,13 @@ void test_batch_give(
         tkp_tensor_make_1d(&v->scores, batch->scores, TKP_DTYPE_F32, n);
         in->scores = &v->scores;
     }
+    if (needs & TKP_NEED_NORM_WEIGHT) {
+        static float weight[TEST_D];
+        for (int32_t i = 0; i < TEST_D; i++)
+            weight[i] = 1.0f + 0.05f * (float)(i % 7);
+        tkp_tensor_make_1d(&v->norm_weight, weight, TKP_DTYPE_F32, TEST_D);
+        in->norm_weight = &v->norm_weight;
+    }
 }
 
 void test_batch_add(

@@ -2,8 +2,8 @@
 find_program(TKP_PYTHON NAMES python3
   DOC "Python 3, for tests that read what others wrote")
 if(TARGET tokenprune-cli AND TKP_PYTHON)
-  tkp_add_command_test(NAME cli/published_greedy
-    COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published_greedy.py
+  tkp_add_command_test(NAME cli/published
+    COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published.py
       $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/published
     NEEDS tokenprune-cli LABELS smoke)
 endif()

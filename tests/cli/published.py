@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Greedy presets against what the published code kept, through the command.
+"""Presets against what the published code kept, through the command.
 
-    python3 tests/cli/published_greedy.py TOKENPRUNE FOLDER [METHOD...]
+    python3 tests/cli/published.py TOKENPRUNE FOLDER [METHOD...]
 
 FOLDER holds <method>/caseNN.npz and .json: `in_*` is what the authors' function
 was given, `out_*` what it gave back. Each case becomes a safetensors file with
@@ -74,7 +74,7 @@ def load(path):
     return out
 
 
-# Each gives: the tensors, the policy's stage (None: the preset as it is), the
+# Each gives: the tensors, where and what the stage is (None: the preset as it is), the
 # count, and what has to come out by name.
 
 
@@ -99,6 +99,7 @@ def scope(p, z):
         stage = ("scorer: cls-attention",
                  f"selector: {{kind: cover, feature: vision, weight: {weight}, power: {p['alpha']}}}",
                  f"budget: {{count: {p['K_per_crop']}, scope: image}}")
+        stage = ("projector", *stage)
     kept = [i + n * c for c, crop in enumerate(z["out_kept"]) for i in crop]
     return tensors, stage, p["K_per_crop"], {"kept": kept, "rows": [r for crop in z["out_rows"] for r in crop]}
 
@@ -112,7 +113,8 @@ def mmtok(p, z):
         tensors["valid"] = [int(not v) for v in z["in_padding"]]
     stage = None
     if (p["alpha"], p["tau_text"], p["tau_vision"]) != (0.5, 0.02, 0.2):
-        stage = (f"selector: {{kind: cover, feature: vision, kernel: softmax, temperature: {p['tau_vision']}, "
+        stage = ("projector",
+                 f"selector: {{kind: cover, feature: vision, kernel: softmax, temperature: {p['tau_vision']}, "
                  f"scale: {p['alpha']}, weight: none, text: true, text_temperature: {p['tau_text']}}}",
                  f"budget: {{count: {p['K']}}}")
     return tensors, stage, p["K"], {"kept": z["out_kept"], "rows": z["out_rows"]}
@@ -124,7 +126,8 @@ def eadp(p, z):
                "clip_tokens": [row for prompt in z["in_text_seq"] for row in prompt]}
     stage = None
     if p["mu_alpha"] != 0.5 or p["beta"] != 1.0:
-        stage = (f"scorer: {{kind: entropy-relevance, feature: clip, smooth: true, mix: {p['mu_alpha']}, "
+        stage = ("projector",
+                 f"scorer: {{kind: entropy-relevance, feature: clip, smooth: true, mix: {p['mu_alpha']}, "
                  f"share: 0.2, power: {p['beta']}}}",
                  "selector: {kind: cover, kernel: half, weight: demand}", f"budget: {{count: {p['K_per_tile']}}}")
     return tensors, stage, p["K_per_tile"], {"kept": z["out_kept"], "scores": z["out_importance"][0]}
@@ -135,7 +138,19 @@ def cdpruner(p, z):
     return tensors, None, p["K"], {"kept": z["out_kept"][0], "scores": z["out_relevance"][0]}
 
 
-METHODS = {"divprune": divprune, "scope": scope, "mmtok": mmtok, "eadp": eadp, "cdpruner": cdpruner}
+def dart(p, z):
+    """Norms of keys make pivots, likeness is of normed rows; the order of pivots is that of a hash set."""
+    keys = [[head[row] for head in z["in_keys"]] for row in range(len(z["in_hidden_normed"]))]
+    start = p["image_start"]
+    tensors = {"hidden": z["in_hidden_normed"], "k": keys, "span": [start, start + p["n"]],
+               "pivot_order": z["out_pivot_visit_order"]}
+    stage = ("selector: {kind: pivots, feature: raw, pivot_feature: keys, per_pivot: %d, pivots_visual: %d, "
+             "pivots_text: %d}" % (p["per_pivot"], p["pivot_image"], p["pivot_text"]),
+             f"budget: {{count: {len(z['out_kept'])}}}")
+    return tensors, ("llm:2", *stage), None, {"kept": sorted(z["out_kept"])}
+
+
+METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "mmtok": mmtok, "scope": scope}
 
 
 def difference(got, want):
@@ -159,8 +174,8 @@ def run(command, method, case, folder):
     policy, more = method, ["--keep", str(keep)]
     if stage:
         policy, more = folder / "policy.yaml", []
-        lines = ["tokenprune: 1", "name: case", "stages:", "  - at: projector"]
-        policy.write_text("\n".join(lines + ["    " + line for line in stage]) + "\n")
+        lines = ["tokenprune: 1", "name: case", "stages:", "  - at: " + stage[0]]
+        policy.write_text("\n".join(lines + ["    " + line for line in stage[1:]]) + "\n")
     wrong = []
     for backend in ("ref", "auto"):
         done = subprocess.run([command, "select", "--policy", policy, "-t", path, "-o", out, "--backend", backend]
