@@ -29,19 +29,14 @@ static tkp_status create_owned(
     tkp_layout *layout,
     const tkp_model_desc *model)
 {
-    tkp__batch batch;
-    TKP__TRY(tkp__layout_freeze(layout));
-    TKP__TRY(tkp__batch_create(&batch, layout));
-    const tkp_status status =
-        tkp__scorer_new(out, context, spec, &batch, model);
+    tkp__batch *batch;
+    TKP__TRY(tkp__batch_new(&batch, layout));
+    const tkp_status status = tkp__scorer_new(out, context, spec, batch, model);
     if (status != TKP_OK) {
-        tkp__batch_release(&batch);
+        tkp__batch_free(batch);
         return status;
     }
     (*out)->own = batch;
-    (*out)->batch = &(*out)->own;
-    for (int32_t i = 0; i < (*out)->n_leaves; i++)
-        (*out)->leaves[i].batch = &(*out)->own;
     tkp__scorer_bind(*out);
     return TKP_OK;
 }

@@ -19,18 +19,16 @@ static tkp_status create_owned(
     tkp_layout *layout,
     const tkp_model_desc *model)
 {
-    tkp__batch batch;
+    tkp__batch *batch;
     tkp_selector *s = NULL;
-    TKP__TRY(tkp__layout_freeze(layout));
-    TKP__TRY(tkp__batch_create(&batch, layout));
+    TKP__TRY(tkp__batch_new(&batch, layout));
     tkp_status status =
-        tkp__selector_new(&s, context, spec, budget, &batch, model, 0, 0, 0);
+        tkp__selector_new(&s, context, spec, budget, batch, model, 0, 0, 0);
     if (status != TKP_OK) {
-        tkp__batch_release(&batch);
+        tkp__batch_free(batch);
         return status;
     }
     s->own = batch;
-    s->batch = &s->own;
     status = tkp__selector_bind(s);
     if (status != TKP_OK) {
         tkp__selector_release(s);

@@ -49,6 +49,27 @@ void tkp__batch_release(tkp__batch *batch)
     *batch = (tkp__batch){0};
 }
 
+tkp_status tkp__batch_new(tkp__batch **out, tkp_layout *layout)
+{
+    TKP__TRY(tkp__layout_freeze(layout));
+    tkp__batch *batch = tkp__zalloc(1, sizeof(*batch));
+    if (!batch)
+        return TKP_ERR_MEMORY;
+    const tkp_status status = tkp__batch_create(batch, layout);
+    if (status == TKP_OK)
+        *out = batch;
+    else
+        tkp__batch_free(batch);
+    return status;
+}
+
+void tkp__batch_free(tkp__batch *batch)
+{
+    if (batch)
+        tkp__batch_release(batch);
+    tkp__free(batch);
+}
+
 /* Append the candidates of image i; `padding` lists the invalid cells. */
 static void list_image(tkp__batch *b, int32_t i, int64_t padding_at)
 {

@@ -213,7 +213,7 @@ void tkp__scorer_free(tkp_scorer *s)
     }
     tkp__core_op_destroy(s->blend);
     tkp__free(s->offsets);
-    tkp__batch_release(&s->own);
+    tkp__batch_free(s->own);
     tkp__core_context_release(s->context);
     tkp__free(s);
 }

@@ -100,7 +100,7 @@ tkp_status tkp__leaf_run_op(
     void *workspace);
 struct tkp_scorer {
     tkp_context *context;
-    tkp__batch own; /* stand-alone: the batch it was planned for */
+    tkp__batch *own; /* stand-alone: the batch it was planned for */
     const tkp__batch *batch;
     uint32_t needs;
     int32_t n_leaves;

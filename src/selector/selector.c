@@ -222,7 +222,7 @@ void tkp__selector_release(tkp_selector *s)
     if (s->has_custom)
         tkp__names_put(&tkp__selector_names, s->spec.custom);
     tkp__free(s->memory);
-    tkp__batch_release(&s->own);
+    tkp__batch_free(s->own);
     tkp__core_context_release(s->context);
     tkp__free(s);
 }

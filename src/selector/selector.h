@@ -97,7 +97,7 @@ struct tkp_selector {
     atomic_int references;
     const tkp__selector_kind *kind; /* NULL: keeps everything */
     tkp_context *context;
-    tkp__batch own;
+    tkp__batch *own; /* stand-alone: the batch it was planned for */
     const tkp__batch *batch;
     tkp__selector_spec spec;
     tkp_selector_vtable custom;
