@@ -56,10 +56,11 @@ static void pool_group(
         else
             k->add_scaled(sum, row, a[X].dtype, weight, d);
     }
-    const float inverse = total != 0 ? (float)(1.0 / total) : 0.0f;
+    /* Divided, so that equal means are equal in windows of any size. */
+    const float by = (float)total;
     if (!most)
         for (int64_t i = 0; i < d; i++)
-            sum[i] *= inverse;
+            sum[i] = total != 0 ? sum[i] / by : 0.0f;
     k->convert(
         (char *)tkp__data(&a[DST]) +
             (size_t)(group * d) * tkp__cpu_bytes(a[DST].dtype),
