@@ -79,8 +79,11 @@ static void later_piece(const struct state *s, int64_t from, int64_t count)
         const float before = s->before[i];
         /* A chosen row gives nothing any more. */
         const float now = s->chosen[i] ? __builtin_inff() : s->near[i];
-        for (int64_t j = from; j < end; j++)
-            s->gain[j] -= above(row[j], before) - above(row[j], now);
+        /* max(0, x - before) - max(0, x - now), without a branch */
+        for (int64_t j = from; j < end; j++) {
+            const float low = row[j] < now ? row[j] : now;
+            s->gain[j] -= (double)((low > before ? low : before) - before);
+        }
     }
 }
 
@@ -111,14 +114,16 @@ static void update(const struct state *s, int64_t best, bool first)
 
 enum term { WEIGHT, FAR, GAIN };
 
-static double term_of(const struct state *s, enum term term, int64_t j)
+static inline double term_of(const struct state *s, enum term term, int64_t j)
 {
     return term == WEIGHT ? (double)s->weight[j]
            : term == FAR  ? 1.0 - (double)s->near[j]
                           : s->gain[j];
 }
 
-static void add_term(const struct state *s, enum term term, double weight)
+/* Inlined for each term, so that its choice leaves the loops. */
+static inline __attribute__((always_inline)) void
+add_term(const struct state *s, enum term term, double weight)
 {
     const int64_t n = s->g->n;
     const bool min_max = s->plan->params.min_max != 0;
@@ -136,9 +141,9 @@ static void add_term(const struct state *s, enum term term, double weight)
     const double by = min_max ? high - low : sum / (double)count;
     if (__builtin_fabs(by) <= (term == WEIGHT ? 0.0 : NOTHING))
         return;
-    const double base = min_max ? low : 0;
+    const double base = min_max ? low : 0, factor = weight / by;
     for (int64_t j = 0; j < n; j++)
-        s->value[j] += weight * (term_of(s, term, j) - base) / by;
+        s->value[j] += factor * (term_of(s, term, j) - base);
 }
 
 static int64_t best_value(const struct state *s)

@@ -63,6 +63,10 @@ typedef struct bench_case {
         tkp_op_blend blend;
         tkp_op_topk topk;
         tkp_op_compact compact;
+        tkp_op_greedy_distance distance;
+        tkp_op_greedy_cover cover;
+        tkp_op_greedy_dpp dpp;
+        tkp_op_greedy_tri tri;
         tkp_op_group_pool pool;
         tkp_op_linear linear;
         tkp_op_norm norm;

@@ -495,6 +495,109 @@ group_pool(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
     move_all(c);
 }
 
+/* --- greedy selection --------------------------------------------------------- */
+
+/* Arguments 0 to 5; K. The floor is half of all products, once. */
+static int64_t greedy_common(
+    bench_case *c,
+    const char *op,
+    int32_t kind,
+    int32_t dtype,
+    size_t params,
+    int64_t n,
+    int64_t check_rows)
+{
+    const int64_t rows = check_rows ? check_rows : n;
+    const int64_t k = rows / SHARE;
+    begin(c, op, kind, dtype, params);
+    input(c, dtype, 2, SHAPE(rows, D));
+    numbers(c, rows, 0, 1);
+    offsets(c, rows);
+    none(c);
+    numbers(c, 1, k, 0);
+    offsets(c, k);
+    snprintf(
+        c->shape, sizeof(c->shape), "n%lldk%lldd%d", (long long)n,
+        (long long)(n / SHARE), D);
+    c->flops = (double)n * (double)n * D;
+    c->gemm_m = n;
+    c->gemm_n = n;
+    c->gemm_k = D;
+    return k;
+}
+
+/* Weights from 0 to 1. */
+static void weights(bench_case *c, int64_t n)
+{
+    float *w = take(c, n * 4);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = (float)(uniform() + 1) / 2;
+    view(c, TKP_DTYPE_F32, 1, SHAPE(n), w);
+}
+
+static void
+greedy_distance(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t k = greedy_common(
+        c, "greedy_distance", TKP_OP_GREEDY_DISTANCE, dtype,
+        sizeof(c->params.distance), n, check_rows);
+    none(c);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(k));
+    move_all(c);
+}
+
+static void
+greedy_mmr(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t k = greedy_common(
+        c, "greedy_mmr", TKP_OP_GREEDY_DISTANCE, dtype,
+        sizeof(c->params.distance), n, check_rows);
+    c->params.distance.rule = TKP_GREEDY_MMR;
+    c->params.distance.lambda = 0.5f;
+    weights(c, c->args[1].shape[0]);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(k));
+    move_all(c);
+}
+
+static void
+greedy_cover(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t k = greedy_common(
+        c, "greedy_cover", TKP_OP_GREEDY_COVER, dtype, sizeof(c->params.cover),
+        n, check_rows);
+    none(c);
+    weights(c, c->args[1].shape[0]);
+    none(c);
+    none(c);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(k));
+    move_all(c);
+}
+
+static void
+greedy_dpp(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t k = greedy_common(
+        c, "greedy_dpp", TKP_OP_GREEDY_DPP, dtype, sizeof(c->params.dpp), n,
+        check_rows);
+    weights(c, c->args[1].shape[0]);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(k));
+    c->flops += (double)n * (double)(n / SHARE) * (double)(n / SHARE);
+    move_all(c);
+}
+
+static void
+greedy_tri(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t k = greedy_common(
+        c, "greedy_tri", TKP_OP_GREEDY_TRI, dtype, sizeof(c->params.tri), n,
+        check_rows);
+    c->params.tri.alpha = 0.5f;
+    c->params.tri.lambda = 0.5f;
+    weights(c, c->args[1].shape[0]);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(k));
+    move_all(c);
+}
+
 const bench_entry bench_entries[] = {
     {"linear", linear, 9, true, false},
     {"linear_f32xbf16", linear_mixed, 17, false, false},
@@ -516,6 +619,11 @@ const bench_entry bench_entries[] = {
     {"blend", blend, 0, false, false},
     {"topk", topk, 0, false, false},
     {"compact", compact, 0, false, false},
+    {"greedy_distance", greedy_distance, 150, true, false},
+    {"greedy_mmr", greedy_mmr, 150, true, false},
+    {"greedy_cover", greedy_cover, 150, true, false},
+    {"greedy_dpp", greedy_dpp, 150, true, false},
+    {"greedy_tri", greedy_tri, 150, true, false},
     {"gather_rows", gather_rows, 0, true, false},
     {"group_pool", group_pool, 0, true, false},
 };

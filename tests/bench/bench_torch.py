@@ -187,6 +187,78 @@ def group_pool(n, dtype):
     return f"n{n}m{n // 4}d{D}", lambda: x.view(n // 4, 4, D).mean(1)
 
 
+# Greedy selection: the cosine matrix, then one choice after the other, as
+# released code does it.
+
+
+def cosines(x):
+    unit = F.normalize(x.float(), dim=-1)
+    return unit @ unit.T
+
+
+def greedy(n, dtype, choose):
+    x, w, k = rand(dtype, n, D), torch.rand(n), n // SHARE
+    return f"n{n}k{k}d{D}", lambda: choose(cosines(x), w, k)
+
+
+def choose_distance(s, _w, k):
+    far = 1 - s
+    far.fill_diagonal_(math.inf)
+    picks = [far.min(1).values.argmax()]
+    near = 1 - s[picks[0]]
+    for _ in range(k - 1):
+        near[picks[-1]] = -1
+        picks.append(near.argmax())
+        near = torch.minimum(near, 1 - s[picks[-1]])
+    return torch.stack(picks)
+
+
+def choose_mmr(s, w, k):
+    picks, like = [w.argmax()], None
+    for _ in range(k - 1):
+        like = s[picks[-1]] if like is None else torch.maximum(like, s[picks[-1]])
+        value = 0.5 * w - 0.5 * like
+        value[torch.stack(picks)] = -math.inf
+        picks.append(value.argmax())
+    return torch.stack(picks)
+
+
+def choose_cover(s, w, k):
+    covered, free, picks = torch.zeros(len(s)), torch.zeros(len(s)), []
+    for _ in range(k):
+        gain = (s - covered[:, None]).clamp_min_(0).sum(0) * w + free
+        picks.append(gain.argmax())
+        free[picks[-1]] = -math.inf
+        covered = torch.maximum(covered, s[:, picks[-1]])
+    return torch.stack(picks)
+
+
+def choose_dpp(s, w, k):
+    kernel = w[:, None] * s * w
+    left, rows, picks = kernel.diagonal().clone(), torch.zeros(k, len(s)), []
+    for t in range(k):
+        picks.append(left.argmax())
+        j = picks[-1]
+        rows[t] = (kernel[j] - rows[:t, j] @ rows[:t]) / left[j].sqrt()
+        left -= rows[t] ** 2
+        left[j] = -math.inf
+    return torch.stack(picks)
+
+
+def choose_tri(s, w, k):
+    free, picks, near = torch.ones(len(s), dtype=torch.bool), [w.argmax()], None
+    for _ in range(k - 1):
+        j = picks[-1]
+        free[j] = False
+        near = s[j] if near is None else torch.maximum(near, s[j])
+        cover = (s[free] - near[free][:, None]).clamp_min_(0).sum(0)
+        far = 1 - near
+        value = w / w[free].mean() + 0.5 * far / far[free].mean() + 0.5 * cover / cover[free].mean()
+        value[~free] = -math.inf
+        picks.append(value.argmax())
+    return torch.stack(picks)
+
+
 # name, maker, both dtypes, the same for every n
 CASES = [
     ("linear", linear, True, False),
@@ -209,6 +281,11 @@ CASES = [
     ("blend", blend, False, False),
     ("topk", topk, False, False),
     ("compact", compact, False, False),
+    ("greedy_distance", lambda n, t: greedy(n, t, choose_distance), True, False),
+    ("greedy_mmr", lambda n, t: greedy(n, t, choose_mmr), True, False),
+    ("greedy_cover", lambda n, t: greedy(n, t, choose_cover), True, False),
+    ("greedy_dpp", lambda n, t: greedy(n, t, choose_dpp), True, False),
+    ("greedy_tri", lambda n, t: greedy(n, t, choose_tri), True, False),
     ("gather_rows", gather_rows, True, False),
     ("group_pool", group_pool, True, False),
 ]
