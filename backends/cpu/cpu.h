@@ -144,10 +144,8 @@ tkp_status tkp__cpu_check_keep(
     const tkp_tensor *out_offsets,
     int64_t kept);
 /* Pairs 0 <= begin <= end <= limit. */
-tkp_status tkp__cpu_check_range(
-    const tkp_tensor *range,
-    int64_t limit,
-    const char *name);
+tkp_status
+tkp__cpu_check_range(const tkp_tensor *range, int64_t limit, const char *name);
 /* The first `n` entries lie in [0, limit). */
 tkp_status tkp__cpu_check_index(
     const tkp_tensor *index,

@@ -80,10 +80,8 @@ tkp_status tkp__cpu_check_keep(
     return TKP_OK;
 }
 
-tkp_status tkp__cpu_check_range(
-    const tkp_tensor *range,
-    int64_t limit,
-    const char *name)
+tkp_status
+tkp__cpu_check_range(const tkp_tensor *range, int64_t limit, const char *name)
 {
     const int32_t *r = tkp__cpu_i32(range);
     for (int64_t i = 0; i < range->shape[0]; i++)

@@ -134,10 +134,8 @@ tkp_status tkp__ref_check_index(
     const char *name);
 
 /* Pairs 0 <= begin <= end <= limit. */
-tkp_status tkp__ref_check_range(
-    const tkp_tensor *range,
-    int64_t limit,
-    const char *name);
+tkp_status
+tkp__ref_check_range(const tkp_tensor *range, int64_t limit, const char *name);
 
 /* 0 <= keep[g] <= size of group g; out_offsets are the prefix sums of keep and
  * end at `kept`. */

@@ -11,11 +11,8 @@ enum { guard_bytes = 128, guard_value = 0xa5 };
 /* --- kinds ------------------------------------------------------------------ */
 
 static const tkp_test_kind *const themes[] = {
-    tkp_test_kinds_score,
-    tkp_test_kinds_select,
-    tkp_test_kinds_greedy,
-    tkp_test_kinds_rows,
-    tkp_test_kinds_forward,
+    tkp_test_kinds_score, tkp_test_kinds_select,  tkp_test_kinds_greedy,
+    tkp_test_kinds_rows,  tkp_test_kinds_forward,
 };
 
 const tkp_test_kind *tkp_test_kind_at(int32_t i)
