@@ -125,6 +125,20 @@ static void take(tkp_policy **policy, tkp_policy *next)
     *policy = next;
 }
 
+/* A count for each image stays one for each image: of the stage that is
+ * changed, the one named or the only one that prunes. */
+static tkp_status
+keep_scope(tkp_budget *budget, const tkp_policy *policy, int32_t stage)
+{
+    for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
+        tkp_stage_options options = TKP_STAGE_OPTIONS_INIT;
+        TKP__TRY(tkp_policy_get_stage(policy, i, &options));
+        if (stage == i || (stage < 0 && options.selector->kind))
+            budget->scope = options.budget->scope;
+    }
+    return TKP_OK;
+}
+
 static tkp_status
 change(tkp_policy **policy, const tkp__cli_policy_choice *choice)
 {
@@ -135,8 +149,10 @@ change(tkp_policy **policy, const tkp__cli_policy_choice *choice)
         take(policy, next);
     }
     if (choice->has_budget) {
-        TKP__TRY(tkp_policy_with_budget(
-            &next, *policy, choice->stage, &choice->budget));
+        tkp_budget budget = choice->budget;
+        TKP__TRY(keep_scope(&budget, *policy, choice->stage));
+        TKP__TRY(
+            tkp_policy_with_budget(&next, *policy, choice->stage, &budget));
         take(policy, next);
     }
     if (choice->has_seed) {

@@ -150,7 +150,19 @@ def dart(p, z):
     return tensors, ("llm:2", *stage), None, {"kept": sorted(z["out_kept"])}
 
 
-METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "mmtok": mmtok, "scope": scope}
+def fastervlm(p, z):
+    """Crops are images; column and row 0 are of CLS."""
+    patches = [row for crop in z["in_hidden"] for row in crop[1:]]
+    heads = [[v for crop in z["in_cls_rows"] for v in crop[h][1:]] for h in range(p["heads"])]
+    side = math.isqrt(p["n"])
+    tensors = {"features": patches, "cls_attention": heads, "grid": [[side, side]] * p["crops"]}
+    kept = [i + p["n"] * c for c, crop in enumerate(z["out_kept"]) for i in crop]
+    return tensors, None, p["k"], {"kept": kept, "rows": [r for crop in z["out_rows"] for r in crop],
+                                   "scores": [v for crop in z["out_scores"] for v in crop]}
+
+
+METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "fastervlm": fastervlm,
+           "mmtok": mmtok, "scope": scope}
 
 
 def difference(got, want):
