@@ -622,37 +622,6 @@ START_TEST(generate__norm_of_final_norm__weight_is_given)
 }
 END_TEST
 
-START_TEST(generate__every_preset__runs_or_says_why_not)
-{
-    const char *images[1];
-    const tkp_mllm_request request = testbed_request(&bed, images);
-    float values[16] = {[2] = 1.0f, [9] = 2.0f};
-    tkp_tensor scores;
-    tkp_tensor_make_1d(&scores, values, TKP_DTYPE_F32, 16);
-    for (int32_t i = 0; i < tkp_policy_preset_count(); i++) {
-        const char *name = tkp_policy_preset_name(i);
-        tkp_policy *policy;
-        tkp_mllm_result *result;
-        tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
-        assert_ok(tkp_policy_load_preset(&policy, name));
-        options.policy = policy;
-        options.max_new_tokens = 2;
-        options.scores = &scores;
-        const tkp_status status =
-            tkp_mllm_generate(&result, bed.model, &request, 1, &options);
-        if (status == TKP_OK)
-            tkp_mllm_result_destroy(result);
-        else
-            ck_assert_msg(
-                (status == TKP_ERR_UNSUPPORTED || status == TKP_ERR_OPTION) &&
-                    tkp_last_message()[0],
-                "%s: %s: %s", name, tkp_status_string(status),
-                tkp_last_message());
-        tkp_policy_destroy(policy);
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("mllm/engine_pruning");
@@ -677,7 +646,6 @@ int main(void)
         tcase_add_test(t, generate__fastv_on_a_batch__scores_as_one_by_one);
         tcase_add_test(t, generate__early_score_layer__its_keys_are_kept);
         tcase_add_test(t, generate__norm_of_final_norm__weight_is_given);
-        tcase_add_test(t, generate__every_preset__runs_or_says_why_not);
         suite_add_tcase(suite, t);
     }
     SRunner *runner = srunner_create(suite);

@@ -10,3 +10,6 @@ tkp_add_check_test(NAME mllm/engine_generate
 tkp_add_check_test(NAME mllm/engine_inputs
   SOURCES test_engine_inputs.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_presets
+  SOURCES test_engine_presets.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS ci TIMEOUT 400)
