@@ -95,13 +95,13 @@ typedef struct tkp__batch {
 
 tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout);
 void tkp__batch_release(tkp__batch *batch);
-/* Rows of the text that guides sequence b, ascending; how many. `rows` has
- * room for the layout's (text_end - text_begin). */
-int32_t tkp__batch_text_rows(const tkp__batch *batch, int32_t b, int32_t *rows);
 /* The same on the heap, for stand-alone objects: it has to stay where the parts
  * that are planned for it look. Freezes the layout. */
 tkp_status tkp__batch_new(tkp__batch **out, tkp_layout *layout);
 void tkp__batch_free(tkp__batch *batch); /* NULL is nothing */
+/* Rows of the text that guides sequence b, ascending; how many. `rows` has
+ * room for the layout's (text_end - text_begin). */
+int32_t tkp__batch_text_rows(const tkp__batch *batch, int32_t b, int32_t *rows);
 /* Back to the layout's own state. */
 void tkp__batch_reset(tkp__batch *batch);
 /* After a cut: `indices` [rows_out] old row of each new row, `offsets` [B + 1],
