@@ -232,6 +232,25 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: dpp, feature: raw}\n"
         "    budget: {ratio: 1/9}\n"),
 
+    PRESET("tops", "Importance, distance and coverage, in three steps",
+        "TOPS 2026, arXiv 2606.27161, 64 tokens of LLaVA-1.5-7B",
+        "\n"
+        "  - at: projector\n"
+        "    positions: repack\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
+        "    budget: {ratio: 2/9}\n"
+        "  - at: llm:12\n"
+        "    positions: repack\n"
+        "    scorer: {kind: attention, query: text, reduce: mean}\n"
+        "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
+        "    budget: {ratio: 1/2}\n"
+        "  - at: llm:24\n"
+        "    positions: repack\n"
+        "    scorer: {kind: attention, query: text, reduce: mean}\n"
+        "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
+        "    budget: {ratio: 1/4}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

@@ -748,11 +748,14 @@ tkp_policy *test_policy(const char *stages)
 
 tkp_policy *test_with_count(tkp_policy *policy, int64_t count)
 {
-    tkp_policy *changed = NULL;
     tkp_budget budget = TKP_BUDGET_INIT;
     budget.kind = TKP_BUDGET_COUNT;
     budget.count = count;
-    OK(tkp_policy_with_budget(&changed, policy, -1, &budget));
-    tkp_policy_destroy(policy);
-    return changed;
+    for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
+        tkp_policy *changed = NULL;
+        OK(tkp_policy_with_budget(&changed, policy, i, &budget));
+        tkp_policy_destroy(policy);
+        policy = changed;
+    }
+    return policy;
 }

@@ -42,7 +42,7 @@ enum {
     TEST_G = 2,
     TEST_C = 4,
     TEST_PAGE = 3,
-    TEST_LAYERS = 6,
+    TEST_LAYERS = 32,
     TEST_DV = 6,   /* rows of the encoder */
     TEST_DK = 4,   /* its keys */
     TEST_DC = 5,   /* the space shared with text */

@@ -821,7 +821,7 @@ END_TEST
  * (tests/golden/published). */
 static const char *const other_presets[] = {
     "dart",  "dart-embed", "divprune", "fastervlm", "mmr",
-    "scope", "mmtok",      "eadp",     "cdpruner"};
+    "scope", "mmtok",      "eadp",     "cdpruner",  "tops"};
 
 START_TEST(preset__each__is_in_one_of_the_tables)
 {

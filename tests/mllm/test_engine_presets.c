@@ -24,7 +24,8 @@ static const model_case cases[] = {
 
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
-/* Presets that no model of this engine can run, and what the answer says. */
+/* Presets that these models cannot run (no tower for text, too few layers), and
+ * what the answer says. */
 static const struct {
     const char *name;
     tkp_status status;
@@ -32,6 +33,7 @@ static const struct {
 } refused[] = {
     {"eadp", TKP_ERR_UNSUPPORTED, "CLIP"},
     {"cdpruner", TKP_ERR_UNSUPPORTED, "CLIP"},
+    {"tops", TKP_ERR_OPTION, "layers of the model"},
 };
 
 static const model_case *now;
