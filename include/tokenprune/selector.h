@@ -21,6 +21,8 @@ enum tkp_selector_kind {
                                      last one may be cut short */
     TKP_SELECTOR_RANDOM = 4,  /* uniform subset; with a window: stratified */
     TKP_SELECTOR_CUSTOM = 5,  /* tkp_selector_vtable */
+    TKP_SELECTOR_CHAIN = 6,   /* one selector after the other, each on what is
+                                 left (tkp_chain_part) */
     TKP_SELECTOR_STRIDE = 7,  /* every floor(M / K)-th of M, from the first */
     TKP_SELECTOR_UNIFORM = 8, /* an even lattice over each image */
     /* Greedy: one after the other, each the best given those before. They
@@ -40,6 +42,32 @@ enum tkp_cover_weight {
     TKP_COVER_ADD = 2,    /* added to the gain */
     TKP_COVER_NONE = 3    /* not asked for */
 };
+
+/* How many tokens a part of a chain keeps of a group (a sequence, or an image
+ * where the budget's scope says so); K is what the group keeps beside the
+ * tokens that are protected. Never more than earlier parts left of K. */
+enum tkp_chain_amount {
+    TKP_CHAIN_REST = 0,  /* all that is left: the last part, and only that */
+    TKP_CHAIN_SHARE = 1, /* floor(K share_num / share_den) */
+    TKP_CHAIN_COUNT = 2
+};
+
+#define TKP_CHAIN_MAX_PARTS 4
+
+struct tkp_selector_options;
+
+/**
+ * A part of a chain. Kinds: topk, random, stride, diverse, mmr, cover, dpp and
+ * tri; in the first part also window, window-rank, uniform, pivots and random
+ * that is stratified. A quota is refused.
+ */
+typedef struct tkp_chain_part {
+    int32_t amount; /* enum tkp_chain_amount */
+    int32_t reserved;
+    int64_t share_num, share_den; /* 0 <= share_num <= share_den */
+    int64_t count;
+    const struct tkp_selector_options *selector;
+} tkp_chain_part;
 
 /* Which token of a window stands for it. */
 enum tkp_pick {
@@ -86,13 +114,17 @@ typedef struct tkp_selector_options {
     int32_t pivots_text;   /* tokens of the guiding text; as above */
     int32_t per_pivot;     /* tokens each takes; 0 = budget / pivots */
     int32_t reserved2;
+    /* Chain. */
+    int32_t n_parts; /* 1 to TKP_CHAIN_MAX_PARTS */
+    int32_t reserved3;
+    const tkp_chain_part *parts; /* copied deep */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0, 0, 0, 0, 0                                                \
+            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL                                    \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

@@ -16,8 +16,19 @@ copy_stage(tkp_policy *out, const tkp__stage *stage, int32_t i, const change *c)
     tkp_stage_options o;
     tkp_selector_options selector;
     tkp__stage_view(stage, &o);
+    tkp_chain_part parts[TKP_CHAIN_MAX_PARTS];
+    tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
     selector = *o.selector;
     o.selector = &selector;
+    for (int32_t p = 0; p < selector.n_parts; p++) {
+        part_selectors[p] = *selector.parts[p].selector;
+        if (c->reseed && part_selectors[p].kind == TKP_SELECTOR_RANDOM)
+            part_selectors[p].seed = c->seed;
+        parts[p] = selector.parts[p];
+        parts[p].selector = &part_selectors[p];
+    }
+    if (selector.n_parts)
+        selector.parts = parts;
     if (c->budget && i == c->stage) {
         o.budget = c->budget;
         selector.quota = 0; /* the budget takes the place of a quota */

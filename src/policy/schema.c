@@ -90,6 +90,7 @@ static const tkp__word selector_kinds[] = {
     {"window-rank", TKP_SELECTOR_WINDOW_RANK},
     {"random", TKP_SELECTOR_RANDOM},
     {"custom", TKP_SELECTOR_CUSTOM},
+    {"chain", TKP_SELECTOR_CHAIN},
     {"stride", TKP_SELECTOR_STRIDE},
     {"uniform", TKP_SELECTOR_UNIFORM},
     {"diverse", TKP_SELECTOR_DIVERSE},
@@ -343,9 +344,23 @@ static const tkp__key selector_keys[] = {
     {.name = "per_pivot", .type = TKP__KEY_I32, .words = by_budget,
      .kinds = PIVOTS, .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_selector_options, per_pivot)},
+    {.name = "parts", .type = TKP__KEY_PARTS, .required = true,
+     .kinds = KIND(TKP_SELECTOR_CHAIN),
+     .offset = AT(tkp_selector_options, parts),
+     .low = 1, .high = TKP_CHAIN_MAX_PARTS},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_SELECTOR_CUSTOM),
      .offset = AT(tkp_selector_options, custom), .low = 1, .high = 63},
+    END};
+
+static const tkp__key part_keys[] = {
+    {.name = "share", .type = TKP__KEY_RATIO, .gives = TKP_CHAIN_SHARE,
+     .kinds = KIND(TKP_CHAIN_SHARE), .offset = AT(tkp_chain_part, share_num)},
+    {.name = "count", .type = TKP__KEY_I64, .gives = TKP_CHAIN_COUNT,
+     .kinds = KIND(TKP_CHAIN_COUNT), .offset = AT(tkp_chain_part, count),
+     .high = INT32_MAX},
+    {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
+     .required = true, .gives = -1, .offset = AT(tkp_chain_part, selector)},
     END};
 
 static const tkp__key merger_keys[] = {
@@ -411,6 +426,10 @@ const tkp__section tkp__section_selector = {
     .name = "selector", .keys = selector_keys,
     .bytes = sizeof(tkp_selector_options), .sized = true,
     .kind_at = AT(tkp_selector_options, kind)};
+const tkp__section tkp__section_part = {
+    .name = "part", .keys = part_keys, .bytes = sizeof(tkp_chain_part),
+    .kind_at = AT(tkp_chain_part, amount), .kind_by_keys = true,
+    .kind_or_none = true};
 const tkp__section tkp__section_merger = {
     .name = "merger", .keys = merger_keys,
     .bytes = sizeof(tkp_merger_options), .sized = true,

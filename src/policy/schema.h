@@ -28,6 +28,7 @@ enum tkp__key_type {
     TKP__KEY_POINT,   /* two int32_t: point and boundary */
     TKP__KEY_PART,    /* pointer to the struct of another section */
     TKP__KEY_TERMS,   /* the list of a blend */
+    TKP__KEY_PARTS,   /* the list of a chain */
     TKP__KEY_STAGES   /* the list of a policy */
 };
 
@@ -59,7 +60,8 @@ struct tkp__section {
     size_t bytes;      /* of the struct; */
     bool sized;        /* ... it begins with struct_size */
     int32_t kind_at;   /* offset of its kind; -1 = it has none */
-    bool kind_by_keys; /* the kind follows from which key is there */
+    bool kind_by_keys; /* the kind follows from which key is there; */
+    bool kind_or_none; /* ... none of them: kind 0 */
 };
 
 extern const tkp__section tkp__section_policy;
@@ -67,6 +69,7 @@ extern const tkp__section tkp__section_stage;
 extern const tkp__section tkp__section_scorer;
 extern const tkp__section tkp__section_term;
 extern const tkp__section tkp__section_selector;
+extern const tkp__section tkp__section_part;
 extern const tkp__section tkp__section_merger;
 extern const tkp__section tkp__section_budget;
 

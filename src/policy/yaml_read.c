@@ -21,6 +21,9 @@ typedef struct stage_parts {
     tkp_blend_term terms[TKP_BLEND_MAX_TERMS];
     tkp_scorer_options term_scorers[TKP_BLEND_MAX_TERMS];
     int32_t term; /* the one being read, -1 = none */
+    tkp_chain_part chain[TKP_CHAIN_MAX_PARTS];
+    tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
+    int32_t part; /* the one being read, -1 = none */
 } stage_parts;
 
 typedef struct reader {
@@ -384,6 +387,10 @@ static tkp_status kind_by_keys(
                 section->name, giver->name, key->name, all.text);
         giver = key;
     }
+    if (!giver && section->kind_or_none) {
+        *kind = 0;
+        return TKP_OK;
+    }
     if (!giver)
         return fail_at(
             r, map, "%s says no amount, wanted one of %s", section->name,
@@ -435,7 +442,8 @@ static void *part_of(stage_parts *parts, int32_t part)
         return parts->term < 0 ? &parts->scorer
                                : &parts->term_scorers[parts->term];
     case TKP__PART_SELECTOR:
-        return &parts->selector;
+        return parts->part < 0 ? &parts->selector
+                               : &parts->part_selectors[parts->part];
     case TKP__PART_MERGER:
         return &parts->merger;
     default:
@@ -477,6 +485,31 @@ static tkp_status read_terms(
     return TKP_OK;
 }
 
+static tkp_status read_chain(
+    reader *r,
+    const node *list,
+    const tkp__key *key,
+    tkp_selector_options *selector)
+{
+    if (r->parts.part >= 0)
+        return fail_at(
+            r, list, "a chain inside a chain, wanted parts of other kinds");
+    if (list->kind != TKP__YAML_LIST || list->count < 1 ||
+        list->count > key->high)
+        return fail_at(
+            r, list, "parts is %s, wanted a list of 1 to %d", met(list).text,
+            (int)key->high);
+    const node *item = child(r, list);
+    for (int32_t p = 0; p < list->count; p++, item = after(r, item)) {
+        r->parts.part = p;
+        TKP__TRY(read_section(r, item, &tkp__section_part, &r->parts.chain[p]));
+    }
+    r->parts.part = -1;
+    selector->n_parts = list->count;
+    selector->parts = r->parts.chain;
+    return TKP_OK;
+}
+
 /* All keys but the kind. */
 static tkp_status read_keys(
     reader *r,
@@ -498,6 +531,8 @@ static tkp_status read_keys(
             TKP__TRY(read_part(r, value, key, field));
         else if (key->type == TKP__KEY_TERMS)
             TKP__TRY(read_terms(r, value, key, options));
+        else if (key->type == TKP__KEY_PARTS)
+            TKP__TRY(read_chain(r, value, key, options));
         else if (key->type != TKP__KEY_STAGES)
             TKP__TRY(read_value(r, value, key, field));
     }
@@ -553,7 +588,7 @@ static tkp_status read_section(
     memset(options, 0, section->bytes);
     if (section->sized)
         *(uint32_t *)options = (uint32_t)section->bytes;
-    if (section->kind_at >= 0 && is_text(at)) {
+    if (section->kind_at >= 0 && is_text(at) && !section->kind_or_none) {
         TKP__TRY(read_short(r, at, section, &kind));
         memcpy((char *)options + section->kind_at, &kind, sizeof(kind));
         const node bare = {.first = -1, .line = at->line, .column = at->column};
@@ -605,7 +640,7 @@ static bool has_custom_scorer(const stage_parts *parts)
 static tkp_status read_stage(reader *r, const node *at, tkp_policy *policy)
 {
     stage_parts *parts = &r->parts;
-    *parts = (stage_parts){.term = -1};
+    *parts = (stage_parts){.term = -1, .part = -1};
     TKP__TRY(read_section(r, at, &tkp__section_stage, &parts->stage));
     const node *score_layer = NULL;
     for (const node *k = child(r, at); k; k = after(r, after(r, k)))

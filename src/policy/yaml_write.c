@@ -185,12 +185,28 @@ put_terms(writer *w, const tkp_scorer_options *scorer, int32_t indent)
 }
 
 static void
+put_chain(writer *w, const tkp_selector_options *selector, int32_t indent)
+{
+    for (int32_t p = 0; p < selector->n_parts; p++) {
+        put(w, "\n%*s- ", indent, "");
+        put_block(w, &tkp__section_part, &selector->parts[p], indent + 2);
+    }
+}
+
+/* Sections that hold a list do not fit on a line. */
+static bool is_long(const tkp__section *section, const void *options)
+{
+    const int32_t kind = kind_of(section, options);
+    return (section == &tkp__section_scorer && kind == TKP_SCORER_BLEND) ||
+           (section == &tkp__section_selector && kind == TKP_SELECTOR_CHAIN);
+}
+
+static void
 put_part(writer *w, const tkp__key *key, const void *field, int32_t indent)
 {
     const tkp__section *section = tkp__part_section(key->part);
     const void *options = *(const void *const *)field;
-    if (section == &tkp__section_scorer &&
-        kind_of(section, options) == TKP_SCORER_BLEND) {
+    if (is_long(section, options)) {
         put(w, "\n%*s", indent + 2, "");
         put_block(w, section, options, indent + 2);
         return;
@@ -223,6 +239,8 @@ static void put_block(
             put_part(w, key, field, indent);
         } else if (key->type == TKP__KEY_TERMS) {
             put_terms(w, options, indent + 2);
+        } else if (key->type == TKP__KEY_PARTS) {
+            put_chain(w, options, indent + 2);
         } else {
             put(w, " ");
             put_value(w, key, field);

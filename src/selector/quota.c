@@ -28,6 +28,10 @@ free_places(const tkp_selector *s, int32_t b, int32_t image, int64_t *out)
     int64_t n;
     int64_t kept;
     int64_t keep;
+    if (s->allowance) {
+        *out = s->allowance[image < 0 ? b : image];
+        return TKP_OK;
+    }
     count_tokens(s->batch, b, image, &n, &kept);
     TKP__TRY(
         tkp__budget_resolve(&s->budget, n, s->first_layer, s->layers, &keep));

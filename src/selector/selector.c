@@ -20,6 +20,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_custom;
     case TKP_SELECTOR_PIVOTS:
         return &tkp__select_pivots;
+    case TKP_SELECTOR_CHAIN:
+        return &tkp__select_chain;
     case TKP_SELECTOR_STRIDE:
         return &tkp__select_stride;
     case TKP_SELECTOR_UNIFORM:
@@ -256,6 +258,19 @@ tkp_status tkp__selector_bind(tkp_selector *s)
     return s->kind && s->kind->bind ? s->kind->bind(s) : TKP_OK;
 }
 
+tkp_status tkp__selector_bind_counted(tkp_selector *s)
+{
+    tkp__groups *g = &s->groups;
+    g->members = g->offsets[g->count];
+    g->kept_offsets[0] = 0;
+    for (int32_t i = 0; i < g->count; i++)
+        g->kept_offsets[i + 1] = g->kept_offsets[i] + g->keep[i];
+    g->kept = g->kept_offsets[g->count];
+    if (s->has_features)
+        tkp__features_bind(&s->features, NULL, 0);
+    return s->kind->bind ? s->kind->bind(s) : TKP_OK;
+}
+
 /* --- running ------------------------------------------------------------- */
 
 /* Where the groups' choices go: straight to the caller when they come out in
@@ -313,6 +328,9 @@ tkp_status tkp__selector_run(
     tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, s->kept);
     args[2] = *selected;
     TKP__TRY(tkp__selector_run_op(s, s->compact, exec, args, 3, workspace));
-    one_role(s, roles);
+    if (roles && s->kind->roles)
+        s->kind->roles(s, list, workspace, selected, roles);
+    else
+        one_role(s, roles);
     return s->has_custom ? tkp__selector_check_protected(s, selected) : TKP_OK;
 }

@@ -16,6 +16,8 @@
 typedef struct tkp__selector_spec {
     tkp_selector_options options;
     char custom[64];
+    tkp_chain_part parts[TKP_CHAIN_MAX_PARTS]; /* `selector` leads to */
+    tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
 } tkp__selector_spec;
 tkp_status tkp__selector_spec_copy(
     tkp__selector_spec *out,
@@ -72,6 +74,13 @@ typedef struct tkp__selector_kind {
         void *workspace,
         const tkp_tensor *dst);
     void (*release)(tkp_selector *s); /* of `state`; may be NULL */
+    /* Which part chose each of `selected`, after run; NULL: one part did. */
+    void (*roles)(
+        const tkp_selector *s,
+        const int32_t *chosen, /* [groups.kept] as run wrote them */
+        void *workspace,
+        const tkp_tensor *selected,
+        const tkp_tensor *roles);
 } tkp__selector_kind;
 
 extern const tkp__selector_kind tkp__select_topk;
@@ -80,6 +89,7 @@ extern const tkp__selector_kind tkp__select_rank;
 extern const tkp__selector_kind tkp__select_random;
 extern const tkp__selector_kind tkp__select_custom;
 extern const tkp__selector_kind tkp__select_pivots;
+extern const tkp__selector_kind tkp__select_chain;
 extern const tkp__selector_kind tkp__select_stride;
 extern const tkp__selector_kind tkp__select_uniform;
 
@@ -111,6 +121,9 @@ struct tkp_selector {
     void *state;
     tkp_op *ops[TKP__SELECTOR_OPS];
     uint64_t at[TKP__SELECTOR_OPS];
+    /* Part of a chain: what each sequence (or image: budget) keeps, in place of
+     * the budget's count. */
+    const int64_t *allowance;
     tkp_budget budget;
     int32_t first_layer, layers; /* what the budget's label counts with */
     uint32_t salt;               /* of the random draws: the boundary */
@@ -147,6 +160,9 @@ void tkp__selector_release(tkp_selector *selector);
 /* Groups and counts for the batch as it is now; allocates nothing.
  * TKP_ERR_OPTION if the budget does not fit. */
 tkp_status tkp__selector_bind(tkp_selector *selector);
+/* A later part of a chain: `groups` (offsets, count, stream, first) and their
+ * keep are filled in; members are not known yet. */
+tkp_status tkp__selector_bind_counted(tkp_selector *selector);
 
 /* selected: [K] i32 candidate numbers, ascending in each sequence; roles: [K]
  * i32 the part of a chain that chose each, or NULL. */

@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved2);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, parts);
 TKP__ASSERT_NO_PADDING(tkp_budget, tacr_den);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
@@ -119,6 +119,91 @@ static tkp_status check_pivots(const tkp_selector_options *o)
     return TKP_OK;
 }
 
+/* --- chains ---------------------------------------------------------------- */
+
+static bool may_be_part(const tkp_selector_options *o, bool first)
+{
+    switch (o->kind) {
+    case TKP_SELECTOR_TOPK:
+    case TKP_SELECTOR_STRIDE:
+    case TKP_SELECTOR_DIVERSE:
+    case TKP_SELECTOR_MMR:
+    case TKP_SELECTOR_COVER:
+    case TKP_SELECTOR_DPP:
+    case TKP_SELECTOR_TRI:
+        return true;
+    case TKP_SELECTOR_RANDOM:
+        return first || !o->stratified;
+    case TKP_SELECTOR_WINDOW:
+    case TKP_SELECTOR_WINDOW_RANK:
+    case TKP_SELECTOR_UNIFORM:
+    case TKP_SELECTOR_PIVOTS:
+        return first;
+    default:
+        return false;
+    }
+}
+
+static tkp_status
+check_amount(const tkp_chain_part *part, int32_t number, bool last)
+{
+    TKP__CHECK(
+        part->amount >= TKP_CHAIN_REST && part->amount <= TKP_CHAIN_COUNT,
+        TKP_ERR_OPTION, "selector: part %d: amount is %d, wanted 0 to %d",
+        number, part->amount, TKP_CHAIN_COUNT);
+    TKP__CHECK(
+        last == (part->amount == TKP_CHAIN_REST), TKP_ERR_OPTION,
+        last ? "selector: part %d is the last and takes the rest; wanted "
+               "neither share nor count"
+             : "selector: part %d is not the last, wanted its share or count",
+        number);
+    TKP__CHECK(
+        part->amount != TKP_CHAIN_SHARE ||
+            (part->share_den > 0 && part->share_num >= 0 &&
+             part->share_num <= part->share_den),
+        TKP_ERR_OPTION, "selector: part %d: share is %lld/%lld, wanted 0 to 1",
+        number, (long long)part->share_num, (long long)part->share_den);
+    TKP__CHECK(
+        part->amount != TKP_CHAIN_COUNT ||
+            (part->count >= 0 && part->count <= INT32_MAX),
+        TKP_ERR_OPTION, "selector: part %d: count is %lld, wanted 0 to %d",
+        number, (long long)part->count, INT32_MAX);
+    return TKP_OK;
+}
+
+static tkp_status
+copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
+{
+    const int32_t n = out->options.n_parts;
+    TKP__CHECK(
+        n >= 1 && n <= TKP_CHAIN_MAX_PARTS && parts, TKP_ERR_OPTION,
+        "selector: chain has %d parts, wanted 1 to %d", parts ? n : 0,
+        TKP_CHAIN_MAX_PARTS);
+    for (int32_t p = 0; p < n; p++) {
+        tkp__selector_spec part;
+        TKP__CHECK(
+            parts[p].selector, TKP_ERR_OPTION,
+            "selector: part %d has no selector", p);
+        TKP__TRY(check_amount(&parts[p], p, p == n - 1));
+        TKP__CHECK(
+            parts[p].selector->kind != TKP_SELECTOR_CHAIN, TKP_ERR_OPTION,
+            "selector: part %d is a chain, wanted another kind", p);
+        const tkp_status status =
+            tkp__selector_spec_copy(&part, parts[p].selector);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(status, "part %d", p);
+        TKP__CHECK(
+            may_be_part(&part.options, p == 0) && !part.options.quota,
+            TKP_ERR_OPTION,
+            "selector: part %d: %s of kind %d cannot be %s part of a chain", p,
+            part.options.quota ? "a quota" : "a selector", part.options.kind,
+            p == 0 ? "a" : "a later");
+        out->parts[p] = parts[p];
+        out->part_selectors[p] = part.options;
+    }
+    return TKP_OK;
+}
+
 tkp_status
 tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
 {
@@ -151,6 +236,10 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
             TKP__NAME_BYTES - 1);
         strcpy(out->custom, o->custom);
     }
+    if (o->kind == TKP_SELECTOR_CHAIN)
+        TKP__TRY(copy_parts(out, o->parts));
+    else
+        o->n_parts = 0;
     tkp__selector_spec_relink(out);
     return TKP_OK;
 }
@@ -159,6 +248,10 @@ void tkp__selector_spec_relink(tkp__selector_spec *spec)
 {
     spec->options.custom =
         spec->options.kind == TKP_SELECTOR_CUSTOM ? spec->custom : NULL;
+    spec->options.parts =
+        spec->options.kind == TKP_SELECTOR_CHAIN ? spec->parts : NULL;
+    for (int32_t p = 0; p < spec->options.n_parts; p++)
+        spec->parts[p].selector = &spec->part_selectors[p];
 }
 
 bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
@@ -170,6 +263,14 @@ bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 {
     switch (spec->options.kind) {
+    case TKP_SELECTOR_CHAIN:
+        for (int32_t p = 0; p < spec->options.n_parts; p++) {
+            const tkp__selector_spec part = {
+                .options = spec->part_selectors[p]};
+            if (tkp__selector_needs_scores(&part))
+                return true;
+        }
+        return false;
     case TKP_SELECTOR_TOPK:
     case TKP_SELECTOR_WINDOW_RANK:
     case TKP_SELECTOR_MMR:
@@ -209,6 +310,10 @@ uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
 {
     const tkp_selector_options *o = &spec->options;
     uint32_t needs = compares(o->kind) ? tkp__features_needs(o->feature) : 0;
+    for (int32_t p = 0; p < o->n_parts; p++) {
+        const tkp__selector_spec part = {.options = spec->part_selectors[p]};
+        needs |= tkp__selector_spec_needs(&part);
+    }
     if (o->kind == TKP_SELECTOR_COVER && o->text)
         needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
     if (o->kind == TKP_SELECTOR_PIVOTS)

@@ -103,6 +103,15 @@ static void same_stage(const tkp_stage_options *a, const tkp_stage_options *b)
     tkp_selector_options sb = *b->selector;
     same_text(sa.custom, sb.custom);
     sa.custom = sb.custom = NULL;
+    ck_assert_int_eq(sa.n_parts, sb.n_parts);
+    for (int32_t p = 0; p < sa.n_parts; p++) {
+        tkp_chain_part pa = sa.parts[p];
+        tkp_chain_part pb = sb.parts[p];
+        ck_assert_mem_eq(pa.selector, pb.selector, sizeof(*pa.selector));
+        pa.selector = pb.selector = NULL;
+        ck_assert_mem_eq(&pa, &pb, sizeof(pa));
+    }
+    sa.parts = sb.parts = NULL;
     ck_assert_mem_eq(&sa, &sb, sizeof(sa));
     tkp_merger_options ma = *a->merger;
     tkp_merger_options mb = *b->merger;
@@ -400,6 +409,41 @@ START_TEST(load_text__every_word__its_enum_value)
         round_trip(policy);
         tkp_policy_destroy(policy);
     }
+}
+END_TEST
+
+START_TEST(load_text__chain__parts_with_their_shares)
+{
+    tkp_policy *policy =
+        load(HEAD "stages:\n"
+                  "  - at: llm:2\n"
+                  "    scorer: {kind: norm}\n"
+                  "    selector:\n"
+                  "      kind: chain\n"
+                  "      parts:\n"
+                  "        - {share: 27/32, selector: topk}\n"
+                  "        - {count: 3, selector: {kind: random, seed: 5}}\n"
+                  "        - {selector: stride}\n"
+                  "    budget: {count: 64}\n");
+    const tkp_stage_options s = stage_of(policy, 0);
+    const tkp_chain_part *parts = s.selector->parts;
+    ck_assert_int_eq(s.selector->n_parts, 3);
+    ck_assert_int_eq(parts[0].amount, TKP_CHAIN_SHARE);
+    ck_assert_int_eq(parts[0].share_num, 27);
+    ck_assert_int_eq(parts[0].share_den, 32);
+    ck_assert_int_eq(parts[0].selector->kind, TKP_SELECTOR_TOPK);
+    ck_assert_int_eq(parts[1].amount, TKP_CHAIN_COUNT);
+    ck_assert_int_eq(parts[1].count, 3);
+    ck_assert_uint_eq(parts[1].selector->seed, 5);
+    ck_assert_int_eq(parts[2].amount, TKP_CHAIN_REST);
+    ck_assert_int_eq(parts[2].selector->kind, TKP_SELECTOR_STRIDE);
+    round_trip(policy);
+    tkp_policy *again;
+    ck_assert_int_eq(tkp_policy_with_seed(&again, policy, 9), TKP_OK);
+    tkp_policy_destroy(policy);
+    const tkp_stage_options t = stage_of(again, 0);
+    ck_assert_uint_eq(t.selector->parts[1].selector->seed, 9);
+    tkp_policy_destroy(again);
 }
 END_TEST
 
@@ -1244,6 +1288,7 @@ int main(void)
     tcase_add_loop_test(
         t, load_text__every_word__its_enum_value, 0,
         (int)(sizeof(word_cases) / sizeof(word_cases[0])));
+    tcase_add_test(t, load_text__chain__parts_with_their_shares);
     tcase_add_test(t, load_text__points__every_form);
     tcase_add_test(t, load_text__ratios__taken_exactly);
     tcase_add_test(t, load_text__weights__print_shortest_and_come_back);

@@ -137,12 +137,13 @@ static tkp_layout *layout_of(const batch *b, int32_t first, int32_t end)
 
 /* --- a selector ------------------------------------------------------------------ */
 
-static const int32_t kinds[] = {TKP_SELECTOR_TOPK,        TKP_SELECTOR_WINDOW,
-                                TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,
-                                TKP_SELECTOR_STRIDE,      TKP_SELECTOR_UNIFORM,
-                                TKP_SELECTOR_DIVERSE,     TKP_SELECTOR_MMR,
-                                TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,
-                                TKP_SELECTOR_TRI,         TKP_SELECTOR_PIVOTS};
+static const int32_t kinds[] = {TKP_SELECTOR_CHAIN,   TKP_SELECTOR_TOPK,
+                                TKP_SELECTOR_WINDOW,  TKP_SELECTOR_WINDOW_RANK,
+                                TKP_SELECTOR_RANDOM,  TKP_SELECTOR_STRIDE,
+                                TKP_SELECTOR_UNIFORM, TKP_SELECTOR_DIVERSE,
+                                TKP_SELECTOR_MMR,     TKP_SELECTOR_COVER,
+                                TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
+                                TKP_SELECTOR_PIVOTS};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -150,11 +151,37 @@ static bool compares_features(int32_t kind)
     return kind >= TKP_SELECTOR_DIVERSE;
 }
 
+/* Parts that choose by scores and place: the same on every backend. */
+static void make_chain(tkp_selector_options *o)
+{
+    static const int32_t of[] = {
+        TKP_SELECTOR_TOPK, TKP_SELECTOR_STRIDE, TKP_SELECTOR_RANDOM,
+        TKP_SELECTOR_UNIFORM, TKP_SELECTOR_WINDOW};
+    static tkp_selector_options selectors[3];
+    static tkp_chain_part parts[3];
+    o->n_parts = 1 + (int32_t)below(3);
+    o->parts = parts;
+    for (int32_t p = 0; p < o->n_parts; p++) {
+        const bool last = p == o->n_parts - 1;
+        selectors[p] = (tkp_selector_options)TKP_SELECTOR_OPTIONS_INIT;
+        selectors[p].kind = of[below(p ? 3 : 5)];
+        parts[p] = (tkp_chain_part){
+            .amount = last ? TKP_CHAIN_REST : 1 + (int32_t)below(2),
+            .share_num = below(4),
+            .share_den = 3,
+            .count = below(9),
+            .selector = &selectors[p],
+        };
+    }
+}
+
 static void make_options(tkp_selector_options *o, tkp_budget *budget)
 {
     *o = (tkp_selector_options)TKP_SELECTOR_OPTIONS_INIT;
     *budget = (tkp_budget)TKP_BUDGET_INIT;
     o->kind = kinds[below(N_KINDS)];
+    if (o->kind == TKP_SELECTOR_CHAIN)
+        make_chain(o);
     const bool windows =
         o->kind == TKP_SELECTOR_WINDOW || o->kind == TKP_SELECTOR_WINDOW_RANK;
     if (o->kind == TKP_SELECTOR_RANDOM) {

@@ -6,3 +6,7 @@ if(TARGET api_selector_properties)
     COMMAND $<TARGET_FILE:api_selector_properties>
     ENV TKP_TEST_ROUNDS=100000 TKP_TEST_SEED=2 LABELS full TIMEOUT 900)
 endif()
+
+# Chains, by hand.
+tkp_add_check_test(NAME api/selector_chain
+  SOURCES test_selector_chain.c LIBS tokenprune LABELS smoke)

@@ -1,0 +1,245 @@
+/*
+ * Selectors one after the other, each on what no earlier one chose.
+ *
+ * A group (a sequence, or an image where the budget's scope says so) keeps K of
+ * its members. Part p takes k_p of those that are left: floor(K share), a count,
+ * or the rest, and never more than the earlier parts left of K. So all counts
+ * are known beforehand, and which members are left is an op's output: the
+ * candidates without those that are protected or chosen so far, ascending.
+ *
+ * Each part is a selector of its own. The first has the groups that its kind
+ * makes (windows, images), with this count in place of the budget's; a later one
+ * has the chain's groups, each shortened by what is gone.
+ */
+#include "selector/selector.h"
+
+typedef struct chain {
+    tkp_selector *parts[TKP_CHAIN_MAX_PARTS];
+    int32_t n;
+    uint64_t parts_at, chosen_at, left_at, roles_at;
+    int32_t *budget;    /* [N] by group: what is left of K; scratch */
+    int32_t *size;      /* [N] by group: members that are left; scratch */
+    int64_t *allowance; /* of the first part */
+} chain;
+
+static void chain_release(tkp_selector *s)
+{
+    chain *c = s->state;
+    if (!c)
+        return;
+    for (int32_t p = 0; p < c->n; p++)
+        tkp__selector_release(c->parts[p]);
+    tkp__free(c);
+}
+
+static int64_t most_groups(const tkp_selector *s)
+{
+    const tkp_layout *layout = s->batch->layout;
+    return layout->n_images > layout->n_sequences ? layout->n_images
+                                                  : layout->n_sequences;
+}
+
+static tkp_status allocate(tkp_selector *s)
+{
+    const size_t n = (size_t)most_groups(s);
+    const size_t head = tkp__align_up(sizeof(chain), sizeof(int64_t));
+    chain *c = tkp__zalloc(
+        1, head + n * (sizeof(*c->allowance) + sizeof(*c->budget) +
+                       sizeof(*c->size)));
+    if (!c)
+        return TKP_ERR_MEMORY;
+    s->state = c;
+    c->allowance = (int64_t *)((char *)c + head);
+    c->budget = (int32_t *)(c->allowance + n);
+    c->size = c->budget + n;
+    return TKP_OK;
+}
+
+static tkp_status chain_plan(tkp_selector *s, tkp_ledger *ledger)
+{
+    const uint64_t list = (uint64_t)s->batch->layout->visual * sizeof(int32_t);
+    uint64_t most = 0;
+    TKP__TRY(allocate(s));
+    chain *c = s->state;
+    for (int32_t p = 0; p < s->spec.options.n_parts; p++) {
+        tkp__selector_spec part = {.options = s->spec.part_selectors[p]};
+        /* the first draws as it would alone; no later one repeats its draws */
+        const uint32_t salt = s->salt + (uint32_t)p * UINT32_C(0x9E3779B9);
+        const tkp_status status = tkp__selector_new(
+            &c->parts[p], s->context, &part, &s->budget, s->batch,
+            s->has_model ? &s->model : NULL, s->first_layer, s->layers, salt);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(status, "part %d", p);
+        c->n = p + 1;
+        if (c->parts[p]->workspace_bytes > most)
+            most = c->parts[p]->workspace_bytes;
+    }
+    c->parts[0]->allowance = c->allowance;
+    TKP__TRY(tkp__ledger_book(ledger, list, &c->chosen_at));
+    TKP__TRY(tkp__ledger_book(ledger, list, &c->left_at));
+    TKP__TRY(tkp__ledger_book(ledger, list, &c->roles_at));
+    return tkp__ledger_book(ledger, most, &c->parts_at);
+}
+
+/* --- binding: counts ------------------------------------------------------- */
+
+static int64_t wanted(const tkp_chain_part *part, int64_t keep)
+{
+    switch (part->amount) {
+    case TKP_CHAIN_SHARE:
+        return (int64_t)((__int128)keep * part->share_num / part->share_den);
+    case TKP_CHAIN_COUNT:
+        return part->count;
+    default:
+        return keep;
+    }
+}
+
+/* Takes part p's tokens of group i out of its budget. */
+static int32_t take(const tkp_selector *s, int32_t p, int32_t i)
+{
+    const chain *c = s->state;
+    const int64_t k = wanted(&s->spec.parts[p], s->groups.keep[i]);
+    const int32_t taken = k < c->budget[i] ? (int32_t)k : c->budget[i];
+    c->budget[i] -= taken;
+    c->size[i] -= taken;
+    return taken;
+}
+
+static tkp_status bind_first(const tkp_selector *s)
+{
+    const chain *c = s->state;
+    const tkp__groups *g = &s->groups;
+    memset(c->allowance, 0, (size_t)most_groups(s) * sizeof(*c->allowance));
+    for (int32_t b = 0; b < s->batch->sequences; b++)
+        for (int32_t i = g->first[b]; i < g->first[b + 1]; i++) {
+            const int32_t any = g->member[g->offsets[i]];
+            const int32_t entry = s->budget.scope == TKP_SCOPE_IMAGE
+                                      ? s->batch->candidate_images[any]
+                                      : b;
+            c->allowance[entry] = take(s, 0, i);
+        }
+    return tkp__selector_bind(c->parts[0]);
+}
+
+/* The same groups without what is gone; those with nothing left are none. */
+static tkp_status bind_later(const tkp_selector *s, int32_t p)
+{
+    const chain *c = s->state;
+    const tkp__groups *from = &s->groups;
+    tkp__groups *to = &c->parts[p]->groups;
+    int32_t count = 0;
+    to->offsets[0] = 0;
+    for (int32_t b = 0; b < s->batch->sequences; b++) {
+        to->first[b] = count;
+        for (int32_t i = from->first[b]; i < from->first[b + 1]; i++) {
+            if (c->size[i] == 0)
+                continue;
+            to->offsets[count + 1] = to->offsets[count] + c->size[i];
+            to->stream[2 * count] = from->stream[2 * i];
+            to->stream[2 * count + 1] = from->stream[2 * i + 1];
+            to->keep[count++] = take(s, p, i);
+        }
+    }
+    to->first[s->batch->sequences] = count;
+    to->count = count;
+    return tkp__selector_bind_counted(c->parts[p]);
+}
+
+static tkp_status chain_bind(tkp_selector *s)
+{
+    chain *c = s->state;
+    const tkp__groups *g = &s->groups;
+    for (int32_t i = 0; i < g->count; i++) {
+        c->budget[i] = g->keep[i];
+        c->size[i] = g->offsets[i + 1] - g->offsets[i];
+    }
+    TKP__TRY(bind_first(s));
+    for (int32_t p = 1; p < c->n; p++)
+        TKP__TRY(bind_later(s, p));
+    return TKP_OK;
+}
+
+/* --- running --------------------------------------------------------------- */
+
+/* Candidates that are not among the first `gone` of `chosen`, ascending. */
+static tkp_status list_left(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    void *workspace,
+    int32_t *chosen,
+    int32_t gone,
+    int32_t *left)
+{
+    tkp_tensor args[3];
+    tkp_tensor_make_1d(&args[0], chosen, TKP_DTYPE_I32, gone);
+    tkp_tensor_make_1d(&args[1], chosen, TKP_DTYPE_I32, 0);
+    tkp_tensor_make_1d(
+        &args[2], left, TKP_DTYPE_I32, s->batch->candidates - gone);
+    return tkp__selector_run_op(s, s->compact, exec, args, 3, workspace);
+}
+
+static tkp_status chain_run(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    const tkp__selection *in,
+    void *workspace,
+    const tkp_tensor *dst)
+{
+    const chain *c = s->state;
+    int32_t *chosen = tkp__ledger_at(workspace, c->chosen_at);
+    int32_t *left = tkp__ledger_at(workspace, c->left_at);
+    int32_t gone = s->protected_count;
+    if (s->groups.kept == 0)
+        return TKP_OK;
+    memcpy(chosen, s->protected_list, (size_t)gone * sizeof(*chosen));
+    for (int32_t p = 0; p < c->n; p++) {
+        const tkp_selector *part = c->parts[p];
+        tkp__selection from = *in;
+        tkp_tensor to;
+        if (part->groups.kept == 0)
+            continue;
+        from.member = part->groups.member;
+        if (p > 0) {
+            TKP__TRY(list_left(s, exec, workspace, chosen, gone, left));
+            from.member = left;
+        }
+        tkp_tensor_make_1d(
+            &to, chosen + gone, TKP_DTYPE_I32, part->groups.kept);
+        TKP__TRY(part->kind->run(
+            part, exec, &from, tkp__ledger_at(workspace, c->parts_at), &to));
+        gone += part->groups.kept;
+    }
+    memcpy(
+        tkp__data(dst), chosen + s->protected_count,
+        (size_t)s->groups.kept * sizeof(*chosen));
+    return TKP_OK;
+}
+
+static void chain_roles(
+    const tkp_selector *s,
+    const int32_t *chosen,
+    void *workspace,
+    const tkp_tensor *selected,
+    const tkp_tensor *roles)
+{
+    const chain *c = s->state;
+    const int32_t *token = tkp__data(selected);
+    int32_t *role = tkp__data(roles);
+    int32_t *of = tkp__ledger_at(workspace, c->roles_at);
+    for (int32_t i = 0; i < s->protected_count; i++)
+        of[s->protected_list[i]] = 0;
+    for (int32_t p = 0; p < c->n; p++)
+        for (int32_t k = 0; k < c->parts[p]->groups.kept; k++)
+            of[*chosen++] = p;
+    for (int32_t k = 0; k < s->kept; k++)
+        role[k] = of[token[k]];
+}
+
+const tkp__selector_kind tkp__select_chain = {
+    .plan = chain_plan,
+    .bind = chain_bind,
+    .run = chain_run,
+    .release = chain_release,
+    .roles = chain_roles,
+};
