@@ -40,6 +40,7 @@ import scene as S
 import tokenizer as T
 
 WEIGHTS = np.array([1.3, 0.8, 0.8, 1.3, 1.2, 1.4, 1.6, 0.3, 0.3])   # of S.TASKS
+LATE, LATER = 0.65, np.array([1.3, 0.4, 0.5, 2.2, 1.0, 0.5, 2.2, 0.3, 0.1])  # from this share on: what is still hard
 VISION_BATCH, VISION_RATE = 16, 1.6e-3
 IMAGES, QUESTIONS, RATE = 4, 8, 1.5e-3
 # Weights of the losses beside the answers.
@@ -147,9 +148,9 @@ def needle(text, n, tokens, scene):
     return [(n - 1, len(tokens) - 1, cells, None)]
 
 
-def ask(tokenizer, nouns, packed, hay, short, rng, draw):
+def ask(tokenizer, nouns, packed, hay, short, rng, draw, weights):
     """One question about the scenes: (tokens, n, guidance, scene it is about), or None."""
-    task = S.TASKS[int(rng.choice(len(S.TASKS), p=WEIGHTS / WEIGHTS.sum()))]
+    task = S.TASKS[int(rng.choice(len(S.TASKS), p=weights / weights.sum()))]
     q = S.haystack_question(packed, draw.rnd) if hay else S.question(packed[0], task, draw.rnd)
     if not q:
         return None
@@ -163,7 +164,7 @@ def ask(tokenizer, nouns, packed, hay, short, rng, draw):
     return tokens, n, [(*s[:3], s[3] if s[3] is None else edges_of(packed[0], s[3])) for s in spans], 0
 
 
-def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
+def pack(tokenizer, nouns, scenes, seed, step, level, haystacks, weights=WEIGHTS):
     """One batch. level 0: one or two objects; 1: at most four; 2: all. haystacks: their share."""
     rng, draw = np.random.default_rng((seed, step)), S.Rng(S.seed(900, seed, step))
     hay = rng.random() < haystacks
@@ -180,7 +181,7 @@ def pack(tokenizer, nouns, scenes, seed, step, level, haystacks):
     for i in range(items):
         packed = [pool.Packed(part["scenes"][j]) for j in index[i]]
         known += [whereabouts(p) for p in packed]
-        tries = (ask(tokenizer, nouns, packed, hay, short, rng, draw) for _ in range(60))
+        tries = (ask(tokenizer, nouns, packed, hay, short, rng, draw, weights) for _ in range(60))
         rows.append(list(itertools.islice((q for q in tries if q), QUESTIONS)))
     flat = index.reshape(-1)
     return dict(pictures=scenes.images(name, flat), targets=scenes.targets(name, flat), items=items, images=images,
@@ -279,7 +280,7 @@ def language_loss(net, words, batch, guide):
     if batch["look"].any():
         total = total + guide * guidance(seen["looks"], batch["look"])
     if batch["even"].any():
-        total = total + 0.5 * guide * evenness(seen["looks"], batch["even"])
+        total = total + 3 * guide * evenness(seen["looks"], batch["even"])
     total = total + PLACES * place_loss(net, projected, batch["places"])
     at = batch["where"][..., 0] >= 0
     known = torch.zeros(())
@@ -398,7 +399,8 @@ def train_language(run, scenes, tokenizer, minutes, seed):
         step = first
         while True:
             share = run.spent / (minutes * 60)
-            ready.put(pack(tokenizer, nouns, scenes, seed, step, level_of(share), 0.0 if share < 0.4 else 0.2))
+            ready.put(pack(tokenizer, nouns, scenes, seed, step, level_of(share), 0.0 if share < 0.4 else 0.2,
+                           WEIGHTS if share < LATE else LATER))
             step += 1
 
     threading.Thread(target=feed, daemon=True).start()
