@@ -133,8 +133,9 @@ def check(net, folder):
         logits = hf(input_ids=ids, pixel_values=pixels).logits[0, -1]
         tokens, asked = M.tokens(tokenizer.backend_tokenizer, item["text"], item["answer"])
         features = mine.features(M.patches(picture[None]))[1]
-        hidden = mine(mine.prefix(features, 1, 1), torch.tensor(tokens)[None, None])
-        want = mine.logits(hidden[0, 0, asked - 1])
+        ids = torch.tensor(tokens)[None, None]
+        hidden = mine(mine.prefix(features, 1, 1), ids, torch.ones_like(ids, dtype=torch.bool))
+        want = mine.logits(hidden[asked - 1])
         error = (logits - want).abs().max() / want.abs().max()
         assert error < 2e-2, f"logits differ by {error:.4f}"
         print(f"{item['text']!r}: {tokenizer.decode([int(logits.argmax())])!r}, logits within {float(error):.1e}")
