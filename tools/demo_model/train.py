@@ -1,6 +1,6 @@
 """Train the demo model from scratch.
 
-python train.py DIR [--vision-minutes 25] [--language-minutes 120] [--threads 2] [--seed 7]
+python train.py DIR [--vision-minutes 12] [--language-minutes 117] [--threads 2] [--seed 7]
 
 DIR holds the scenes (pool/), tokenizer.json, state.pt and curve.csv; started again with the same
 DIR it goes on where it stopped. Two stages:
@@ -411,8 +411,8 @@ def train_language(run, scenes, tokenizer, minutes, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder")
-    parser.add_argument("--vision-minutes", type=float, default=25)
-    parser.add_argument("--language-minutes", type=float, default=120)
+    parser.add_argument("--vision-minutes", type=float, default=12)
+    parser.add_argument("--language-minutes", type=float, default=117)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
     a = parser.parse_args()
