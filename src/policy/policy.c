@@ -76,6 +76,9 @@ static bool asks_text(const tkp__stage *stage)
     if (tkp__stage_needs(stage) &
         (TKP_NEED_TEXT | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS))
         return true;
+    if (stage->selector.options.kind == TKP_SELECTOR_PIVOTS &&
+        stage->selector.options.pivots_text > 0)
+        return true;
     if (!tkp__selector_needs_scores(&stage->selector))
         return false;
     for (int32_t t = 0; t < scorer->options.n_terms; t++)

@@ -867,6 +867,32 @@ static const char *const other_presets[] = {
     "dart",  "dart-embed", "divprune", "fastervlm", "mmr",
     "scope", "mmtok",      "eadp",     "cdpruner",  "tops"};
 
+/* Who asks the question may not be served from a cache of pictures. */
+START_TEST(preset__query__says_who_asks_the_question)
+{
+    static const struct {
+        const char *name;
+        bool asks;
+    } known[] = {
+        {"random", false},  {"fastv", true},       {"fastv-vis", false},
+        {"dart", true},     {"dart-embed", true},  {"fastervlm", false},
+        {"scope", false},   {"divprune", false},   {"mmtok", true},
+        {"cdpruner", true}, {"alpha-blend", true}, {"external", false},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        tkp_policy *policy = NULL;
+        tkp_policy_info info = TKP_POLICY_INFO_INIT;
+        ck_assert_int_eq(
+            tkp_policy_load_preset(&policy, known[i].name), TKP_OK);
+        ck_assert_int_eq(tkp_policy_query(policy, &info), TKP_OK);
+        ck_assert_msg(
+            ((info.flags & TKP_POLICY_TEXT_DEPENDENT) != 0) == known[i].asks,
+            "%s", known[i].name);
+        tkp_policy_destroy(policy);
+    }
+}
+END_TEST
+
 START_TEST(preset__each__is_in_one_of_the_tables)
 {
     const int32_t cases =
@@ -1311,6 +1337,7 @@ int main(void)
         (int)(sizeof(preset_cases) / sizeof(preset_cases[0])));
     tcase_add_test(t, preset__none__has_no_stage);
     tcase_add_test(t, preset__each__is_in_one_of_the_tables);
+    tcase_add_test(t, preset__query__says_who_asks_the_question);
     tcase_add_test(t, preset__alpha_blend__half_attention_half_unlikeness);
     tcase_add_test(t, preset__unknown_name__nearest_or_all_are_named);
     tcase_add_test(t, manual__every_example__loads_and_round_trips);
