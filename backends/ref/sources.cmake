@@ -21,6 +21,9 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_pool.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_layer_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_linear.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_density_peaks.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_merge_rows.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_nearest.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_patches.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_relevance.c

@@ -17,7 +17,10 @@ enum tkp_merger_kind {
     TKP_MERGER_NONE = 0,           /* nowhere: kept rows stay as they are */
     TKP_MERGER_WINDOW_AVERAGE = 1, /* a kept row becomes its window's mean */
     TKP_MERGER_WINDOW_MAX = 2,     /* ... channel-wise maximum */
-    TKP_MERGER_CUSTOM = 3          /* tkp_merger_vtable */
+    TKP_MERGER_CUSTOM = 3,         /* tkp_merger_vtable */
+    TKP_MERGER_NEAREST = 4 /* a dropped token joins the kept one it is most
+                              like: of its sequence; of its image, where the
+                              budget is an image's */
 };
 
 typedef struct tkp_merger_options {
@@ -29,11 +32,19 @@ typedef struct tkp_merger_options {
                                  does; 0 = the disjoint windows */
     int32_t reserved;
     const char *custom; /* custom: registered name; copied */
+    /* Nearest; sys/op.h has the formulas. */
+    int32_t feature; /* what is compared: enum tkp_feature */
+    int32_t measure; /* enum tkp_greedy_measure */
+    int32_t rule;    /* enum tkp_merge_rule */
+    float anchor;    /* mean: how often the kept row counts; 0 = 1 */
+    float beta;      /* blend: share of the kept row */
+    int32_t reserved2;
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
-        (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL                    \
+        (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
+            0.0f, 0                                                            \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 

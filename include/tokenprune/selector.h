@@ -32,7 +32,9 @@ enum tkp_selector_kind {
     TKP_SELECTOR_COVER = 11, /* covers most of what nobody covers yet */
     TKP_SELECTOR_DPP = 12,   /* lets a kernel's determinant grow most */
     TKP_SELECTOR_TRI = 13,   /* score, distance and coverage */
-    TKP_SELECTOR_PIVOTS = 14 /* tokens least like a few pivots */
+    TKP_SELECTOR_PIVOTS = 14, /* tokens least like a few pivots */
+    /* Peaks of density; compares features. */
+    TKP_SELECTOR_DENSITY = 17
 };
 
 /* Cover: what the scores are. */
@@ -118,13 +120,15 @@ typedef struct tkp_selector_options {
     int32_t n_parts; /* 1 to TKP_CHAIN_MAX_PARTS */
     int32_t reserved3;
     const tkp_chain_part *parts; /* copied deep */
+    int32_t neighbours;          /* density: 0 = as many as a group keeps */
+    int32_t others; /* density: 1 = a token is no neighbour of its own */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL                                    \
+            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0                              \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

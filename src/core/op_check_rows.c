@@ -5,6 +5,8 @@
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_group_pool, pool);
+TKP__ASSERT_NO_PADDING(tkp_op_nearest, measure);
+TKP__ASSERT_NO_PADDING(tkp_op_merge_rows, beta);
 
 // clang-format off
 static const tkp__arg_rule group_pool_args[] = {
@@ -30,7 +32,54 @@ static const tkp__arg_rule scatter_rows_args[] = {
     {"index",         "K",  TKP__ARG_I32,      0,                 0},
     {"dst",           "RD", TKP__ARG_FLOAT,    TKP__ARG_OUT,      0},
 };
+static const tkp__arg_rule nearest_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                 0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32,      0,                 0},
+    {"members",       "*",  TKP__ARG_I32,      TKP__ARG_OPTIONAL, 0},
+    {"kept",          "K",  TKP__ARG_I32,      0,                 0},
+    {"kept_offsets",  "m",  TKP__ARG_I32,      0,                 0},
+    {"dst",           "N",  TKP__ARG_I32,      TKP__ARG_OUT,      0},
+    {"likeness",      "N",  TKP__ARG_F32,
+     TKP__ARG_OPTIONAL | TKP__ARG_OUT,                            0},
+};
+static const tkp__arg_rule merge_rows_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                 0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                 0},
+    {"kept",          "K",  TKP__ARG_I32,      0,                 0},
+    {"assignment",    "N",  TKP__ARG_I32,      0,                 0},
+    {"weights",       "N",  TKP__ARG_F32,      TKP__ARG_OPTIONAL, 0},
+    {"dst",           "KD", TKP__ARG_FLOAT,    TKP__ARG_OUT,      0},
+    {"sizes",         "K",  TKP__ARG_F32,
+     TKP__ARG_OPTIONAL | TKP__ARG_OUT,                            0},
+};
 // clang-format on
+
+static tkp_status nearest_params(void *params)
+{
+    const tkp_op_nearest *p = params;
+    TKP__CHECK(
+        p->measure >= 0 && p->measure <= TKP_GREEDY_EUCLIDEAN, TKP_ERR_OPTION,
+        "measure: is %d, wanted 0 to %d", p->measure, TKP_GREEDY_EUCLIDEAN);
+    return TKP_OK;
+}
+
+static tkp_status merge_rows_params(void *params)
+{
+    tkp_op_merge_rows *p = params;
+    TKP__CHECK(
+        p->rule >= 0 && p->rule <= TKP_MERGE_BLEND, TKP_ERR_OPTION,
+        "rule: is %d, wanted 0 to %d", p->rule, TKP_MERGE_BLEND);
+    TKP__CHECK(
+        p->anchor >= 0.0f && p->anchor <= 1e6f, TKP_ERR_OPTION,
+        "anchor: is %g, wanted 0 to 1e6", (double)p->anchor);
+    TKP__CHECK(
+        p->beta >= 0.0f && p->beta <= 1.0f, TKP_ERR_OPTION,
+        "beta: is %g, wanted 0 to 1", (double)p->beta);
+    if (p->anchor == 0.0f)
+        p->anchor = 1.0f;
+    return TKP_OK;
+}
 
 static tkp_status group_pool_params(void *params)
 {
@@ -85,5 +134,9 @@ const tkp__op_rule tkp__core_rules_rows[] = {
      TKP__RULE_NO_PARAMS, NULL, gather_rows_relations},
     {TKP_OP_SCATTER_ROWS, TKP__RULE_ARGS(scatter_rows_args), "scatter_rows",
      TKP__RULE_NO_PARAMS, NULL, NULL},
+    {TKP_OP_NEAREST, TKP__RULE_ARGS(nearest_args), "nearest",
+     TKP__RULE_PARAMS(tkp_op_nearest, measure), nearest_params, NULL},
+    {TKP_OP_MERGE_ROWS, TKP__RULE_ARGS(merge_rows_args), "merge_rows",
+     TKP__RULE_PARAMS(tkp_op_merge_rows, beta), merge_rows_params, NULL},
     {0},
 };

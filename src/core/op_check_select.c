@@ -14,6 +14,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_greedy_cover, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_dpp, largest);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_tri, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_pivots, per_pivot);
+TKP__ASSERT_NO_PADDING(tkp_op_density_peaks, others);
 
 // clang-format off
 static const tkp__arg_rule topk_args[] = {
@@ -60,6 +61,15 @@ static const tkp__arg_rule greedy_cover_args[] = {
     {"extra_range",   "M2", TKP__ARG_I32,   TKP__ARG_OPTIONAL, 0},
     {"dst",           "K",  TKP__ARG_I32,   TKP__ARG_OUT,      0},
 };
+static const tkp__arg_rule density_peaks_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
+    {"rows",          "N",  TKP__ARG_I32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"neighbours",    "M",  TKP__ARG_I32, 0,                 0},
+    {"density",       "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
+    {"score",         "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
+};
 static const tkp__arg_rule pivots_args[] = {
     {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
     {"rows",          "T",  TKP__ARG_I32, 0,                 0},
@@ -72,6 +82,15 @@ static const tkp__arg_rule pivots_args[] = {
     {"dst",           "K",  TKP__ARG_I32, TKP__ARG_OUT,      0},
 };
 // clang-format on
+
+static tkp_status density_peaks_params(void *params)
+{
+    const tkp_op_density_peaks *p = params;
+    TKP__CHECK(
+        p->others == 0 || p->others == 1, TKP_ERR_OPTION,
+        "others: is %d, wanted 0 or 1", p->others);
+    return TKP_OK;
+}
 
 static tkp_status pivots_params(void *params)
 {
@@ -276,6 +295,9 @@ const tkp__op_rule tkp__core_rules_select[] = {
     {TKP_OP_GREEDY_TRI, TKP__RULE_ARGS(greedy_args), "greedy_tri",
      TKP__RULE_PARAMS(tkp_op_greedy_tri, reserved), greedy_tri_params,
      greedy_tri_relations},
+    {TKP_OP_DENSITY_PEAKS, TKP__RULE_ARGS(density_peaks_args), "density_peaks",
+     TKP__RULE_PARAMS(tkp_op_density_peaks, others), density_peaks_params,
+     NULL},
     {TKP_OP_PIVOTS, TKP__RULE_ARGS(pivots_args), "pivots",
      TKP__RULE_PARAMS(tkp_op_pivots, per_pivot), pivots_params, NULL},
     {0},

@@ -2,7 +2,28 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, custom);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, reserved2);
+
+static tkp_status check_nearest(const tkp_merger_options *o)
+{
+    TKP__CHECK(
+        tkp__features_needs(o->feature) != 0, TKP_ERR_OPTION,
+        "merger: feature is %d, wanted one of enum tkp_feature", o->feature);
+    TKP__CHECK(
+        o->measure >= 0 && o->measure <= TKP_GREEDY_EUCLIDEAN, TKP_ERR_OPTION,
+        "merger: measure is %d, wanted 0 to %d", o->measure,
+        TKP_GREEDY_EUCLIDEAN);
+    TKP__CHECK(
+        o->rule >= 0 && o->rule <= TKP_MERGE_BLEND, TKP_ERR_OPTION,
+        "merger: rule is %d, wanted 0 to %d", o->rule, TKP_MERGE_BLEND);
+    TKP__CHECK(
+        o->anchor >= 0.0f && o->anchor <= 1e6f, TKP_ERR_OPTION,
+        "merger: anchor is %g, wanted 0 to 1e6", (double)o->anchor);
+    TKP__CHECK(
+        o->beta >= 0.0f && o->beta <= 1.0f, TKP_ERR_OPTION,
+        "merger: beta is %g, wanted 0 to 1", (double)o->beta);
+    return TKP_OK;
+}
 
 tkp_status
 tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
@@ -13,12 +34,15 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
         o, sizeof(*o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_merger_options, custom), "merger"));
     TKP__CHECK(
-        o->kind >= TKP_MERGER_NONE && o->kind <= TKP_MERGER_CUSTOM,
+        o->kind >= TKP_MERGER_NONE && o->kind <= TKP_MERGER_NEAREST,
         TKP_ERR_OPTION, "merger: kind is %d, wanted 0 to %d", o->kind,
-        TKP_MERGER_CUSTOM);
+        TKP_MERGER_NEAREST);
     TKP__CHECK(
         o->adaptive_overlap == 0 || o->adaptive_overlap == 1, TKP_ERR_OPTION,
         "merger: adaptive_overlap is %d, wanted 0 or 1", o->adaptive_overlap);
+    TKP__TRY(check_nearest(o));
+    if (o->kind == TKP_MERGER_NEAREST && o->anchor == 0.0f)
+        o->anchor = 1.0f;
     if (o->kind == TKP_MERGER_CUSTOM) {
         TKP__CHECK(
             o->custom && o->custom[0] && strlen(o->custom) < TKP__NAME_BYTES,
@@ -40,6 +64,8 @@ uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec)
 {
     if (spec->options.kind == TKP_MERGER_NONE)
         return 0;
+    if (spec->options.kind == TKP_MERGER_NEAREST)
+        return TKP_NEED_HIDDEN | tkp__features_needs(spec->options.feature);
     if (spec->options.kind != TKP_MERGER_CUSTOM)
         return TKP_NEED_HIDDEN;
     tkp_merger_vtable vtable;
@@ -54,6 +80,8 @@ uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec)
 
 static const tkp__merger_kind *kind_of(int32_t kind)
 {
+    if (kind == TKP_MERGER_NEAREST)
+        return &tkp__merge_nearest;
     return kind == TKP_MERGER_CUSTOM ? &tkp__merge_custom : &tkp__merge_window;
 }
 

@@ -167,6 +167,7 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         number);
     TKP__CHECK(
         merger == TKP_MERGER_NONE || merger == TKP_MERGER_CUSTOM ||
+            merger == TKP_MERGER_NEAREST ||
             selector->kind == TKP_SELECTOR_WINDOW,
         TKP_ERR_POLICY, "stage %d: a window merger needs a window selector",
         number);

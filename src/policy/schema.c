@@ -98,6 +98,7 @@ static const tkp__word selector_kinds[] = {
     {"cover", TKP_SELECTOR_COVER},
     {"dpp", TKP_SELECTOR_DPP},
     {"tri", TKP_SELECTOR_TRI},
+    {"density", TKP_SELECTOR_DENSITY},
     {"pivots", TKP_SELECTOR_PIVOTS},
     {NULL, 0}};
 
@@ -150,7 +151,14 @@ static const tkp__word merger_kinds[] = {
     {"none", TKP_MERGER_NONE},
     {"window-average", TKP_MERGER_WINDOW_AVERAGE},
     {"window-max", TKP_MERGER_WINDOW_MAX},
+    {"nearest", TKP_MERGER_NEAREST},
     {"custom", TKP_MERGER_CUSTOM},
+    {NULL, 0}};
+
+static const tkp__word merge_rules[] = {
+    {"mean", TKP_MERGE_MEAN},
+    {"add", TKP_MERGE_ADD},
+    {"blend", TKP_MERGE_BLEND},
     {NULL, 0}};
 
 static const tkp__word roundings[] = {
@@ -272,6 +280,7 @@ static const tkp__key term_keys[] = {
 
 enum {
     RANDOM = KIND(TKP_SELECTOR_RANDOM),
+    DENSITY = KIND(TKP_SELECTOR_DENSITY),
     WINDOW = KIND(TKP_SELECTOR_WINDOW),
     WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK),
     DIVERSE = KIND(TKP_SELECTOR_DIVERSE),
@@ -302,7 +311,12 @@ static const tkp__key selector_keys[] = {
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,
      .offset = AT(tkp_selector_options, seed)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
-     .kinds = GREEDY | PIVOTS, .offset = AT(tkp_selector_options, feature)},
+     .kinds = GREEDY | PIVOTS | DENSITY, .offset = AT(tkp_selector_options, feature)},
+    {.name = "neighbours", .type = TKP__KEY_I32, .kinds = DENSITY,
+     .low = 1, .high = INT32_MAX, .words = by_budget,
+     .offset = AT(tkp_selector_options, neighbours)},
+    {.name = "others", .type = TKP__KEY_BOOL, .kinds = DENSITY,
+     .offset = AT(tkp_selector_options, others)},
     {.name = "start", .type = TKP__KEY_WORD, .words = starts,
      .kinds = DIVERSE | MMR, .offset = AT(tkp_selector_options, start)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
@@ -369,6 +383,21 @@ static const tkp__key merger_keys[] = {
     {.name = "adaptive_overlap", .type = TKP__KEY_BOOL,
      .kinds = KIND(TKP_MERGER_WINDOW_AVERAGE) | KIND(TKP_MERGER_WINDOW_MAX),
      .offset = AT(tkp_merger_options, adaptive_overlap)},
+    {.name = "feature", .type = TKP__KEY_WORD, .words = features,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, feature)},
+    {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, measure)},
+    {.name = "rule", .type = TKP__KEY_WORD, .words = merge_rules,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, rule)},
+    {.name = "anchor", .type = TKP__KEY_DECIMAL,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, anchor)},
+    {.name = "beta", .type = TKP__KEY_DECIMAL,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, beta)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_MERGER_CUSTOM),
      .offset = AT(tkp_merger_options, custom), .low = 1, .high = 63},

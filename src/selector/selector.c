@@ -35,6 +35,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_dpp;
     case TKP_SELECTOR_TRI:
         return &tkp__select_tri;
+    case TKP_SELECTOR_DENSITY:
+        return &tkp__select_density;
     default:
         return NULL; /* ALL: nothing to run */
     }

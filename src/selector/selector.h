@@ -100,6 +100,7 @@ extern const tkp__selector_kind tkp__select_diverse;
 extern const tkp__selector_kind tkp__select_cover;
 extern const tkp__selector_kind tkp__select_dpp;
 extern const tkp__selector_kind tkp__select_tri;
+extern const tkp__selector_kind tkp__select_density;
 
 enum { TKP__SELECTOR_OPS = 8 };
 

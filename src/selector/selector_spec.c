@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, parts);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, others);
 TKP__ASSERT_NO_PADDING(tkp_budget, tacr_den);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
@@ -226,6 +226,8 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         o->pivots_visual = o->pivots_visual ? o->pivots_visual : 4;
         o->pivots_text = o->pivots_text ? o->pivots_text : 4;
     }
+    TKP__TRY(check_range(o->neighbours, INT32_MAX, "neighbours"));
+    TKP__TRY(check_range(o->others, 1, "others"));
     TKP__TRY(check_window(o));
     TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
@@ -303,7 +305,7 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 static bool compares(int32_t kind)
 {
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
-           kind == TKP_SELECTOR_PIVOTS;
+           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

@@ -3,6 +3,7 @@ target_sources(
   PRIVATE ${CMAKE_CURRENT_LIST_DIR}/quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_chain.c
           ${CMAKE_CURRENT_LIST_DIR}/select_custom.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_density.c
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c
           ${CMAKE_CURRENT_LIST_DIR}/select_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/select_random.c

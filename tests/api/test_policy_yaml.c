@@ -981,7 +981,7 @@ START_TEST(manual__every_example__loads_and_round_trips)
         examples++;
         at = stop + 3;
     }
-    ck_assert_int_eq(examples, 5);
+    ck_assert_int_eq(examples, 6);
     for (int32_t i = 0; i < tkp_policy_preset_count(); i++) {
         char cell[80];
         /* the text was cut in pieces at the examples */

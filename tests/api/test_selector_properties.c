@@ -143,7 +143,7 @@ static const int32_t kinds[] = {TKP_SELECTOR_CHAIN,   TKP_SELECTOR_TOPK,
                                 TKP_SELECTOR_UNIFORM, TKP_SELECTOR_DIVERSE,
                                 TKP_SELECTOR_MMR,     TKP_SELECTOR_COVER,
                                 TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
-                                TKP_SELECTOR_PIVOTS};
+                                TKP_SELECTOR_PIVOTS,  TKP_SELECTOR_DENSITY};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)

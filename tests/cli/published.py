@@ -161,8 +161,18 @@ def fastervlm(p, z):
                                    "scores": [v for crop in z["out_scores"] for v in crop]}
 
 
+def sparsevlm_cluster(p, z):
+    """Clusters of what SparseVLM drops; ours stand in the order of their centres, theirs in that of scores."""
+    rank = sorted(range(p["cluster_num"]), key=lambda c: z["out_centres"][c])
+    stage = ("projector", "selector: density", "merger: {kind: nearest, measure: euclidean}",
+             f"budget: {{count: {p['cluster_num']}}}")
+    return {"features": z["in_x"]}, stage, None, {
+        "kept": sorted(z["out_centres"]), "rows": [z["out_merged"][c] for c in rank],
+        "assignment": [rank.index(c) for c in z["out_assign"]]}
+
+
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "fastervlm": fastervlm,
-           "mmtok": mmtok, "scope": scope}
+           "mmtok": mmtok, "scope": scope, "sparsevlm-cluster": sparsevlm_cluster}
 
 
 def difference(got, want):

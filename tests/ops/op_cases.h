@@ -47,6 +47,9 @@ typedef struct tkp_test_case {
         tkp_op_greedy_dpp greedy_dpp;
         tkp_op_greedy_tri greedy_tri;
         tkp_op_pivots pivots;
+        tkp_op_density_peaks density_peaks;
+        tkp_op_nearest nearest;
+        tkp_op_merge_rows merge_rows;
         tkp_op_group_pool group_pool;
         tkp_op_linear linear;
         tkp_op_norm norm;

@@ -119,10 +119,81 @@ static void build_scatter_rows(tkp_test_case *c, int32_t i)
         tkp_dtype_string(to));
 }
 
+/* Up to three kept of each group, at args `first` and `first` + 1. */
+static int64_t build_kept(tkp_test_case *c, int32_t first, const int32_t *batch)
+{
+    const int32_t groups = tkp_test_batch_size(batch);
+    int32_t ends[16] = {0};
+    for (int32_t g = 0; g < groups; g++)
+        ends[g + 1] = ends[g] + (batch[g] < 3 ? batch[g] : 3);
+    int32_t *kept = tkp_test_arg_i32(c, first, ends[groups], NULL);
+    for (int32_t g = 0, start = 0; g < groups; start += batch[g++])
+        for (int32_t k = ends[g]; k < ends[g + 1]; k++)
+            kept[k] = start + (k - ends[g]) * (batch[g] / 3 ? batch[g] / 3 : 1);
+    tkp_test_arg_i32(c, first + 1, groups + 1, ends);
+    return ends[groups];
+}
+
+static void build_nearest(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_params(c, sizeof(tkp_op_nearest));
+    c->params.nearest.measure = (int32_t)tkp_test_random(c, 2);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n + 2, 24}, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)n + 2, false);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    build_kept(c, 4, batch);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_I32, 1, &n);
+    tkp_test_arg_out(c, 7, TKP_DTYPE_F32, 1, &n);
+    tkp_test_describe(
+        c, ",%s,n%d measure=%d", tkp_dtype_string(dtype), (int)n,
+        c->params.nearest.measure);
+}
+
+static void build_merge_rows(tkp_test_case *c, int32_t i)
+{
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int32_t out = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = 1 + tkp_test_random(c, 60);
+    const int64_t k = 1 + tkp_test_random(c, (uint32_t)n);
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    tkp_test_params(c, sizeof(tkp_op_merge_rows));
+    c->params.merge_rows.rule = (int32_t)tkp_test_random(c, 3);
+    c->params.merge_rows.anchor = (float)tkp_test_random(c, 3);
+    c->params.merge_rows.beta = 0.25f * (float)tkp_test_random(c, 5);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n + 2, d}, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)n + 2, false);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 2, k, NULL), (int32_t)k, (int32_t)n, false);
+    int32_t *to = tkp_test_arg_i32(c, 3, n, NULL);
+    for (int64_t j = 0; j < n; j++)
+        to[j] = (int32_t)tkp_test_random(c, (uint32_t)k + 1) - 1;
+    tkp_test_arg_none(c, 4);
+    if (tkp_test_random(c, 2)) {
+        tkp_test_arg_view(c, 4, TKP_DTYPE_F32, 1, &n, 0);
+        for (int64_t j = 0; j < n; j++)
+            ((float *)c->args[4].data)[j] = 1.0f + (float)tkp_test_random(c, 4);
+    }
+    tkp_test_arg_out(c, 5, out, 2, (int64_t[]){k, d});
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &k);
+    tkp_test_describe(
+        c, ",%s,n%d k%d d%d rule=%d", tkp_dtype_string(dtype), (int)n, (int)k,
+        (int)d, c->params.merge_rows.rule);
+}
+
 const tkp_test_kind tkp_test_kinds_rows[] = {
     {TKP_OP_GROUP_POOL, 180, build_group_pool},
     {TKP_OP_GROUP_BROADCAST, 20, build_group_broadcast},
     {TKP_OP_GATHER_ROWS, 120, build_gather_rows},
     {TKP_OP_SCATTER_ROWS, 90, build_scatter_rows},
+    {TKP_OP_NEAREST, 60, build_nearest},
+    {TKP_OP_MERGE_ROWS, 60, build_merge_rows},
     {0, 0, NULL},
 };

@@ -175,10 +175,38 @@ static void build_pivots(tkp_test_case *c, int32_t i)
         c->params.pivots.per_pivot, listed ? " members" : "");
 }
 
+static void build_density_peaks(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const int32_t groups = tkp_test_batch_size(batch);
+    const int32_t n = tkp_test_batch_total(batch);
+    const int64_t all = n;
+    const int64_t shape[2] = {n + 2, 24};
+    tkp_test_params(c, sizeof(tkp_op_density_peaks));
+    c->params.density_peaks.others = (int32_t)tkp_test_random(c, 2);
+    tkp_test_arg_float(c, 0, dtype, 2, shape, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 2, false);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    int32_t *neighbours = tkp_test_arg_i32(c, 4, groups, NULL);
+    for (int32_t g = 0; g < groups; g++)
+        neighbours[g] =
+            batch[g] ? 1 + (int32_t)tkp_test_random(
+                               c, (uint32_t)(batch[g] < 8 ? batch[g] : 8))
+                     : 0;
+    tkp_test_arg_out(c, 5, TKP_DTYPE_F32, 1, &all);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &all);
+    tkp_test_describe(
+        c, ",%s,n%d m%d others=%d", tkp_dtype_string(dtype), n, groups,
+        c->params.density_peaks.others);
+}
+
 const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
     {TKP_OP_PIVOTS, 80, build_pivots},
+    {TKP_OP_DENSITY_PEAKS, 28, build_density_peaks},
     {0, 0, NULL},
 };

@@ -13,10 +13,11 @@
 
 #include "op_main.h"
 
-/* Members of SAMPLE are copied, never followed. */
+/* Members of SAMPLE are copied, never followed; who joins nobody says -1. */
 static bool free_to_choose(int32_t kind, int32_t arg)
 {
     return kind == TKP_OP_ROTARY_TABLE ||
+           (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_SAMPLE && (arg == 1 || arg == 4));
 }
 

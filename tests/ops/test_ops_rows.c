@@ -130,6 +130,72 @@ START_TEST(scatter_rows__converted__others_untouched)
 }
 END_TEST
 
+START_TEST(nearest__likeness_of_each__ties_and_kept_to_the_lower_entry)
+{
+    float x[10] = {1, 0, 0, 2, 3, 1, 0, 0, 1, 0}, likeness[5];
+    int32_t rows[5] = {0, 1, 2, 3, 4}, offsets[2] = {0, 5}, dst[5];
+    int32_t kept[3] = {1, 0, 4}, kept_offsets[2] = {0, 3};
+    tkp_op_nearest p = {sizeof(p), TKP_GREEDY_COSINE};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 5, 2),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets),
+        tkp_test_none(),
+        TKP_TEST_I32(kept),
+        TKP_TEST_I32(kept_offsets),
+        TKP_TEST_I32(dst),
+        TKP_TEST_F32(likeness)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NEAREST, &p, args, 8), TKP_OK);
+    /* Row 4 is row 0 again, and kept: its own. Row 3 is 0, so all are equal. */
+    ck_assert_mem_eq(dst, ((int32_t[]){1, 0, 1, 0, 2}), sizeof(dst));
+    expect(likeness, (float[]){1, 1, 3.0f / sqrtf(10.0f), 0, 1}, 5);
+    p.measure = TKP_GREEDY_EUCLIDEAN;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NEAREST, &p, args, 8), TKP_OK);
+    ck_assert_mem_eq(dst, ((int32_t[]){1, 0, 1, 1, 2}), sizeof(dst));
+    expect(likeness, (float[]){0, 0, -sqrtf(5.0f), -1, 0}, 5);
+}
+END_TEST
+
+START_TEST(merge_rows__mean_add_blend_and_weights)
+{
+    float x[4] = {2, 4, 9, 6}, weights[4] = {1, 3, 5, 2}, dst[2], sizes[2];
+    int32_t rows[4] = {0, 1, 2, 3}, kept[2] = {0, 2};
+    int32_t assignment[4] = {1, 0, 0, 0}; /* of kept ones: not read */
+    tkp_op_merge_rows p = {sizeof(p), TKP_MERGE_MEAN, 0.0f, 0.25f};
+    tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 1),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(kept),
+        TKP_TEST_I32(assignment),
+        tkp_test_none(),
+        tkp_test_2d(dst, TKP_DTYPE_F32, 2, 1),
+        TKP_TEST_F32(sizes)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){4, 9}, 2);
+    expect(sizes, (float[]){3, 1}, 2);
+    p.anchor = 3.0f;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){3.2f, 9}, 2);
+    p.rule = TKP_MERGE_ADD;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){7, 9}, 2);
+    p.rule = TKP_MERGE_BLEND;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){4.25f, 9}, 2);
+    p.rule = TKP_MERGE_MEAN;
+    p.anchor = 1.0f;
+    args[4] = TKP_TEST_F32(weights);
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){26.0f / 6.0f, 9}, 2);
+    assignment[1] = -2;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_ERR_ARGUMENT);
+    assignment[1] = 2;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ops/rows");
@@ -141,6 +207,9 @@ int main(void)
     tcase_add_test(tests, gather_rows__any_order_and_in_place);
     tcase_add_test(tests, gather_rows__in_place_not_rising__refused);
     tcase_add_test(tests, scatter_rows__converted__others_untouched);
+    tcase_add_test(
+        tests, nearest__likeness_of_each__ties_and_kept_to_the_lower_entry);
+    tcase_add_test(tests, merge_rows__mean_add_blend_and_weights);
     suite_add_tcase(suite, tests);
     return tkp_test_main(suite);
 }

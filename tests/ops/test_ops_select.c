@@ -437,12 +437,46 @@ START_TEST(compact__selected_twice__refused)
 }
 END_TEST
 
+START_TEST(density_peaks__three_on_a_line__lower_of_equal_is_denser)
+{
+    float x[3] = {0, 1, 10}, density[3], score[3];
+    int32_t rows[3] = {0, 1, 2}, offsets[2] = {0, 3}, neighbours[1] = {2};
+    tkp_op_density_peaks p = {sizeof(p), 0};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 3, 1),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets),
+        tkp_test_none(),
+        TKP_TEST_I32(neighbours),
+        TKP_TEST_F32(density),
+        TKP_TEST_F32(score)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_DENSITY_PEAKS, &p, args, 7), TKP_OK);
+    /* Mean squares 0.5, 0.5, 40.5; distances to a denser one 10, 1, 9. */
+    const float half = expf(-0.5f), far = expf(-40.5f);
+    ck_assert_float_eq_tol(density[0], half, 1e-6f);
+    ck_assert_float_eq_tol(density[1], half, 1e-6f);
+    ck_assert_float_eq_tol(density[2], far, 1e-6f);
+    ck_assert_float_eq_tol(score[0], 10.0f * half, 1e-5f);
+    ck_assert_float_eq_tol(score[1], half, 1e-6f);
+    ck_assert_float_eq_tol(score[2], 9.0f * far, 1e-6f);
+    p.others = 1; /* mean squares of two others: 50.5, 41, 90.5 */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_DENSITY_PEAKS, &p, args, 7), TKP_OK);
+    ck_assert(density[1] > density[0] && density[0] > density[2]);
+    ck_assert_float_eq_tol(score[1] / density[1], 10.0f, 1e-3f);
+    neighbours[0] = 4;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_DENSITY_PEAKS, &p, args, 7), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ops/select");
     TCase *topk_case = tcase_create("topk");
     tcase_add_loop_test(
         topk_case, topk__ties_zeros_and_nan__strict_order, 0, 11);
+    tcase_add_test(
+        topk_case, density_peaks__three_on_a_line__lower_of_equal_is_denser);
     tcase_add_test(topk_case, topk__infinities__are_numbers);
     tcase_add_test(topk_case, topk__only_nan__refused_and_dst_untouched);
     tcase_add_test(topk_case, topk__groups_with_members__ascending_within_each);

@@ -881,11 +881,115 @@ def make_pivots():
     pivots_case("nan", holes, rows, [np.arange(24)], [12], [[2, 26]], 3, status="DATA")
 
 
+def members_of(groups, listed):
+    return ("i32", np.concatenate(groups)) if listed else NONE
+
+
+def nearest_case(name, x, rows, groups, kept, measure, listed=False, status="OK"):
+    flat_kept = [int(k) for part in kept for k in part]
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    dst, best = np.full(len(rows), -1), np.zeros(len(rows))
+    first = 0
+    for group, part in zip(groups, kept):
+        if len(part):
+            a, b = at[group], at[np.asarray(part)]
+            if measure:
+                like = -np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+            else:
+                norms = np.sqrt((a * a).sum(1))[:, None] * np.sqrt((b * b).sum(1))[None]
+                like = np.divide(a @ b.T, norms, out=np.zeros((len(a), len(b))), where=norms > 0)
+            for i, line in zip(group, like):
+                to = list(part).index(i) if i in part else int(np.argmax(line))
+                dst[i], best[i] = first + to, line[to]
+        first += len(part)
+    w.case("nearest", name, struct.pack("<i", measure), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          ("i32", flat_kept), ("i32", offsets([len(k) for k in kept])))
+    w.arg("out", "i32", dst)
+    w.arg("out", "f32", best)
+
+
+def merge_case(name, x, rows, kept, assignment, rule, anchor=0.0, beta=0.0, weights=None):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    wide = np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64)
+    out, sizes = [], []
+    for e, k in enumerate(kept):
+        join = [i for i in range(len(rows)) if assignment[i] == e and i not in kept]
+        share = (anchor or 1.0) * wide[k] if rule == 0 else 0.0
+        total = share + wide[join].sum()
+        row = at[k]
+        if join and total:
+            part = wide[join] @ at[join]
+            row = [(share * row + part) / total, row + part / total, beta * row + (1 - beta) * part / total][rule]
+        out.append(row)
+        sizes.append(1 + len(join))
+    w.case("merge_rows", name, struct.pack("<iff", rule, anchor, beta))
+    w.ins(("f32", x), ("i32", rows), ("i32", kept), ("i32", assignment),
+          NONE if weights is None else ("f32", weights))
+    w.arg("out", "f32", np.array(out))
+    w.arg("out", "f32", sizes)
+
+
+def density_case(name, x, rows, groups, neighbours, others=0, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    density, score = np.zeros(len(rows)), np.zeros(len(rows))
+    for group, c in zip(groups, neighbours):
+        y = at[group]
+        far = ((y[:, None] - y[None]) ** 2).sum(-1) / y.shape[1]
+        for a, i in enumerate(group):
+            near = sorted(np.delete(far[a], a) if others else far[a])[:c]
+            density[i] = np.float32(np.exp(-np.mean(near) if len(near) else 0.0))
+        for a, i in enumerate(group):
+            above = [b for b, j in enumerate(group) if (density[j], -j) > (density[i], -i)]
+            score[i] = density[i] * np.sqrt(far[a, above].min() if above else far.max())
+    w.case("density_peaks", name, struct.pack("<i", others), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          ("i32", neighbours))
+    w.arg("out", "f32", density)
+    w.arg("out", "f32", score)
+
+
+def make_merging():
+    own = np.random.default_rng(44)
+    x = own.standard_normal((40, 24)).astype(np.float32)
+    rows = own.permutation(40)[:30]
+    groups = [np.arange(9), np.arange(9, 9), np.arange(9, 22), np.arange(22, 30)]
+    kept = [[0, 5, 7], [], [9, 12, 20, 21], []]
+    holes = x.copy()
+    holes[rows[3:9]] = 0
+    bad = x.copy()
+    bad[rows[14], 2] = np.nan
+    for measure, word in enumerate(("cosine", "euclidean")):
+        nearest_case(word, x, rows, groups, kept, measure)
+        nearest_case(word + "_any_order", x, rows, [np.arange(30)], [[17, 2, 29]], measure)
+        nearest_case(word + "_members", x, rows, [own.permutation(30)[:17]], [[4, 1]], measure, True)
+        nearest_case(word + "_ties", np.repeat(x[:10], 4, axis=0), np.arange(30), [np.arange(30)],
+                     [[3, 1, 2, 12, 13]], measure)
+        nearest_case(word + "_zero_rows", holes, rows, groups, kept, measure)
+        nearest_case(word + "_nan", bad, rows, groups, kept, measure, status="DATA")
+    assignment = own.integers(-1, 4, 30)
+    weights = own.integers(1, 5, 30).astype(np.float32)
+    for rule, word in enumerate(("mean", "add", "blend")):
+        merge_case(word, x, rows, [3, 8, 21, 22], assignment, rule, 0.0, 0.25)
+        merge_case(word + "_weights", x, rows, [22, 3, 8, 21], assignment, rule, 0.0, 0.75, weights)
+        merge_case(word + "_nobody_joins", x, rows, [3, 8], np.full(30, -1), rule)
+    merge_case("mean_heavy_anchor", x, rows, [3, 8, 21, 22], assignment, 0, 3.0)
+    merge_case("weights_zero", x, rows, [3, 8, 21, 22], assignment, 0, 0.0, 0.0, np.zeros(30))
+    density_case("one_group", x, rows, [np.arange(30)], [5])
+    density_case("groups", x, rows, groups, [3, 0, 4, 8])
+    density_case("others", x, rows, groups, [3, 0, 4, 8], 1)
+    density_case("members", x, rows, [own.permutation(30)[:17]], [4], 0, True)
+    density_case("mutual_neighbours_tie", x, rows, [np.arange(30)], [2])
+    density_case("all_equal", np.ones((30, 4)), np.arange(30), [np.arange(30)], [3])
+    density_case("one_token", x, rows, [np.arange(1)], [1], 1)
+    density_case("nan", bad, rows, groups, [3, 0, 4, 5], status="DATA")
+
+
 def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
-                 make_pivots):
+                 make_pivots, make_merging):
         make()
     w.save()
 

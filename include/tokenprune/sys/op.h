@@ -52,12 +52,15 @@ enum tkp_op_kind {
     TKP_OP_GREEDY_COVER = 25,
     TKP_OP_GREEDY_DPP = 26,
     TKP_OP_GREEDY_TRI = 27,
+    TKP_OP_DENSITY_PEAKS = 29,
     TKP_OP_PIVOTS = 31,
     /* groups, rows */
     TKP_OP_GROUP_POOL = 40,
     TKP_OP_GROUP_BROADCAST = 41,
     TKP_OP_GATHER_ROWS = 42,
     TKP_OP_SCATTER_ROWS = 43,
+    TKP_OP_NEAREST = 44,
+    TKP_OP_MERGE_ROWS = 45,
     /* forward */
     TKP_OP_LINEAR = 60,
     TKP_OP_RMS_NORM = 61,
@@ -447,6 +450,25 @@ typedef struct tkp_op_pivots {
     int32_t per_pivot; /* 0 = keep[g] / pivots of the group */
 } tkp_op_pivots;
 
+/*
+ * DENSITY_PEAKS: how dense it is around a token, and how far to where it is
+ * denser. Of a group's n members, D_ij = |x_i - x_j| / sqrt(D):
+ *   density_i = exp(-mean of the c smallest D_ij^2), rounded to f32
+ *   delta_i   = min D_ij over denser j; the densest: the largest D of the group
+ *   score_i   = density_i delta_i
+ *   0 x [R, D] float         1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 neighbours [M] i32 c of each group, from 1 to its size (0 if that is 0); where a token
+ *     is none of its own, one less at most is taken
+ *   5 density [N] f32        6 score [N] f32; candidates of no group: 0
+ * Of equal densities the lower candidate is denser. A distance that is not
+ * finite is TKP_ERR_DATA. O(N^2 D) time, O(N) memory.
+ */
+typedef struct tkp_op_density_peaks {
+    uint32_t struct_size;
+    int32_t others; /* 0: a token is among its neighbours; 1: it is not */
+} tkp_op_density_peaks;
+
 /* ------------------------------------------------------------------------
  * Groups and rows
  * --------------------------------------------------------------------- */
@@ -480,6 +502,46 @@ typedef struct tkp_op_group_pool {
  * SCATTER_ROWS: dst[index[i]] = src[i], converted to dst's dtype.
  *   0 src [n, D]   1 index [n] i32   2 dst [R, D]
  */
+
+/*
+ * NEAREST: for each member of a group, the kept one it is most like.
+ *   0 x [R, D] float         1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 kept [K] i32 candidates, each once   5 kept_offsets [M + 1] i32
+ *   6 dst [N] i32 entry of `kept`; -1: of no group, or of one without any
+ *   7 likeness [N] f32 or none: the cosine (0 where a norm is 0), or minus the
+ *     Euclidean distance; 0 where dst is -1
+ * A kept candidate is its own. Of equal ones the lower entry. A likeness that
+ * is no number is TKP_ERR_DATA. O(N K D) time.
+ */
+typedef struct tkp_op_nearest {
+    uint32_t struct_size;
+    int32_t measure; /* enum tkp_greedy_measure */
+} tkp_op_nearest;
+
+enum tkp_merge_rule {
+    TKP_MERGE_MEAN = 0, /* (c w_k x_k + sum w_i x_i) / (c w_k + sum w_i) */
+    TKP_MERGE_ADD = 1,  /* x_k + mean */
+    TKP_MERGE_BLEND = 2 /* beta x_k + (1 - beta) mean */
+};
+
+/*
+ * MERGE_ROWS: a new row for each kept candidate k, from its own and those i
+ * that join it. mean = sum w_i x_i / sum w_i, in the order of candidates.
+ * Where nobody joins, or the weights sum to 0, the row is x_k.
+ *   0 x [R, D] float         1 rows [N] i32 row of x of each candidate
+ *   2 kept [K] i32 candidates, each once
+ *   3 assignment [N] i32 entry of `kept` that a candidate joins, -1 = none;
+ *     that of kept candidates is not read
+ *   4 weights [N] f32 or none (1)  5 dst [K, D] float
+ *   6 sizes [K] f32 or none: 1 + how many join
+ */
+typedef struct tkp_op_merge_rows {
+    uint32_t struct_size;
+    int32_t rule; /* enum tkp_merge_rule */
+    float anchor; /* MEAN: c; 0 = 1 */
+    float beta;   /* BLEND: 0 to 1 */
+} tkp_op_merge_rows;
 
 /* ------------------------------------------------------------------------
  * Forward
