@@ -71,8 +71,10 @@ typedef struct tkp_point {
 TKP_API void tkp_point_init(tkp_point *point);
 
 /**
- * The next point that really cuts (stages that keep everything are passed
- * over). Calling it again before prune() gives the same point.
+ * The next point that really cuts. Stages that keep everything are passed
+ * over, except after prefill when an earlier stage cut: caches of the layers
+ * before it still have those rows. Calling it again before prune() gives the
+ * same point.
  */
 TKP_API TKP_NODISCARD tkp_status
 tkp_sequence_next(tkp_sequence *sequence, tkp_point *point);

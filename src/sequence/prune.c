@@ -10,8 +10,14 @@ static int64_t rows_after(const tkp_sequence *s, const tkp__run_stage *run)
 /* A stage that keeps every row as it is needs no point. */
 static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
 {
-    return !run->selector || (rows_after(s, run) == s->batch.rows &&
-                              (!run->merger || !run->merger->has_custom));
+    if (!run->selector)
+        return true;
+    if (rows_after(s, run) != s->batch.rows)
+        return false;
+    /* Caches before an earlier cut still have what it took. */
+    if (run->stage->point == TKP_POINT_KV && !run->merger)
+        return s->batch.rows == s->layout->rows;
+    return !run->merger || !run->merger->has_custom;
 }
 
 static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)

@@ -319,13 +319,20 @@ static void rerun_masked(
     by_hand_end(&h);
 }
 
+/* Some go; or all stay that an earlier cut left, and what it took leaves the
+ * layers before it, too. */
+static const struct {
+    int32_t boundary, keep;
+} after_prefill[] = {{0, 5}, {2, 5}, {2, 9}};
+
 START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
 {
     const char *images[1];
     const tkp_mllm_request request = testbed_request(&bed, images);
     const int32_t layers = bed.model->decoder.layers;
-    const int32_t boundary = _i ? 2 : 0;
-    tkp_policy *policy = policy_evict(boundary, 9, 5);
+    const int32_t boundary = after_prefill[_i].boundary;
+    const int32_t keep = after_prefill[_i].keep;
+    tkp_policy *policy = policy_evict(boundary, 9, keep);
     tkp_mllm_result *result = answer(&request, 1, policy, 6);
     const recorded *evict = recorder_get(&seen, "prune.rows", layers + 1);
     const recorded *before =
@@ -348,14 +355,43 @@ START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
     }
     tkp_report report = TKP_REPORT_INIT;
     assert_ok(tkp_mllm_result_report(result, &report));
-    ck_assert_int_eq(report.visual_after, 5);
+    ck_assert_int_eq(report.visual_after, keep);
     ck_assert_int_eq(report.layer_visual[0], 16);
     ck_assert_int_eq(report.layer_visual[layers - 1], boundary ? 9 : 16);
     ck_assert_int_eq(
         report.kv_bytes, 2 * evict->rows * bed.model->decoder.kv_heads *
                              bed.model->decoder.head_dim * 4 * layers);
-    ck_assert_int_eq(tkp_mllm_result_kept_cells(result, 0, 0, NULL), 5);
+    ck_assert_int_eq(tkp_mllm_result_kept_cells(result, 0, 0, NULL), keep);
     tkp_mllm_result_destroy(result);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
+START_TEST(generate__nothing_goes_after_prefill__as_without_a_policy)
+{
+    const char *images[1];
+    const int32_t *x, *y;
+    float logits[6][VOCAB];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    tkp_policy *policy = policy_evict(0, 0, 16);
+    tkp_mllm_result *without = answer(&request, 1, NULL, 6);
+    for (int32_t n = 0; n < 6; n++)
+        memcpy(
+            logits[n], recorder_get(&seen, "logits", n)->values,
+            sizeof(logits[n]));
+    tkp_mllm_result *with = answer(&request, 1, policy, 6);
+    for (int32_t n = 0; n < 6; n++)
+        ck_assert_mem_eq(
+            logits[n], recorder_get(&seen, "logits", n)->values,
+            sizeof(logits[n]));
+    ck_assert_int_eq(tkp_mllm_result_tokens(with, 0, &x), 6);
+    ck_assert_int_eq(tkp_mllm_result_tokens(without, 0, &y), 6);
+    ck_assert_mem_eq(x, y, 6 * sizeof(*x));
+    tkp_report report = TKP_REPORT_INIT;
+    assert_ok(tkp_mllm_result_report(with, &report));
+    ck_assert_int_eq(report.kv_bytes, report.kv_bytes_unpruned);
+    tkp_mllm_result_destroy(with);
+    tkp_mllm_result_destroy(without);
     tkp_policy_destroy(policy);
 }
 END_TEST
@@ -632,7 +668,9 @@ int main(void)
         tcase_add_checked_fixture(t, open[i], close_bed);
         tcase_add_test(t, generate__fastv_drops__as_if_the_rows_were_masked);
         tcase_add_loop_test(
-            t, generate__cut_after_prefill__as_if_the_keys_were_masked, 0, 2);
+            t, generate__cut_after_prefill__as_if_the_keys_were_masked, 0, 3);
+        tcase_add_test(
+            t, generate__nothing_goes_after_prefill__as_without_a_policy);
         tcase_add_test(
             t, generate__cut_after_prefill_of_a_batch__as_one_by_one);
         tcase_add_loop_test(
