@@ -171,8 +171,19 @@ def sparsevlm_cluster(p, z):
         "assignment": [rank.index(c) for c in z["out_assign"]]}
 
 
+def mustdrop_keyset(p, z):
+    """What the later filter may not drop; column 0 is of CLS."""
+    heads = [row[1:] for row in z["in_cls_rows"][0]]
+    side = math.isqrt(p["n"])
+    tensors = {"features": [[v] for v in z["out_score"][0]], "cls_attention": heads, "grid": [side, side]}
+    stage = ("projector", "scorer: cls-attention", "selector: topk",
+             f"budget: {{ratio: {p['keep_rate']}, rounding: ceil}}")
+    return tensors, stage, None, {"kept": sorted(z["out_index"][0]), "scores": z["out_score"][0]}
+
+
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "fastervlm": fastervlm,
-           "mmtok": mmtok, "scope": scope, "sparsevlm-cluster": sparsevlm_cluster}
+           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "scope": scope,
+           "sparsevlm-cluster": sparsevlm_cluster}
 
 
 def difference(got, want):
