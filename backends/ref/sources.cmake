@@ -35,4 +35,5 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_scatter_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_similarity.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_smooth_grid.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_temporal.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c)

@@ -33,7 +33,19 @@ enum tkp_budget_label {
 enum tkp_rounding {
     TKP_ROUND_NEAREST = 0, /* half to even */
     TKP_ROUND_FLOOR = 1,
-    TKP_ROUND_CEIL = 2
+    TKP_ROUND_CEIL = 2,
+    /* As engines compute it in double precision, cut off to a whole number:
+     * RATIO (int)(n * ratio), TOTAL_REDUCTION (int)(n * (1 - reduction)), which
+     * may lose a token: 500 and 0.9 give 49. Needs the label RETAIN and no
+     * compression in training. */
+    TKP_ROUND_DOUBLE_TRUNCATE = 3
+};
+
+/* A clamp from below that follows from the pictures. */
+enum tkp_budget_least {
+    TKP_LEAST_NONE = 0,
+    TKP_LEAST_FRAME = 1 /* the tokens of the first frame (of each picture of the
+                           scope); before any other cut only */
 };
 
 enum tkp_budget_scope {
@@ -59,11 +71,14 @@ typedef struct tkp_budget {
     int32_t training_mode; /* TOTAL_REDUCTION: enum tkp_training_mode */
     int64_t tacr_num; /* TOTAL_REDUCTION: compression done in training; 0 = 1 */
     int64_t tacr_den;
+    int32_t at_least; /* enum tkp_budget_least; tkp_budget_resolve(), which
+                         knows no frames, passes it over */
+    int32_t reserved;
 } tkp_budget;
 
 #define TKP_BUDGET_INIT                                                        \
     {                                                                          \
-        (uint32_t)sizeof(tkp_budget), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0          \
+        (uint32_t)sizeof(tkp_budget), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0    \
     }
 TKP_API void tkp_budget_init(tkp_budget *budget);
 

@@ -25,6 +25,7 @@ enum tkp_scorer_kind {
     TKP_SCORER_BLEND = 6,         /* weighted sum of other scorers */
     TKP_SCORER_CUSTOM = 7,        /* tkp_scorer_vtable */
     TKP_SCORER_RELEVANCE = 8,     /* likeness to text, 0 to 1 */
+    TKP_SCORER_TEMPORAL = 11, /* unlikeness to the same place a frame before */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
 };

@@ -20,7 +20,7 @@ tkp_status tkp_budget_resolve(
     TKP__CHECK(keep_out, TKP_ERR_ARGUMENT, "keep_out is NULL");
     tkp_budget copy;
     TKP__TRY(tkp__budget_copy(&copy, budget, "budget"));
-    return tkp__budget_resolve(&copy, n, boundary, layers, keep_out);
+    return tkp__budget_resolve(&copy, n, 0, boundary, layers, keep_out);
 }
 
 tkp_status tkp_apportion(

@@ -2,7 +2,8 @@
  * Budgets: how many visual tokens stay, in exact integers.
  *
  * A ratio a / b of n tokens is round(a n / b); no float ever multiplies a
- * count, because 1 - 0.9 style expressions lose a token by truncation. Labels
+ * count, because 1 - 0.9 style expressions lose a token by truncation; but
+ * where an engine's own counts are wanted, they are computed as it does. Labels
  * of the EQUIV kind are turned into the count after the cut that gives that
  * mean over layers:
  *   EQUIV_IN   (boundary n + (layers - boundary) k) / layers
@@ -65,14 +66,22 @@ static tkp_status check_training(tkp_budget *b, const char *name)
     return TKP_OK;
 }
 
+/* Counts as an engine computes them, instead of exact ones. */
+static bool in_doubles(const tkp_budget *b)
+{
+    return b->rounding == TKP_ROUND_DOUBLE_TRUNCATE &&
+           b->kind != TKP_BUDGET_COUNT;
+}
+
 tkp_status
 tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
 {
     TKP__TRY(tkp__util_copy_options(
         out, sizeof(*out), in, in->struct_size, BUDGET_MIN_SIZE, name));
     TKP__CHECK(
-        out->rounding >= TKP_ROUND_NEAREST && out->rounding <= TKP_ROUND_CEIL,
-        TKP_ERR_OPTION, "%s: rounding is %d, wanted 0 to 2", name,
+        out->rounding >= TKP_ROUND_NEAREST &&
+            out->rounding <= TKP_ROUND_DOUBLE_TRUNCATE,
+        TKP_ERR_OPTION, "%s: rounding is %d, wanted 0 to 3", name,
         out->rounding);
     TKP__CHECK(
         out->label >= TKP_LABEL_RETAIN && out->label <= TKP_LABEL_EQUIV_OUT,
@@ -81,9 +90,21 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         out->scope == TKP_SCOPE_SEQUENCE || out->scope == TKP_SCOPE_IMAGE,
         TKP_ERR_OPTION, "%s: scope is %d, wanted 0 or 1", name, out->scope);
     TKP__CHECK(
+        out->at_least == TKP_LEAST_NONE || out->at_least == TKP_LEAST_FRAME,
+        TKP_ERR_OPTION, "%s: at_least is %d, wanted 0 or 1", name,
+        out->at_least);
+    TKP__CHECK(
+        out->reserved == 0, TKP_ERR_OPTION, "%s: reserved is %d, wanted 0",
+        name, out->reserved);
+    TKP__CHECK(
         out->min_keep >= 0, TKP_ERR_OPTION,
         "%s: min_keep is %lld, wanted 0 or more", name,
         (long long)out->min_keep);
+    TKP__CHECK(
+        !in_doubles(out) || out->label == TKP_LABEL_RETAIN, TKP_ERR_OPTION,
+        "%s: rounding as in doubles is for counts after the cut, wanted label "
+        "retain",
+        name);
     switch (out->kind) {
     case TKP_BUDGET_ALL:
         return TKP_OK;
@@ -97,7 +118,12 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         return check_ratio(out, name);
     case TKP_BUDGET_TOTAL_REDUCTION:
         TKP__TRY(check_ratio(out, name));
-        return check_training(out, name);
+        TKP__TRY(check_training(out, name));
+        TKP__CHECK(
+            !in_doubles(out) || out->tacr_num == out->tacr_den, TKP_ERR_OPTION,
+            "%s: rounding as in doubles knows no compression in training",
+            name);
+        return TKP_OK;
     default:
         return tkp__fail(
             TKP_ERR_OPTION, "%s: kind is %d, wanted 0 to 3", name, out->kind);
@@ -135,6 +161,13 @@ budget_as_rational(const tkp_budget *b, int64_t n, wide *num, wide *den)
         *den = 1;
         return;
     }
+}
+
+static int64_t resolve_in_doubles(const tkp_budget *b, int64_t n)
+{
+    const double ratio = (double)b->ratio_num / (double)b->ratio_den;
+    return (
+        int64_t)((double)n * (b->kind == TKP_BUDGET_RATIO ? ratio : 1.0 - ratio));
 }
 
 /* Mean over layers -> count after the cut. */
@@ -175,6 +208,7 @@ static tkp_status undo_equivalence(
 tkp_status tkp__budget_resolve(
     const tkp_budget *b,
     int64_t n,
+    int64_t least,
     int32_t boundary,
     int32_t layers,
     int64_t *keep_out)
@@ -196,9 +230,12 @@ tkp_status tkp__budget_resolve(
         (long long)b->count, (long long)n);
     if (b->label != TKP_LABEL_RETAIN)
         TKP__TRY(undo_equivalence(b, n, boundary, layers, &num, &den));
-    int64_t keep = tkp__round_rational(num, den, b->rounding);
+    int64_t keep = in_doubles(b) ? resolve_in_doubles(b, n)
+                                 : tkp__round_rational(num, den, b->rounding);
     if (keep < b->min_keep)
         keep = b->min_keep;
+    if (keep < least)
+        keep = least;
     *keep_out = keep > n ? n : keep;
     return TKP_OK;
 }

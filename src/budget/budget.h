@@ -8,9 +8,11 @@
 tkp_status
 tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name);
 
+/* `least`: what at_least stands for here, a clamp from below. */
 tkp_status tkp__budget_resolve(
     const tkp_budget *budget,
     int64_t n,
+    int64_t least,
     int32_t boundary,
     int32_t layers,
     int64_t *keep_out);

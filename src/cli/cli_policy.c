@@ -125,16 +125,28 @@ static void take(tkp_policy **policy, tkp_policy *next)
     *policy = next;
 }
 
-/* A count for each image stays one for each image: of the stage that is
- * changed, the one named or the only one that prunes. */
+/* A count for each image stays one for each image, and another ratio is rounded
+ * like the one there was: of the stage that is changed, the one named or the
+ * only one that prunes. In doubles it matters whether the share that stays or
+ * the one that goes was written down. A count is taken as it is. */
 static tkp_status
-keep_scope(tkp_budget *budget, const tkp_policy *policy, int32_t stage)
+keep_rules(tkp_budget *budget, const tkp_policy *policy, int32_t stage)
 {
     for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
         tkp_stage_options options = TKP_STAGE_OPTIONS_INIT;
         TKP__TRY(tkp_policy_get_stage(policy, i, &options));
-        if (stage == i || (stage < 0 && options.selector->kind))
-            budget->scope = options.budget->scope;
+        if (stage != i && (stage >= 0 || !options.selector->kind))
+            continue;
+        budget->scope = options.budget->scope;
+        if (budget->kind != TKP_BUDGET_RATIO)
+            continue;
+        budget->rounding = options.budget->rounding;
+        budget->at_least = options.budget->at_least;
+        if (options.budget->rounding != TKP_ROUND_DOUBLE_TRUNCATE ||
+            options.budget->kind != TKP_BUDGET_TOTAL_REDUCTION)
+            continue;
+        budget->kind = TKP_BUDGET_TOTAL_REDUCTION;
+        budget->ratio_num = budget->ratio_den - budget->ratio_num;
     }
     return TKP_OK;
 }
@@ -150,7 +162,7 @@ change(tkp_policy **policy, const tkp__cli_policy_choice *choice)
     }
     if (choice->has_budget) {
         tkp_budget budget = choice->budget;
-        TKP__TRY(keep_scope(&budget, *policy, choice->stage));
+        TKP__TRY(keep_rules(&budget, *policy, choice->stage));
         TKP__TRY(
             tkp_policy_with_budget(&next, *policy, choice->stage, &budget));
         take(policy, next);

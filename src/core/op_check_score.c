@@ -13,6 +13,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_blend, complement);
 TKP__ASSERT_NO_PADDING(tkp_op_similarity, temperature);
 TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
+TKP__ASSERT_NO_PADDING(tkp_op_temporal, first);
 
 // clang-format off
 static const tkp__arg_rule attention_scores_args[] = {
@@ -73,6 +74,12 @@ static const tkp__arg_rule relevance_args[] = {
     {"tokens",        "LN", TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
     {"token_range",   "B2", TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule temporal_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                  0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                  0},
+    {"before",        "N",  TKP__ARG_I32,      0,                  0},
     {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule smooth_grid_args[] = {
@@ -264,6 +271,17 @@ static tkp_status smooth_grid_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status temporal_params(void *params)
+{
+    tkp_op_temporal *p = params;
+    TKP__CHECK(
+        p->first >= 0.0f && isfinite(p->first), TKP_ERR_OPTION,
+        "first: is %g, wanted 0 or more", (double)p->first);
+    if (p->first == 0.0f)
+        p->first = 255.0f;
+    return TKP_OK;
+}
+
 const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_ATTENTION_SCORES, TKP__RULE_ARGS(attention_scores_args),
      "attention_scores", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
@@ -280,6 +298,8 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_PARAMS(tkp_op_cosine_pairs, reduce), cosine_pairs_params, NULL},
     {TKP_OP_BLEND, TKP__RULE_ARGS(blend_args), "blend",
      TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
+    {TKP_OP_TEMPORAL, TKP__RULE_ARGS(temporal_args), "temporal",
+     TKP__RULE_PARAMS(tkp_op_temporal, first), temporal_params, NULL},
     {TKP_OP_SMOOTH_GRID, TKP__RULE_ARGS(smooth_grid_args), "smooth_grid",
      TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
     {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",

@@ -170,6 +170,28 @@ void tkp__batch_advance(
     b->rows = rows;
 }
 
+int64_t tkp__batch_least(
+    const tkp__batch *batch,
+    const tkp_budget *budget,
+    int32_t b,
+    int32_t image)
+{
+    int64_t count = 0;
+    int32_t last = -1, first_frame = 0;
+    if (budget->at_least != TKP_LEAST_FRAME)
+        return 0;
+    for (int32_t n = batch->candidate_offsets[b];
+         n < batch->candidate_offsets[b + 1]; n++) {
+        const int32_t i = batch->candidate_images[n];
+        const int32_t frame = tkp__batch_frame(batch, n);
+        if (i != last)
+            first_frame = frame;
+        last = i;
+        count += (image < 0 || i == image) && frame == first_frame;
+    }
+    return count;
+}
+
 void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view)
 {
     *view = (tkp_batch_view){

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "tokenprune/budget.h"
 #include "tokenprune/layout.h"
 #include "tokenprune/scorer.h"
 #include "util/util.h"
@@ -111,6 +112,20 @@ void tkp__batch_advance(
     const int32_t *indices,
     const int32_t *offsets,
     const int32_t *positions);
+/* Frame of a candidate in its image. */
+static inline int32_t tkp__batch_frame(const tkp__batch *batch, int32_t n)
+{
+    const tkp__layout_image *image =
+        &batch->layout->images[batch->candidate_images[n]];
+    return batch->candidate_cells[n] / (image->rows * image->cols);
+}
+/* What a budget's at_least stands for in sequence b, or in one image of it
+ * (-1: in all): tokens of the first frame that has any, of each image. */
+int64_t tkp__batch_least(
+    const tkp__batch *batch,
+    const tkp_budget *budget,
+    int32_t b,
+    int32_t image);
 /* What custom scorers, selectors and mergers see. */
 void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view);
 

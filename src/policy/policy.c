@@ -253,6 +253,13 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
             "boundary %d",
             number, s->score_layer, i, before->boundary);
         TKP__CHECK(
+            s->budget.at_least == TKP_LEAST_NONE ||
+                before->selector.options.kind == TKP_SELECTOR_ALL,
+            TKP_ERR_POLICY,
+            "stage %d: at_least frame after the cut of stage %d: counts would "
+            "not be known beforehand",
+            number, i);
+        TKP__CHECK(
             s->budget.scope != TKP_SCOPE_IMAGE ||
                 before->budget.scope == TKP_SCOPE_IMAGE ||
                 before->selector.options.kind == TKP_SELECTOR_ALL,

@@ -251,6 +251,15 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("evs", "What differs from its place in the frame before",
+        "EVS: vLLM, vllm/multimodal/evs.py",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: temporal, feature: raw}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {total_reduction: 7/10, scope: image,\n"
+        "             rounding: double-truncate, at_least: frame}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

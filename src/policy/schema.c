@@ -29,6 +29,7 @@ static const tkp__word scorer_kinds[] = {
     {"blend", TKP_SCORER_BLEND},
     {"custom", TKP_SCORER_CUSTOM},
     {"relevance", TKP_SCORER_RELEVANCE},
+    {"temporal", TKP_SCORER_TEMPORAL},
     {"entropy-relevance", TKP_SCORER_ENTROPY_RELEVANCE},
     {NULL, 0}};
 
@@ -165,6 +166,12 @@ static const tkp__word roundings[] = {
     {"nearest", TKP_ROUND_NEAREST},
     {"floor", TKP_ROUND_FLOOR},
     {"ceil", TKP_ROUND_CEIL},
+    {"double-truncate", TKP_ROUND_DOUBLE_TRUNCATE},
+    {NULL, 0}};
+
+static const tkp__word leasts[] = {
+    {"none", TKP_LEAST_NONE},
+    {"frame", TKP_LEAST_FRAME},
     {NULL, 0}};
 
 static const tkp__word scopes[] = {
@@ -224,7 +231,8 @@ enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
     ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
-    FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE,
+    FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE |
+               KIND(TKP_SCORER_TEMPORAL),
     BLEND = KIND(TKP_SCORER_BLEND)
 };
 
@@ -434,6 +442,9 @@ static const tkp__key budget_keys[] = {
     {.name = "min_keep", .type = TKP__KEY_I64,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,
      .offset = AT(tkp_budget, min_keep), .high = INT64_MAX},
+    {.name = "at_least", .type = TKP__KEY_WORD, .words = leasts,
+     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .offset = AT(tkp_budget, at_least)},
     END};
 
 /* --- sections --------------------------------------------------------------- */

@@ -79,6 +79,8 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_norm;
     case TKP_SCORER_COSINE:
         return &tkp__leaf_cosine;
+    case TKP_SCORER_TEMPORAL:
+        return &tkp__leaf_temporal;
     case TKP_SCORER_CUSTOM:
         return &tkp__leaf_custom;
     case TKP_SCORER_RELEVANCE:

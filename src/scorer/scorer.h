@@ -77,6 +77,7 @@ extern const tkp__leaf_kind tkp__leaf_attention;
 extern const tkp__leaf_kind tkp__leaf_given;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
+extern const tkp__leaf_kind tkp__leaf_temporal;
 extern const tkp__leaf_kind tkp__leaf_custom;
 extern const tkp__leaf_kind tkp__leaf_relevance;
 

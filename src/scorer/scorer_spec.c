@@ -161,6 +161,7 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
         return TKP_NEED_SCORES;
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
+    case TKP_SCORER_TEMPORAL:
         return tkp__features_needs(o->feature);
     case TKP_SCORER_RELEVANCE:
         return tkp__features_needs(o->feature) |

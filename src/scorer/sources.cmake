@@ -6,5 +6,6 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/score_features.c
           ${CMAKE_CURRENT_LIST_DIR}/score_given.c
           ${CMAKE_CURRENT_LIST_DIR}/score_relevance.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_temporal.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer_spec.c)

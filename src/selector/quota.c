@@ -33,8 +33,9 @@ free_places(const tkp_selector *s, int32_t b, int32_t image, int64_t *out)
         return TKP_OK;
     }
     count_tokens(s->batch, b, image, &n, &kept);
-    TKP__TRY(
-        tkp__budget_resolve(&s->budget, n, s->first_layer, s->layers, &keep));
+    TKP__TRY(tkp__budget_resolve(
+        &s->budget, n, tkp__batch_least(s->batch, &s->budget, b, image),
+        s->first_layer, s->layers, &keep));
     *out = keep > kept ? keep - kept : 0;
     return TKP_OK;
 }

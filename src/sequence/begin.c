@@ -108,14 +108,17 @@ static tkp_status walk_part(
     int32_t i,
     int64_t *n,
     int64_t kept,
-    const char *what,
-    int32_t index)
+    int32_t b,
+    int32_t image)
 {
     const tkp__stage *stage = s->stages[i].stage;
+    const char *what = image < 0 ? "sequence" : "image";
+    const int32_t index = image < 0 ? b : image;
     int64_t keep;
     const tkp_status status = tkp__budget_resolve(
-        &stage->budget, *n, tkp__stage_first_layer(stage, s->model.layers),
-        s->model.layers, &keep);
+        &stage->budget, *n,
+        tkp__batch_least(&s->batch, &stage->budget, b, image),
+        tkp__stage_first_layer(stage, s->model.layers), s->model.layers, &keep);
     if (status != TKP_OK)
         return tkp__fail_prefix(
             status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,
@@ -158,7 +161,7 @@ static tkp_status walk_budgets(tkp_sequence *s)
         for (int32_t i = 0; i < s->n_stages; i++)
             if (cuts_by_budget(&s->stages[i]) &&
                 s->stages[i].stage->budget.scope == TKP_SCOPE_SEQUENCE)
-                TKP__TRY(walk_part(s, i, &n, kept, "sequence", b));
+                TKP__TRY(walk_part(s, i, &n, kept, b, -1));
     }
     for (int32_t image = 0; image < s->layout->n_images; image++) {
         const int32_t b = s->layout->images[image].sequence;
@@ -167,7 +170,7 @@ static tkp_status walk_budgets(tkp_sequence *s)
         for (int32_t i = 0; i < s->n_stages; i++)
             if (cuts_by_budget(&s->stages[i]) &&
                 s->stages[i].stage->budget.scope == TKP_SCOPE_IMAGE)
-                TKP__TRY(walk_part(s, i, &n, kept, "image", image));
+                TKP__TRY(walk_part(s, i, &n, kept, b, image));
     }
     return TKP_OK;
 }

@@ -69,6 +69,7 @@ static const tkp_op_similarity similarity_params = {
     sizeof(similarity_params), 1, 0.5f};
 static const tkp_op_relevance relevance_params = {
     sizeof(relevance_params), 0, 0.5f, 0.2f, 100.0f, 0.01f, 0.0f, 0};
+static const tkp_op_temporal temporal_params = {sizeof(temporal_params), 0.0f};
 static const tkp_op_smooth_grid smooth_params = {
     sizeof(smooth_params), 16, 1.0f, 0.0f};
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
@@ -127,6 +128,8 @@ static const struct op_case {
     {"relevance", TKP_OP_RELEVANCE, 6,
      {F32(4, 10), I32(2, 2), F32(5, 10), I32(2, 2), I32(3), F32(10)},
      &relevance_params, sizeof(relevance_params), 0, 1 << 5, 0},
+    {"temporal", TKP_OP_TEMPORAL, 4, {BF16(12, 16), I32(10), I32(10), F32(10)},
+     &temporal_params, sizeof(temporal_params), 0, 1 << 3, 0},
     {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
      {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
      &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},
@@ -496,6 +499,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_RELEVANCE, tkp_op_relevance, share, -1.0f, "share");
     TRY_PARAMS(
         TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
+    TRY_PARAMS(TKP_OP_TEMPORAL, tkp_op_temporal, first, -1.0f, "first");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");

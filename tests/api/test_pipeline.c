@@ -84,6 +84,15 @@ static void make_ragged(test_batch *batch)
     test_batch_fill(batch);
 }
 
+/* Four frames of as many cells as a picture of 6 x 6 has. */
+static void make_frames(test_batch *batch)
+{
+    const test_image image = {4, 4, 3, 3, 0, NULL, NULL};
+    test_batch_begin(batch);
+    test_batch_add(batch, 1, 44, &image, 1);
+    test_batch_fill(batch);
+}
+
 /* One image of side x side cells, `before` and `after` tokens of text. */
 static void make_one(test_batch *batch, int32_t side, int64_t text)
 {
@@ -1340,6 +1349,14 @@ END_TEST
 
 /* --- what can go wrong --------------------------------------------------------------------------------- */
 
+/* Of a still picture nothing goes. */
+static bool wants_frames(const tkp_policy *policy)
+{
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    ck_assert_int_eq(tkp_policy_get_stage(policy, 0, &stage), TKP_OK);
+    return stage.budget->at_least == TKP_LEAST_FRAME;
+}
+
 /* A policy begun on one image, up to its first point. */
 typedef struct begun {
     test_batch batch;
@@ -1356,7 +1373,10 @@ typedef struct begun {
 static void begin(begun *g, const test_engine *engine, tkp_policy *policy)
 {
     tkp_requirements need = TKP_REQUIREMENTS_INIT;
-    make_one(&g->batch, 6, 4);
+    if (wants_frames(policy))
+        make_frames(&g->batch);
+    else
+        make_one(&g->batch, 6, 4);
     g->policy = policy;
     ck_assert_int_eq(
         tkp_sequence_create(&g->sequence, engine->context), TKP_OK);

@@ -66,6 +66,46 @@ START_TEST(resolve__equivalent_budgets__published_conversions)
 }
 END_TEST
 
+/* As engines size their placeholders: the product of doubles, cut off. */
+START_TEST(resolve__double_truncate__as_an_engine_computes_it)
+{
+    static const struct {
+        int32_t kind;
+        int64_t num, den, n, keep;
+    } cases[] = {
+        {TKP_BUDGET_TOTAL_REDUCTION, 9, 10, 500, 49},
+        {TKP_BUDGET_TOTAL_REDUCTION, 90, 100, 500, 49},
+        {TKP_BUDGET_RATIO, 1, 10, 500, 50},
+        {TKP_BUDGET_TOTAL_REDUCTION, 9, 10, 100, 9},
+        {TKP_BUDGET_TOTAL_REDUCTION, 7, 10, 144, 43},
+        {TKP_BUDGET_TOTAL_REDUCTION, 1, 2, 64, 32},
+        {TKP_BUDGET_TOTAL_REDUCTION, 7, 10, 10, 3},
+        {TKP_BUDGET_TOTAL_REDUCTION, 1, 1, 500, 0},
+        {TKP_BUDGET_TOTAL_REDUCTION, 0, 1, 500, 500},
+        {TKP_BUDGET_RATIO, 29, 100, 100, 28}, /* 28.999999999999996 */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tkp_budget b =
+            ratio_of(cases[i].num, cases[i].den, TKP_ROUND_DOUBLE_TRUNCATE);
+        b.kind = cases[i].kind;
+        ck_assert_int_eq(resolve(b, cases[i].n, 0, 32), cases[i].keep);
+    }
+    int64_t keep = 77;
+    tkp_budget b = ratio_of(1, 10, TKP_ROUND_DOUBLE_TRUNCATE);
+    b.label = TKP_LABEL_EQUIV_IN;
+    ck_assert_int_eq(tkp_budget_resolve(&b, 500, 2, 32, &keep), TKP_ERR_OPTION);
+    b = ratio_of(1, 2, TKP_ROUND_DOUBLE_TRUNCATE);
+    b.kind = TKP_BUDGET_TOTAL_REDUCTION;
+    b.tacr_num = 4;
+    b.tacr_den = 1;
+    ck_assert_int_eq(tkp_budget_resolve(&b, 500, 2, 32, &keep), TKP_ERR_OPTION);
+    b = count_of(49, TKP_LABEL_RETAIN);
+    b.rounding = TKP_ROUND_DOUBLE_TRUNCATE;
+    ck_assert_int_eq(resolve(b, 500, 0, 32), 49);
+    ck_assert_int_eq(keep, 77);
+}
+END_TEST
+
 /* EQUIV_OUT credits the layer before the cut with the cut. */
 START_TEST(resolve__equiv_out__one_layer_more_counts_as_cut)
 {
@@ -461,6 +501,7 @@ int main(void)
     Suite *suite = suite_create("api/pipeline_cost");
     TCase *t = tcase_create("budgets");
     tcase_add_test(t, resolve__equivalent_budgets__published_conversions);
+    tcase_add_test(t, resolve__double_truncate__as_an_engine_computes_it);
     tcase_add_test(t, resolve__equiv_out__one_layer_more_counts_as_cut);
     tcase_add_test(
         t, resolve__equivalent_budget_that_full_layers_exceed__refused);

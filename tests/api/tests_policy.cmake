@@ -13,3 +13,5 @@ tkp_add_check_test(NAME api/policy_golden
   SOURCES test_policy_golden.c LIBS tokenprune LABELS smoke)
 tkp_add_check_test(NAME api/policy_custom
   SOURCES test_policy_custom.c pipeline_testing.c LIBS tokenprune LABELS smoke)
+tkp_add_check_test(NAME api/video
+  SOURCES test_video.c pipeline_testing.c LIBS tokenprune LABELS smoke)

@@ -181,7 +181,16 @@ def mustdrop_keyset(p, z):
     return tensors, stage, None, {"kept": sorted(z["out_index"][0]), "scores": z["out_score"][0]}
 
 
-METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "fastervlm": fastervlm,
+def evs(p, z):
+    """The count as an engine computes it, from the share that goes."""
+    side = p["spatial_merge"]
+    tensors = {"features": z["in_x"], "grid": [p["T"], p["H"] // side, p["W"] // side]}
+    stage = ("projector", "scorer: temporal", "selector: topk",
+             f"budget: {{total_reduction: {p['q']}, rounding: double-truncate, at_least: frame}}")
+    return tensors, stage, None, {"kept": z["out_kept"]}
+
+
+METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
            "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "scope": scope,
            "sparsevlm-cluster": sparsevlm_cluster}
 

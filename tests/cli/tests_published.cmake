@@ -6,4 +6,9 @@ if(TARGET tokenprune-cli AND TKP_PYTHON)
     COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published.py
       $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/published
     NEEDS tokenprune-cli LABELS smoke)
+  # The same of cases that tools/golden made, in NumPy.
+  tkp_add_command_test(NAME cli/video
+    COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published.py
+      $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/video
+    NEEDS tokenprune-cli LABELS smoke)
 endif()

@@ -272,6 +272,29 @@ static void build_cosine(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
 }
 
+static void build_temporal(tkp_test_case *c, int32_t i)
+{
+    const int64_t n =
+        tkp_test_batch_total(tkp_test_batch(tkp_test_pick(&i, 10)));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    tkp_test_params(c, sizeof(tkp_op_temporal));
+    c->params.temporal.first = tkp_test_random(c, 2) ? 0.0f : 3.0f;
+    tkp_test_describe(
+        c, ",%s,n%d d%d first=%g", tkp_dtype_string(dtype), (int)n, (int)d,
+        (double)c->params.temporal.first);
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    int32_t *before = tkp_test_arg_i32(c, 2, n, NULL);
+    for (int64_t k = 0; k < n; k++)
+        before[k] = (int32_t)tkp_test_random(c, (uint32_t)n + 1) - 1;
+    c->degenerate = true; /* it may be all `first` */
+    tkp_test_arg_out(c, 3, TKP_DTYPE_F32, 1, &n);
+}
+
 static void build_cosine_pairs(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -334,5 +357,6 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_COSINE, 60, build_cosine},
     {TKP_OP_COSINE_PAIRS, 60, build_cosine_pairs},
     {TKP_OP_BLEND, 100, build_blend},
+    {TKP_OP_TEMPORAL, 60, build_temporal},
     {0, 0, NULL},
 };

@@ -348,6 +348,34 @@ START_TEST(cosine_pairs__three_rows_and_a_single_one)
 }
 END_TEST
 
+START_TEST(temporal__two_frames__first_is_above_all)
+{
+    /* turned by a right angle, turned round, the same, and a row of zeros */
+    float x[16] = {1.0f, 0.0f, 0.0f, 2.0f,  3.0f, 4.0f, 1.0f, 1.0f,
+                   0.0f, 5.0f, 0.0f, -1.0f, 6.0f, 8.0f, 0.0f, 0.0f};
+    float dst[8];
+    int32_t rows[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    int32_t before[8] = {-1, -1, -1, -1, 0, 1, 2, 3};
+    tkp_op_temporal p = {sizeof(p), 0.0f};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 8, 2), TKP_TEST_I32(rows),
+        TKP_TEST_I32(before), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_OK);
+    expect(
+        dst, (float[]){255.0f, 255.0f, 255.0f, 255.0f, 1.0f, 2.0f, 0.0f, 1.0f},
+        8);
+    p.first = 3.0f;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_OK);
+    expect(dst, (float[]){3.0f, 3.0f, 3.0f, 3.0f, 1.0f, 2.0f, 0.0f, 1.0f}, 8);
+    before[2] = 8;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_ARGUMENT);
+    before[2] = -1;
+    x[3] = NAN;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_DATA);
+}
+END_TEST
+
 /* --- blend ------------------------------------------------------------------------ */
 
 /* One term in one sequence. */
@@ -478,6 +506,7 @@ int main(void)
     tcase_add_test(
         other, cosine__reference_of_each_sequence__zero_rows_score_zero);
     tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
+    tcase_add_test(other, temporal__two_frames__first_is_above_all);
     tcase_add_test(other, blend__each_normalisation);
     tcase_add_test(other, blend__constant_and_single__documented_values);
     tcase_add_test(other, blend__nan__stays_and_spares_the_others);

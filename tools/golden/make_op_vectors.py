@@ -276,6 +276,27 @@ def make_norms_and_cosines():
         w.arg("out", "f32", np.array(want))
 
 
+def make_temporal():
+    own = np.random.default_rng(1010)
+    for dtype, first in (("f32", 0.0), ("bf16", 3.0)):
+        t, cells, d = 4, 6, 20
+        x = rnd(own.standard_normal((t, cells, d)), dtype)
+        x[1, 2], x[2, 4], x[3, 0] = 0.0, x[1, 4], -x[2, 0]
+        before = np.full((t, cells), -1)
+        before[1:] = np.arange((t - 1) * cells).reshape(t - 1, cells)
+        wide = x.astype(np.float64)
+        norms = np.linalg.norm(wide, axis=-1)
+        below = norms[1:] * norms[:-1]
+        cos = np.divide((wide[1:] * wide[:-1]).sum(-1), below, out=np.zeros_like(below), where=below > 0)
+        want = np.concatenate([np.full((1, cells), first or 255.0), 1.0 - cos])
+        rows = own.permutation(t * cells)
+        laid = np.zeros((t * cells, d), np.float32)
+        laid[rows] = x.reshape(-1, d)
+        w.case("temporal", dtype, struct.pack("<f", first))
+        w.ins((dtype, laid), ("i32", rows), ("i32", before.ravel()))
+        w.arg("out", "f32", want.ravel())
+
+
 def normalised(z, how):
     good = ~np.isnan(z)
     out, v = z.copy(), z[good]
@@ -989,7 +1010,7 @@ def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
-                 make_pivots, make_merging):
+                 make_pivots, make_merging, make_temporal):
         make()
     w.save()
 

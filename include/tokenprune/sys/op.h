@@ -41,6 +41,7 @@ enum tkp_op_kind {
     TKP_OP_COSINE = 4,
     TKP_OP_COSINE_PAIRS = 5,
     TKP_OP_BLEND = 6,
+    TKP_OP_TEMPORAL = 10,
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
     TKP_OP_RELEVANCE = 17,
@@ -251,6 +252,19 @@ typedef struct tkp_op_smooth_grid {
     float sigma;
     float power; /* 0 = 1 */
 } tkp_op_smooth_grid;
+
+/*
+ * TEMPORAL: how much a token differs from the one at its place in the frame
+ * before: 1 - cosine (0 where a norm is 0); `first` where there is none.
+ *   0 x [R, D] float          1 rows [N] i32 row of x of each candidate
+ *   2 before [N] i32 the candidate that it follows, or -1
+ *   3 dst [N] f32
+ * A cosine that is no number is TKP_ERR_DATA.
+ */
+typedef struct tkp_op_temporal {
+    uint32_t struct_size;
+    float first; /* 0 = 255, above all that 1 - cosine may be */
+} tkp_op_temporal;
 
 /* ------------------------------------------------------------------------
  * Selection. A group is a list of candidates among which a number is kept:
