@@ -302,3 +302,87 @@ static void weighted_rows(
     BY_DTYPE(dtype, WORK);
 #undef WORK
 }
+
+/* --- distances --------------------------------------------------------------- */
+
+/* Squares of differences of `left` channels from i on: ma rows of a, nb of b. */
+INLINE void distances_step(
+    vf *sums,
+    const float *a,
+    int64_t lda,
+    int ma,
+    const float *b,
+    int64_t ldb,
+    int nb,
+    int64_t i,
+    int64_t left)
+{
+#pragma GCC unroll 2
+    for (int m = 0; m < ma; m++) {
+        const vf x = vf_get(a + m * lda, TKP_DTYPE_F32, i, left);
+#pragma GCC unroll 4
+        for (int n = 0; n < nb; n++) {
+            const vf d = x - vf_get(b + n * ldb, TKP_DTYPE_F32, i, left);
+            sums[m * 4 + n] = vf_fma(d, d, sums[m * 4 + n]);
+        }
+    }
+}
+
+/* By differences: |a|^2 + |b|^2 - 2 a.b loses what close rows differ in. ma
+ * and nb are constant: at most 8 sums. */
+INLINE void distances_tile(
+    float *dst,
+    const float *a,
+    int64_t lda,
+    int ma,
+    const float *b,
+    int64_t ldb,
+    int nb,
+    int64_t k)
+{
+    vf sums[8] = {0};
+    int64_t i = 0;
+    for (; i + VW <= k; i += VW)
+        distances_step(sums, a, lda, ma, b, ldb, nb, i, VW);
+    if (i < k)
+        distances_step(sums, a, lda, ma, b, ldb, nb, i, k - i);
+    for (int m = 0; m < ma; m++)
+        for (int n = 0; n < nb; n++)
+            dst[m * TKP__CPU_TILE + n] = vf_sum(sums[m * 4 + n]);
+}
+
+INLINE void distances_rows(
+    float *dst,
+    const float *a,
+    int64_t lda,
+    int ma,
+    const float *b,
+    int64_t ldb,
+    int64_t n,
+    int64_t k)
+{
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4)
+        distances_tile(dst + j, a, lda, ma, b + j * ldb, ldb, 4, k);
+    for (; j < n; j++)
+        distances_tile(dst + j, a, lda, ma, b + j * ldb, ldb, 1, k);
+}
+
+static void distances(
+    float *dst,
+    const float *a,
+    int64_t lda,
+    const float *b,
+    int64_t ldb,
+    int64_t m,
+    int64_t n,
+    int64_t k)
+{
+    int64_t i = 0;
+    for (; i + 2 <= m; i += 2)
+        distances_rows(
+            dst + i * TKP__CPU_TILE, a + i * lda, lda, 2, b, ldb, n, k);
+    for (; i < m; i++)
+        distances_rows(
+            dst + i * TKP__CPU_TILE, a + i * lda, lda, 1, b, ldb, n, k);
+}

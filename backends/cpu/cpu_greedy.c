@@ -6,11 +6,9 @@
 
 #include <omp.h>
 
-enum { TILE = TKP__CPU_TILE, MATRIX_MOST = 4096, MATRIX_SHARE = 16 };
+#include "cpu/cpu_pairs.h"
 
-/* Squares outside of this range are taken apart from the rest. */
-#define SMALL 1e-30
-#define LARGE 1e30
+enum { TILE = TKP__CPU_TILE, MATRIX_MOST = 4096, MATRIX_SHARE = 16 };
 
 /* --- planning --------------------------------------------------------------- */
 
@@ -115,26 +113,6 @@ check_keep(const tkp__cpu_greedy *p, const tkp_tensor *a, int64_t kept)
     return TKP_OK;
 }
 
-/* The sum of squares of a row; in double where it leaves what f32 can hold. */
-static float
-square_of(const tkp__cpu_greedy *p, const tkp_tensor *x, int64_t row)
-{
-    const int64_t d = x->shape[1];
-    const void *data = tkp__cpu_row(x, row, tkp__cpu_bytes(x->dtype));
-    const float sum = p->base.kernels->sum_squares(data, x->dtype, d);
-    if (sum > (float)SMALL && sum < (float)LARGE)
-        return sum;
-    double exact = 0;
-    for (int64_t i = 0; i < d; i++) {
-        const double v = (double)tkp__load_f32(data, x->dtype, i);
-        exact += v * v;
-    }
-    /* The smallest and largest numbers stand for those beyond them. */
-    if (exact > 3e38 && exact < (double)__builtin_inff())
-        return 3e38f;
-    return exact > 0 && exact < 1e-37 ? 1e-37f : (float)exact;
-}
-
 tkp_status tkp__cpu_greedy_check(
     const tkp__cpu_greedy *p,
     const tkp__cpu_run *r,
@@ -161,7 +139,8 @@ tkp_status tkp__cpu_greedy_check(
         static) if (tkp__cpu_worth_threads(count * a[TKP__GREEDY_X].shape[1]))
     for (int64_t i = 0; i < count; i++) {
         const int32_t m = listed_member(a, i);
-        square[m] = square_of(p, &a[TKP__GREEDY_X], rows[m]);
+        square[m] =
+            tkp__cpu_square(p->base.kernels, &a[TKP__GREEDY_X], rows[m]);
         if (!__builtin_isfinite(square[m]))
             wrong = tkp__cpu_min(wrong, i);
     }
@@ -234,7 +213,7 @@ static bool in_range(const tkp__cpu_greedy_group *g)
 {
     for (int64_t i = 0; i < g->n; i++) {
         const float s = g->square[g->list[i]];
-        if (s != 0 && (s < (float)SMALL || s > (float)LARGE))
+        if (s != 0 && (s < TKP__CPU_SQUARE_SMALL || s > TKP__CPU_SQUARE_LARGE))
             return false;
     }
     return true;
@@ -260,9 +239,9 @@ static void gather_row(
     /* Two steps, as 1 / norm may be out of reach of f32. */
     const float s = g->square[g->list[i]];
     const float scale = g->scale[i];
-    const float first = s < (float)SMALL   ? 1e15f
-                        : s > (float)LARGE ? 1e-15f
-                                           : 1;
+    const float first = s < TKP__CPU_SQUARE_SMALL   ? 1e15f
+                        : s > TKP__CPU_SQUARE_LARGE ? 1e-15f
+                                                    : 1;
     const float second = first == 1 ? scale : scale / first;
     if (first != 1)
         for (int64_t c = 0; c < g->d; c++)

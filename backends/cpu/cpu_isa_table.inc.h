@@ -37,4 +37,5 @@ const tkp__cpu_kernels TABLE = {
     .attention = attention,
     .product_scratch = product_scratch,
     .product = product,
+    .distances = distances,
 };

@@ -184,6 +184,17 @@ typedef struct tkp__cpu_kernels {
         int64_t n,
         int64_t k,
         void *scratch);
+    /* dst[m][n] = |a[m] - b[n]|^2, shapes as in product(); the same bits for
+     * a pair whichever of the two comes first. */
+    void (*distances)(
+        float *dst, /* [m][TKP__CPU_TILE] */
+        const float *a,
+        int64_t lda,
+        const float *b,
+        int64_t ldb,
+        int64_t m,
+        int64_t n,
+        int64_t k);
 } tkp__cpu_kernels;
 
 extern const tkp__cpu_kernels tkp__cpu_kernels__base;

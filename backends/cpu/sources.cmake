@@ -5,6 +5,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_check.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_cosine.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_decode.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_density_peaks.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_dnnl.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_elementwise.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_exec.c
@@ -16,7 +17,10 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_isa.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_isa_base.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_linear.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_merge_rows.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_nearest.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_norm.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_pairs.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_order.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pivots.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pool.c

@@ -7,7 +7,7 @@
  * Source: token merging into what is kept (PruMerge, VisionZip, VScan, ApET;
  * SparseVLM's clusters by distance). Open choices: a kept candidate is its own,
  * though another may be equal; ties go to the lower entry; the cosine is 0
- * where a norm is 0. A likeness that is no number is TKP_ERR_DATA. In double;
+ * where a norm is 0. A likeness that is not finite is TKP_ERR_DATA. In double;
  * ties are ties of the double value.
  */
 
@@ -80,8 +80,9 @@ static tkp_status join(const call *c, int32_t i, int32_t first, int32_t end)
     for (int32_t e = first; e < end; e++) {
         const double value = likeness(c, i, kept[e]);
         TKP__CHECK(
-            !isnan(value), TKP_ERR_DATA,
-            "x: the likeness of candidates %d and %d is NaN", i, kept[e]);
+            isfinite(value), TKP_ERR_DATA,
+            "x: the likeness of candidates %d and %d is not finite", i,
+            kept[e]);
         if (kept[e] == i || dst[i] < 0 || value > best) {
             best = value;
             dst[i] = e;

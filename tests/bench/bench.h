@@ -67,6 +67,9 @@ typedef struct bench_case {
         tkp_op_greedy_cover cover;
         tkp_op_greedy_dpp dpp;
         tkp_op_greedy_tri tri;
+        tkp_op_density_peaks peaks;
+        tkp_op_nearest nearest;
+        tkp_op_merge_rows merge;
         tkp_op_group_pool pool;
         tkp_op_linear linear;
         tkp_op_norm norm;

@@ -598,6 +598,73 @@ greedy_tri(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
     move_all(c);
 }
 
+/* --- clusters and merging ------------------------------------------------------ */
+
+static void
+density_peaks(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t rows = check_rows ? check_rows : n;
+    begin(
+        c, "density_peaks", TKP_OP_DENSITY_PEAKS, dtype,
+        sizeof(c->params.peaks));
+    input(c, dtype, 2, SHAPE(rows, D));
+    numbers(c, rows, 0, 1);
+    offsets(c, rows);
+    none(c);
+    numbers(c, 1, 5, 0);
+    output(c, TKP_DTYPE_F32, 1, SHAPE(rows));
+    output(c, TKP_DTYPE_F32, 1, SHAPE(rows));
+    snprintf(c->shape, sizeof(c->shape), "n%lldc5d%d", (long long)n, D);
+    c->flops = (double)n * (double)n * D;
+    c->gemm_m = n;
+    c->gemm_n = n;
+    c->gemm_k = D;
+    move_all(c);
+}
+
+static void nearest(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t rows = check_rows ? check_rows : n, k = rows / SHARE;
+    begin(c, "nearest", TKP_OP_NEAREST, dtype, sizeof(c->params.nearest));
+    input(c, dtype, 2, SHAPE(rows, D));
+    numbers(c, rows, 0, 1);
+    offsets(c, rows);
+    none(c);
+    numbers(c, k, 0, SHARE);
+    offsets(c, k);
+    output(c, TKP_DTYPE_I32, 1, SHAPE(rows));
+    none(c);
+    snprintf(
+        c->shape, sizeof(c->shape), "n%lldk%lldd%d", (long long)n,
+        (long long)(n / SHARE), D);
+    c->flops = 2.0 * (double)n * (double)(n / SHARE) * D;
+    c->gemm_m = n;
+    c->gemm_n = n / SHARE;
+    c->gemm_k = D;
+    move_all(c);
+}
+
+static void
+merge_rows(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t rows = check_rows ? check_rows : n, k = rows / SHARE;
+    begin(c, "merge_rows", TKP_OP_MERGE_ROWS, dtype, sizeof(c->params.merge));
+    input(c, dtype, 2, SHAPE(rows, D));
+    numbers(c, rows, 0, 1);
+    numbers(c, k, 0, SHARE);
+    int32_t *to = take(c, rows * 4);
+    for (int64_t i = 0; i < rows; i++)
+        to[i] = (int32_t)(i * 7 % k);
+    view(c, TKP_DTYPE_I32, 1, SHAPE(rows), to);
+    none(c);
+    output(c, dtype, 2, SHAPE(k, D));
+    none(c);
+    snprintf(
+        c->shape, sizeof(c->shape), "n%lldk%lldd%d", (long long)n,
+        (long long)(n / SHARE), D);
+    move_all(c);
+}
+
 const bench_entry bench_entries[] = {
     {"linear", linear, 9, true, false},
     {"linear_f32xbf16", linear_mixed, 17, false, false},
@@ -624,6 +691,9 @@ const bench_entry bench_entries[] = {
     {"greedy_cover", greedy_cover, 150, true, false},
     {"greedy_dpp", greedy_dpp, 150, true, false},
     {"greedy_tri", greedy_tri, 150, true, false},
+    {"density_peaks", density_peaks, 150, true, false},
+    {"nearest", nearest, 300, true, false},
+    {"merge_rows", merge_rows, 0, true, false},
     {"gather_rows", gather_rows, 0, true, false},
     {"group_pool", group_pool, 0, true, false},
 };

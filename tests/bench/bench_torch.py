@@ -259,6 +259,40 @@ def choose_tri(s, w, k):
     return torch.stack(picks)
 
 
+def density_peaks(n, dtype):
+    x = rand(dtype, n, D)
+
+    def run():
+        far = torch.cdist(x.float(), x.float()) / D**0.5
+        density = (-far.topk(5, largest=False).values.square().mean(1)).exp()
+        denser = density[None, :] > density[:, None]
+        return density * torch.where(denser, far, far.max()).min(1).values
+
+    return f"n{n}c5d{D}", run
+
+
+def nearest(n, dtype):
+    x = rand(dtype, n, D)
+    kept = torch.arange(n // SHARE) * SHARE
+
+    def run():
+        unit = F.normalize(x.float(), dim=-1)
+        return (unit @ unit[kept].T).argmax(1)
+
+    return f"n{n}k{n // SHARE}d{D}", run
+
+
+def merge_rows(n, dtype):
+    x, k = rand(dtype, n, D), n // SHARE
+    to = torch.arange(n) * 7 % k
+
+    def run():
+        sums = torch.zeros(k, D).index_add_(0, to, x.float())
+        return (sums / torch.bincount(to, minlength=k)[:, None]).to(dtype)
+
+    return f"n{n}k{k}d{D}", run
+
+
 # name, maker, both dtypes, the same for every n
 CASES = [
     ("linear", linear, True, False),
@@ -286,6 +320,9 @@ CASES = [
     ("greedy_cover", lambda n, t: greedy(n, t, choose_cover), True, False),
     ("greedy_dpp", lambda n, t: greedy(n, t, choose_dpp), True, False),
     ("greedy_tri", lambda n, t: greedy(n, t, choose_tri), True, False),
+    ("density_peaks", density_peaks, True, False),
+    ("nearest", nearest, True, False),
+    ("merge_rows", merge_rows, True, False),
     ("gather_rows", gather_rows, True, False),
     ("group_pool", group_pool, True, False),
 ]

@@ -119,40 +119,48 @@ static void build_scatter_rows(tkp_test_case *c, int32_t i)
         tkp_dtype_string(to));
 }
 
-/* Up to three kept of each group, at args `first` and `first` + 1. */
-static int64_t build_kept(tkp_test_case *c, int32_t first, const int32_t *batch)
+/* Up to `most` kept of each group, at args `first` and `first` + 1. */
+static int64_t
+build_kept(tkp_test_case *c, int32_t first, const int32_t *batch, int32_t most)
 {
     const int32_t groups = tkp_test_batch_size(batch);
     int32_t ends[16] = {0};
     for (int32_t g = 0; g < groups; g++)
-        ends[g + 1] = ends[g] + (batch[g] < 3 ? batch[g] : 3);
+        ends[g + 1] = ends[g] + (batch[g] < most ? batch[g] : most);
     int32_t *kept = tkp_test_arg_i32(c, first, ends[groups], NULL);
     for (int32_t g = 0, start = 0; g < groups; start += batch[g++])
         for (int32_t k = ends[g]; k < ends[g + 1]; k++)
-            kept[k] = start + (k - ends[g]) * (batch[g] / 3 ? batch[g] / 3 : 1);
+            kept[k] =
+                start + (k - ends[g]) * (batch[g] / most ? batch[g] / most : 1);
     tkp_test_arg_i32(c, first + 1, groups + 1, ends);
     return ends[groups];
 }
 
 static void build_nearest(tkp_test_case *c, int32_t i)
 {
-    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    /* Values from five make ties that f32 cannot tell apart. */
+    static const int32_t more[] = {150, 300, 0, 7, -1};
+    const int32_t at = tkp_test_pick(&i, 11);
+    const int32_t *batch = at < 10 ? tkp_test_batch(at) : more;
     const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const bool ties = tkp_test_pick(&i, 2);
     const int64_t n = tkp_test_batch_total(batch);
+    const int64_t d = ties ? 7 : widths[tkp_test_random(c, 6)];
     tkp_test_params(c, sizeof(tkp_op_nearest));
     c->params.nearest.measure = (int32_t)tkp_test_random(c, 2);
     tkp_test_arg_float(
-        c, 0, dtype, 2, (int64_t[]){n + 2, 24}, 0, TKP_TEST_NORMAL);
+        c, 0, dtype, 2, (int64_t[]){n + 2, d}, 0,
+        ties ? TKP_TEST_TIES : TKP_TEST_NORMAL);
     tkp_test_distinct(
         c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)n + 2, false);
     tkp_test_arg_offsets(c, 2, batch);
     tkp_test_arg_none(c, 3);
-    build_kept(c, 4, batch);
+    build_kept(c, 4, batch, at == 10 ? 140 : 3);
     tkp_test_arg_out(c, 6, TKP_DTYPE_I32, 1, &n);
     tkp_test_arg_out(c, 7, TKP_DTYPE_F32, 1, &n);
     tkp_test_describe(
-        c, ",%s,n%d measure=%d", tkp_dtype_string(dtype), (int)n,
-        c->params.nearest.measure);
+        c, ",%s,n%d d%d measure=%d%s", tkp_dtype_string(dtype), (int)n, (int)d,
+        c->params.nearest.measure, ties ? " ties" : "");
 }
 
 static void build_merge_rows(tkp_test_case *c, int32_t i)
@@ -193,7 +201,7 @@ const tkp_test_kind tkp_test_kinds_rows[] = {
     {TKP_OP_GROUP_BROADCAST, 20, build_group_broadcast},
     {TKP_OP_GATHER_ROWS, 120, build_gather_rows},
     {TKP_OP_SCATTER_ROWS, 90, build_scatter_rows},
-    {TKP_OP_NEAREST, 60, build_nearest},
+    {TKP_OP_NEAREST, 132, build_nearest},
     {TKP_OP_MERGE_ROWS, 60, build_merge_rows},
     {0, 0, NULL},
 };

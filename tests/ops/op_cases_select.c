@@ -177,15 +177,19 @@ static void build_pivots(tkp_test_case *c, int32_t i)
 
 static void build_density_peaks(tkp_test_case *c, int32_t i)
 {
-    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    static const int32_t more[] = {0, 140, 9, -1};
+    const int32_t at = tkp_test_pick(&i, 8);
+    const int32_t *batch = at < 7 ? tkp_test_batch(at) : more;
     const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool ties = tkp_test_pick(&i, 2);
     const int32_t groups = tkp_test_batch_size(batch);
     const int32_t n = tkp_test_batch_total(batch);
     const int64_t all = n;
-    const int64_t shape[2] = {n + 2, 24};
+    const int64_t shape[2] = {n + 2, ties ? 2 : 37};
     tkp_test_params(c, sizeof(tkp_op_density_peaks));
     c->params.density_peaks.others = (int32_t)tkp_test_random(c, 2);
-    tkp_test_arg_float(c, 0, dtype, 2, shape, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, shape, 0, ties ? TKP_TEST_TIES : TKP_TEST_NORMAL);
     tkp_test_distinct(c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 2, false);
     tkp_test_arg_offsets(c, 2, batch);
     tkp_test_arg_none(c, 3);
@@ -198,8 +202,8 @@ static void build_density_peaks(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 5, TKP_DTYPE_F32, 1, &all);
     tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &all);
     tkp_test_describe(
-        c, ",%s,n%d m%d others=%d", tkp_dtype_string(dtype), n, groups,
-        c->params.density_peaks.others);
+        c, ",%s,n%d m%d others=%d%s", tkp_dtype_string(dtype), n, groups,
+        c->params.density_peaks.others, ties ? " ties" : "");
 }
 
 const tkp_test_kind tkp_test_kinds_select[] = {
@@ -207,6 +211,6 @@ const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
     {TKP_OP_PIVOTS, 80, build_pivots},
-    {TKP_OP_DENSITY_PEAKS, 28, build_density_peaks},
+    {TKP_OP_DENSITY_PEAKS, 64, build_density_peaks},
     {0, 0, NULL},
 };

@@ -526,7 +526,7 @@ typedef struct tkp_op_group_pool {
  *   7 likeness [N] f32 or none: the cosine (0 where a norm is 0), or minus the
  *     Euclidean distance; 0 where dst is -1
  * A kept candidate is its own. Of equal ones the lower entry. A likeness that
- * is no number is TKP_ERR_DATA. O(N K D) time.
+ * is not finite is TKP_ERR_DATA. O(N K D) time.
  */
 typedef struct tkp_op_nearest {
     uint32_t struct_size;
