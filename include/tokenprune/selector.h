@@ -46,7 +46,7 @@ enum tkp_cover_weight {
 };
 
 /* How many tokens a part of a chain keeps of a group (a sequence, or an image
- * where the budget's scope says so); K is what the group keeps beside the
+ * or frame where the budget's scope says so); K is what the group keeps beside the
  * tokens that are protected. Never more than earlier parts left of K. */
 enum tkp_chain_amount {
     TKP_CHAIN_REST = 0,  /* all that is left: the last part, and only that */

@@ -4,6 +4,7 @@
  */
 #include "layout/layout.h"
 
+#include "budget/budget.h"
 #include "util/carve.h"
 
 static void carve_batch(tkp__batch *b, const tkp_layout *layout, tkp__carver *c)
@@ -170,26 +171,62 @@ void tkp__batch_advance(
     b->rows = rows;
 }
 
-int64_t tkp__batch_least(
-    const tkp__batch *batch,
-    const tkp_budget *budget,
-    int32_t b,
-    int32_t image)
+/* First candidate of a unit, by halves: units rise. */
+static int32_t
+unit_begin(const tkp__batch *batch, int32_t scope, int32_t b, int32_t unit)
 {
-    int64_t count = 0;
-    int32_t last = -1, first_frame = 0;
-    if (budget->at_least != TKP_LEAST_FRAME)
-        return 0;
-    for (int32_t n = batch->candidate_offsets[b];
-         n < batch->candidate_offsets[b + 1]; n++) {
-        const int32_t i = batch->candidate_images[n];
-        const int32_t frame = tkp__batch_frame(batch, n);
-        if (i != last)
-            first_frame = frame;
-        last = i;
-        count += (image < 0 || i == image) && frame == first_frame;
+    int32_t low = batch->candidate_offsets[b];
+    int32_t high = batch->candidate_offsets[b + 1];
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        if (tkp__batch_unit(batch, scope, middle) < unit)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+tkp__batch_count tkp__batch_count_of(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t b,
+    int32_t unit)
+{
+    tkp__batch_count count = {0};
+    const int32_t end = batch->candidate_offsets[b + 1];
+    int32_t n = unit < 0 ? batch->candidate_offsets[b]
+                         : unit_begin(batch, scope, b, unit);
+    int32_t image = -1, first_frame = 0;
+    for (; n < end; n++) {
+        if (unit >= 0 && tkp__batch_unit(batch, scope, n) != unit)
+            break;
+        if (batch->candidate_images[n] != image) {
+            image = batch->candidate_images[n];
+            first_frame = tkp__batch_frame(
+                batch, unit_begin(batch, TKP_SCOPE_IMAGE, b, image));
+        }
+        count.candidates++;
+        count.kept += batch->candidate_kept[n];
+        count.least += tkp__batch_frame(batch, n) == first_frame;
     }
     return count;
+}
+
+tkp_status tkp__batch_resolve(
+    const tkp__batch_count *count,
+    const tkp_budget *budget,
+    int32_t first_layer,
+    int32_t layers,
+    int64_t *keep_out)
+{
+    int64_t keep;
+    TKP__TRY(tkp__budget_resolve(
+        budget, count->candidates,
+        budget->at_least == TKP_LEAST_FRAME ? count->least : 0, first_layer,
+        layers, &keep));
+    *keep_out = keep > count->kept ? keep : count->kept;
+    return TKP_OK;
 }
 
 void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view)

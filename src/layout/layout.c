@@ -173,6 +173,20 @@ check_image(const tkp_layout *layout, tkp_image_desc *d, int64_t *tokens_out)
     return TKP_OK;
 }
 
+int32_t tkp__layout_units(const tkp_layout *layout, int32_t scope)
+{
+    if (scope != TKP_SCOPE_FRAME || !layout->n_images)
+        return layout->n_images;
+    const tkp__layout_image *last = &layout->images[layout->n_images - 1];
+    return last->first_frame + last->frames;
+}
+
+bool tkp__scope_within(int32_t scope, int32_t of)
+{
+    return scope == of || of == TKP_SCOPE_SEQUENCE ||
+           (of == TKP_SCOPE_IMAGE && scope != TKP_SCOPE_SEQUENCE);
+}
+
 tkp_status tkp__layout_add_image(
     tkp_layout *layout,
     const tkp_image_desc *desc,
@@ -196,6 +210,7 @@ tkp_status tkp__layout_add_image(
         .rows = d.rows,
         .cols = d.cols,
         .row_stride = d.row_stride,
+        .first_frame = tkp__layout_units(layout, TKP_SCOPE_FRAME),
         .tokens = tokens,
     };
     const int64_t cells = tkp__image_cells(image);

@@ -26,8 +26,9 @@ typedef struct tkp__layout_image {
     int32_t sequence;
     int64_t start; /* row in its sequence */
     int32_t frames, rows, cols, row_stride;
-    int64_t tokens; /* rows of the span, newline tokens included */
-    uint8_t *valid; /* [frames * rows * cols] or NULL */
+    int32_t first_frame; /* frames of the images before it */
+    int64_t tokens;      /* rows of the span, newline tokens included */
+    uint8_t *valid;      /* [frames * rows * cols] or NULL */
     uint8_t *keep;
 } tkp__layout_image;
 
@@ -63,6 +64,12 @@ void tkp__layout_retain(tkp_layout *layout);
 void tkp__layout_release(tkp_layout *layout);
 /* No further changes; fills in defaults. TKP_ERR_ARGUMENT if it is empty. */
 tkp_status tkp__layout_freeze(tkp_layout *layout);
+
+/* Units that a budget is for, where it is not for sequences: images, frames.
+ * They are numbered through the layout; candidates come unit by unit. */
+int32_t tkp__layout_units(const tkp_layout *layout, int32_t scope);
+/* Whether each unit of a scope lies in one of the other. */
+bool tkp__scope_within(int32_t scope, int32_t of);
 
 static inline int64_t tkp__image_cells(const tkp__layout_image *image)
 {
@@ -119,13 +126,33 @@ static inline int32_t tkp__batch_frame(const tkp__batch *batch, int32_t n)
         &batch->layout->images[batch->candidate_images[n]];
     return batch->candidate_cells[n] / (image->rows * image->cols);
 }
-/* What a budget's at_least stands for in sequence b, or in one image of it
- * (-1: in all): tokens of the first frame that has any, of each image. */
-int64_t tkp__batch_least(
+/* The unit that candidate n belongs to. */
+static inline int32_t
+tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)
+{
+    const int32_t image = batch->candidate_images[n];
+    return scope == TKP_SCOPE_FRAME ? batch->layout->images[image].first_frame +
+                                          tkp__batch_frame(batch, n)
+                                    : image;
+}
+/* Candidates of sequence b, or of one unit of the scope in it (-1: all). */
+typedef struct tkp__batch_count {
+    int64_t candidates;
+    int64_t kept;  /* protected ones */
+    int64_t least; /* of the first frame that has any, of each image */
+} tkp__batch_count;
+tkp__batch_count tkp__batch_count_of(
     const tkp__batch *batch,
-    const tkp_budget *budget,
+    int32_t scope,
     int32_t b,
-    int32_t image);
+    int32_t unit);
+/* What a budget leaves of them: at least the protected ones. */
+tkp_status tkp__batch_resolve(
+    const tkp__batch_count *count,
+    const tkp_budget *budget,
+    int32_t first_layer,
+    int32_t layers,
+    int64_t *keep_out);
 /* What custom scorers, selectors and mergers see. */
 void tkp__batch_view(const tkp__batch *batch, tkp_batch_view *view);
 

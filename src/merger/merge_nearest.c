@@ -1,6 +1,6 @@
 /*
  * Each dropped token joins the kept one of its sequence (or image: the budget's
- * scope) that it is most like. Protected tokens stand for themselves.
+ * scope: an image, a frame) that it is most like. Protected tokens stand for themselves.
  */
 #include "merger/merger.h"
 
@@ -75,7 +75,7 @@ static tkp_status nearest_bind(tkp_merger *m)
 {
     nearest *state = m->state;
     const tkp__batch *batch = m->selector->batch;
-    const bool images = m->selector->budget.scope == TKP_SCOPE_IMAGE;
+    const int32_t scope = m->selector->budget.scope;
     int32_t members = 0;
     state->groups = 0;
     state->ends[0] = 0;
@@ -85,8 +85,9 @@ static tkp_status nearest_bind(tkp_merger *m)
             state->of[i] = state->groups;
             if (!batch->candidate_kept[i])
                 state->member[members++] = i;
-            if (i + 1 < end && !(images && batch->candidate_images[i + 1] !=
-                                               batch->candidate_images[i]))
+            if (i + 1 < end && (scope == TKP_SCOPE_SEQUENCE ||
+                                tkp__batch_unit(batch, scope, i + 1) ==
+                                    tkp__batch_unit(batch, scope, i)))
                 continue;
             state->ends[++state->groups] = members;
         }

@@ -1,5 +1,6 @@
 /* The policy object: stages added, checked against each other, copied. */
 #include "policy/policy.h"
+#include "policy/schema.h"
 #include "util/text.h"
 
 TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
@@ -260,13 +261,13 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
             "not be known beforehand",
             number, i);
         TKP__CHECK(
-            s->budget.scope != TKP_SCOPE_IMAGE ||
-                before->budget.scope == TKP_SCOPE_IMAGE ||
+            tkp__scope_within(before->budget.scope, s->budget.scope) ||
                 before->selector.options.kind == TKP_SELECTOR_ALL,
             TKP_ERR_POLICY,
-            "stage %d: scope image after stage %d with scope sequence: counts "
-            "would not be known beforehand",
-            number, i);
+            "stage %d: scope %s after stage %d with scope %s: counts would not "
+            "be known beforehand",
+            number, tkp__word_of(tkp__scope_words, s->budget.scope), i,
+            tkp__word_of(tkp__scope_words, before->budget.scope));
     }
     TKP__CHECK(
         !policy->n_stages || !s->selector.options.quota, TKP_ERR_POLICY,

@@ -174,9 +174,10 @@ static const tkp__word leasts[] = {
     {"frame", TKP_LEAST_FRAME},
     {NULL, 0}};
 
-static const tkp__word scopes[] = {
+const tkp__word tkp__scope_words[] = {
     {"sequence", TKP_SCOPE_SEQUENCE},
     {"image", TKP_SCOPE_IMAGE},
+    {"frame", TKP_SCOPE_FRAME},
     {NULL, 0}};
 
 static const tkp__word labels[] = {
@@ -434,7 +435,7 @@ static const tkp__key budget_keys[] = {
     {.name = "rounding", .type = TKP__KEY_WORD, .words = roundings,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,
      .offset = AT(tkp_budget, rounding)},
-    {.name = "scope", .type = TKP__KEY_WORD, .words = scopes, .gives = -1,
+    {.name = "scope", .type = TKP__KEY_WORD, .words = tkp__scope_words, .gives = -1,
      .offset = AT(tkp_budget, scope)},
     {.name = "label", .type = TKP__KEY_WORD, .words = labels,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,

@@ -89,6 +89,7 @@ enum { TKP__POLICY_VERSION = 1 };
 
 /* Words of a TKP__KEY_POINT; `counted` ones are followed by ":B". */
 extern const tkp__word tkp__point_words[];
+extern const tkp__word tkp__scope_words[];
 bool tkp__point_counted(int32_t point);
 
 const char *tkp__word_of(const tkp__word *words, int32_t value);

@@ -4,39 +4,46 @@
  */
 #include "selector/quota.h"
 
-/* Candidates and protected ones of sequence b (image < 0), or of one image. */
-static void count_tokens(
-    const tkp__batch *batch,
+/* Free places of sequence b, or of one unit of the scope in it: the budget less
+ * what is kept anyway. */
+static tkp_status free_places(
+    const tkp_selector *s,
+    int32_t scope,
     int32_t b,
-    int32_t image,
-    int64_t *n,
-    int64_t *kept)
+    int32_t unit,
+    int64_t *out)
 {
-    *n = *kept = 0;
-    for (int32_t c = batch->candidate_offsets[b];
-         c < batch->candidate_offsets[b + 1]; c++)
-        if (image < 0 || batch->candidate_images[c] == image) {
-            *n += 1;
-            *kept += batch->candidate_kept[c];
-        }
-}
-
-/* Free places: the budget less what is kept anyway. */
-static tkp_status
-free_places(const tkp_selector *s, int32_t b, int32_t image, int64_t *out)
-{
-    int64_t n;
-    int64_t kept;
     int64_t keep;
     if (s->allowance) {
-        *out = s->allowance[image < 0 ? b : image];
+        *out = s->allowance[unit < 0 ? b : unit];
         return TKP_OK;
     }
-    count_tokens(s->batch, b, image, &n, &kept);
-    TKP__TRY(tkp__budget_resolve(
-        &s->budget, n, tkp__batch_least(s->batch, &s->budget, b, image),
-        s->first_layer, s->layers, &keep));
-    *out = keep > kept ? keep - kept : 0;
+    const tkp__batch_count count =
+        tkp__batch_count_of(s->batch, scope, b, unit);
+    TKP__TRY(tkp__batch_resolve(
+        &count, &s->budget, s->first_layer, s->layers, &keep));
+    *out = keep - count.kept;
+    return TKP_OK;
+}
+
+/* Of all units of one image together. */
+static tkp_status
+free_places_of_image(const tkp_selector *s, int32_t b, int32_t i, int64_t *out)
+{
+    const tkp__batch *batch = s->batch;
+    const int32_t scope = s->budget.scope;
+    int32_t last = -1;
+    *out = 0;
+    for (int32_t n = batch->candidate_offsets[b];
+         n < batch->candidate_offsets[b + 1]; n++) {
+        const int32_t unit = tkp__batch_unit(batch, scope, n);
+        int64_t places;
+        if (batch->candidate_images[n] != i || unit == last)
+            continue;
+        TKP__TRY(free_places(s, scope, b, unit, &places));
+        *out += places;
+        last = unit;
+    }
     return TKP_OK;
 }
 
@@ -58,18 +65,18 @@ tkp_status tkp__quota_grids(tkp_selector *s)
         int64_t *share = s->scratch[2];
         int64_t total = 0;
         for (int32_t i = first; i < image; i++) {
-            int64_t kept;
-            count_tokens(s->batch, b, i, &weight[i - first], &kept);
-            weight[i - first] -= kept;
+            const tkp__batch_count count =
+                tkp__batch_count_of(s->batch, TKP_SCOPE_IMAGE, b, i);
+            weight[i - first] = count.candidates - count.kept;
         }
         if (!o->window_rows) {
             if (s->budget.scope == TKP_SCOPE_SEQUENCE) {
-                TKP__TRY(free_places(s, b, -1, &total));
+                TKP__TRY(free_places(s, TKP_SCOPE_SEQUENCE, b, -1, &total));
                 TKP__TRY(tkp__apportion(
                     total, image - first, weight, weight, share));
             } else {
                 for (int32_t i = first; i < image; i++)
-                    TKP__TRY(free_places(s, b, i, &share[i - first]));
+                    TKP__TRY(free_places_of_image(s, b, i, &share[i - first]));
             }
         }
         for (int32_t i = first; i < image; i++) {
@@ -116,19 +123,10 @@ share_groups(tkp_selector *s, int64_t total, int32_t first, int32_t end)
     return TKP_OK;
 }
 
-/* Groups of one image: they follow each other. */
-static int32_t groups_end(
-    const tkp__groups *g,
-    const tkp__batch *batch,
-    int32_t first,
-    int32_t stop)
+static int32_t unit_of_group(const tkp_selector *s, int32_t i)
 {
-    const int32_t image = batch->candidate_images[g->member[g->offsets[first]]];
-    int32_t i = first;
-    while (i < stop &&
-           batch->candidate_images[g->member[g->offsets[i]]] == image)
-        i++;
-    return i;
+    const tkp__groups *g = &s->groups;
+    return tkp__batch_unit(s->batch, s->budget.scope, g->member[g->offsets[i]]);
 }
 
 static tkp_status share_sequence(tkp_selector *s, int32_t b)
@@ -145,14 +143,15 @@ static tkp_status share_sequence(tkp_selector *s, int32_t b)
         return TKP_OK;
     }
     if (s->budget.scope == TKP_SCOPE_SEQUENCE) {
-        TKP__TRY(free_places(s, b, -1, &total));
+        TKP__TRY(free_places(s, TKP_SCOPE_SEQUENCE, b, -1, &total));
         return share_groups(s, total, g->first[b], stop);
     }
     for (int32_t i = g->first[b]; i < stop;) {
-        const int32_t end = groups_end(g, s->batch, i, stop);
-        const int32_t image =
-            s->batch->candidate_images[g->member[g->offsets[i]]];
-        TKP__TRY(free_places(s, b, image, &total));
+        const int32_t unit = unit_of_group(s, i);
+        int32_t end = i; /* its groups follow each other */
+        while (end < stop && unit_of_group(s, end) == unit)
+            end++;
+        TKP__TRY(free_places(s, s->budget.scope, b, unit, &total));
         TKP__TRY(share_groups(s, total, i, end));
         i = end;
     }

@@ -1,7 +1,7 @@
 /*
  * Selectors one after the other, each on what no earlier one chose.
  *
- * A group (a sequence, or an image where the budget's scope says so) keeps K of
+ * A group (a sequence, or an image or frame where the budget's scope says so) keeps K of
  * its members. Part p takes k_p of those that are left: floor(K share), a count,
  * or the rest, and never more than the earlier parts left of K. So all counts
  * are known beforehand, and which members are left is an op's output: the
@@ -34,9 +34,9 @@ static void chain_release(tkp_selector *s)
 
 static int64_t most_groups(const tkp_selector *s)
 {
-    const tkp_layout *layout = s->batch->layout;
-    return layout->n_images > layout->n_sequences ? layout->n_images
-                                                  : layout->n_sequences;
+    const int32_t sequences = s->batch->layout->n_sequences;
+    const int32_t units = tkp__layout_units(s->batch->layout, s->budget.scope);
+    return units > sequences ? units : sequences;
 }
 
 static tkp_status allocate(tkp_selector *s)
@@ -114,9 +114,10 @@ static tkp_status bind_first(const tkp_selector *s)
     for (int32_t b = 0; b < s->batch->sequences; b++)
         for (int32_t i = g->first[b]; i < g->first[b + 1]; i++) {
             const int32_t any = g->member[g->offsets[i]];
-            const int32_t entry = s->budget.scope == TKP_SCOPE_IMAGE
-                                      ? s->batch->candidate_images[any]
-                                      : b;
+            const int32_t scope = s->budget.scope;
+            const int32_t entry = scope == TKP_SCOPE_SEQUENCE
+                                      ? b
+                                      : tkp__batch_unit(s->batch, scope, any);
             c->allowance[entry] = take(s, 0, i);
         }
     return tkp__selector_bind(c->parts[0]);

@@ -99,10 +99,12 @@ const tkp__selector_kind tkp__select_stride = {
 
 /* --- uniform ----------------------------------------------------------------- */
 
-/* Members of one image, and the points they are to stand for. */
+/* Members of one image, or one frame of it, and the points they are to stand
+ * for. */
 typedef struct lattice {
     const tkp__batch *batch;
     const tkp__layout_image *image;
+    int32_t first, frames; /* of the image */
     const int32_t *member; /* [size] */
     int32_t size;
     bool whole;     /* every cell is a member: member c is cell c */
@@ -166,21 +168,22 @@ static void take_point(lattice *l, int32_t frame, int32_t y, int32_t x)
 {
     const tkp__layout_image *im = l->image;
     l->taken
-        [l->whole ? (frame * im->rows + y) * im->cols + x
+        [l->whole ? ((frame - l->first) * im->rows + y) * im->cols + x
                   : nearest_member(l, frame, y, x)] = 1;
 }
 
 static void take_points(lattice *l, int32_t keep)
 {
     const tkp__layout_image *im = l->image;
-    for (int32_t t = 0; t < im->frames; t++) {
-        const int32_t k = part(t, im->frames, keep);
+    for (int32_t t = 0; t < l->frames; t++) {
+        const int32_t k = part(t, l->frames, keep);
         const int32_t lines = lines_for(im->rows, im->cols, k);
         for (int32_t i = 0; i < lines && k; i++) {
             const int32_t m = part(i, lines, k);
             for (int32_t j = 0; j < m; j++)
                 take_point(
-                    l, t, centre(i, lines, im->rows), centre(j, m, im->cols));
+                    l, l->first + t, centre(i, lines, im->rows),
+                    centre(j, m, im->cols));
         }
     }
 }
@@ -199,7 +202,12 @@ static tkp_status uniform_bind(tkp_selector *s)
         };
         l.image =
             &s->batch->layout->images[s->batch->candidate_images[l.member[0]]];
-        l.whole = l.size == tkp__image_cells(l.image);
+        l.frames = l.image->frames;
+        if (s->budget.scope == TKP_SCOPE_FRAME) {
+            l.first = tkp__batch_frame(s->batch, l.member[0]);
+            l.frames = 1;
+        }
+        l.whole = l.size == (int64_t)l.frames * l.image->rows * l.image->cols;
         memset(l.taken, 0, (size_t)l.size);
         take_points(&l, g->keep[i]);
         for (int32_t m = 0; m < l.size; m++)

@@ -6,7 +6,7 @@
 
 enum { OP_MAIN };
 
-/* Most candidates of a group: of a sequence, or of an image. */
+/* Most candidates of a group: of a sequence, or of a unit of the scope. */
 static int32_t largest_group(const tkp_selector *s)
 {
     const tkp_layout *layout = s->batch->layout;
@@ -14,14 +14,17 @@ static int32_t largest_group(const tkp_selector *s)
     for (int32_t b = 0; b < layout->n_sequences; b++)
         if (layout->sequences[b].visual > most)
             most = layout->sequences[b].visual;
-    if (s->budget.scope != TKP_SCOPE_IMAGE)
+    if (s->budget.scope == TKP_SCOPE_SEQUENCE)
         return (int32_t)most;
-    int64_t image = 1;
+    int64_t unit = 1;
     for (int32_t i = 0; i < layout->n_images; i++) {
-        const int64_t cells = tkp__image_cells(&layout->images[i]);
-        image = cells > image ? cells : image;
+        const tkp__layout_image *image = &layout->images[i];
+        const int64_t cells = s->budget.scope == TKP_SCOPE_FRAME
+                                  ? (int64_t)image->rows * image->cols
+                                  : tkp__image_cells(image);
+        unit = cells > unit ? cells : unit;
     }
-    return (int32_t)(image < most ? image : most);
+    return (int32_t)(unit < most ? unit : most);
 }
 
 /* The first arguments of all, at their largest. */

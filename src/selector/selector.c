@@ -251,8 +251,10 @@ tkp_status tkp__selector_bind(tkp_selector *s)
     else
         tkp__groups_whole(
             &s->groups, s,
-            s->budget.scope == TKP_SCOPE_IMAGE ||
-                o->kind == TKP_SELECTOR_UNIFORM);
+            s->budget.scope == TKP_SCOPE_SEQUENCE &&
+                    o->kind == TKP_SELECTOR_UNIFORM
+                ? TKP_SCOPE_IMAGE
+                : s->budget.scope);
     TKP__TRY(tkp__quota_share(s));
     TKP__TRY(tkp__quota_pick(s));
     if (s->has_features)
@@ -280,7 +282,7 @@ tkp_status tkp__selector_bind_counted(tkp_selector *s)
 static bool needs_order(const tkp_selector *s)
 {
     return in_windows(&s->spec.options) || !s->kind->ascending ||
-           s->protected_count > 0 || s->budget.scope == TKP_SCOPE_IMAGE;
+           s->protected_count > 0 || s->budget.scope != TKP_SCOPE_SEQUENCE;
 }
 
 /* Part 0 chose everything, where there is just one. */

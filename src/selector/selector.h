@@ -233,10 +233,10 @@ tkp__window_line(int32_t y, int32_t rows, int32_t lines, int32_t height)
 
 /* Fill offsets, member, of, first, stream by the windows in selector->grids. */
 void tkp__groups_by_window(tkp__groups *groups, tkp_selector *selector);
-/* One group a sequence, or (by_image) an image. */
+/* One group a sequence, or a unit of another scope. */
 void tkp__groups_whole(
     tkp__groups *groups,
     const tkp_selector *selector,
-    bool by_image);
+    int32_t scope);
 
 #endif

@@ -161,11 +161,14 @@ static void finish_groups(tkp__groups *g, const tkp__batch *batch)
             g->of[g->member[m]] = i;
 }
 
-/* One past the last candidate of the image that candidate n belongs to. */
-static int32_t image_end(const tkp__batch *batch, int32_t n, int32_t stop)
+/* One past the last candidate of the unit that candidate n belongs to. */
+static int32_t
+unit_end(const tkp__batch *batch, int32_t scope, int32_t n, int32_t stop)
 {
-    const int32_t image = batch->candidate_images[n];
-    while (n < stop && batch->candidate_images[n] == image)
+    if (scope == TKP_SCOPE_SEQUENCE)
+        return stop;
+    const int32_t unit = tkp__batch_unit(batch, scope, n);
+    while (n < stop && tkp__batch_unit(batch, scope, n) == unit)
         n++;
     return n;
 }
@@ -178,7 +181,7 @@ void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
         g->first[b] = g->count;
         const int32_t stop = batch->candidate_offsets[b + 1];
         for (int32_t n = batch->candidate_offsets[b]; n < stop;) {
-            const int32_t end = image_end(batch, n, stop);
+            const int32_t end = unit_end(batch, TKP_SCOPE_IMAGE, n, stop);
             group_image(g, s, n, end);
             n = end;
         }
@@ -186,7 +189,7 @@ void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
     finish_groups(g, batch);
 }
 
-void tkp__groups_whole(tkp__groups *g, const tkp_selector *s, bool by_image)
+void tkp__groups_whole(tkp__groups *g, const tkp_selector *s, int32_t scope)
 {
     const tkp__batch *batch = s->batch;
     begin_groups(g);
@@ -194,7 +197,7 @@ void tkp__groups_whole(tkp__groups *g, const tkp_selector *s, bool by_image)
         g->first[b] = g->count;
         const int32_t stop = batch->candidate_offsets[b + 1];
         for (int32_t n = batch->candidate_offsets[b]; n < stop;) {
-            const int32_t end = by_image ? image_end(batch, n, stop) : stop;
+            const int32_t end = unit_end(batch, scope, n, stop);
             int32_t size = 0;
             for (; n < end; n++)
                 if (!batch->candidate_kept[n])

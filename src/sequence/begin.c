@@ -102,48 +102,25 @@ static tkp_status plan_stage(tkp_sequence *s, int32_t i)
 /* --- budgets, before anything is computed --------------------------------- */
 
 /* Counts of every stage, walked through without running: of each sequence, or
- * of each image while all cuts so far had scope image. */
+ * of each unit of another scope while all cuts so far had that scope. */
 static tkp_status walk_part(
     tkp_sequence *s,
     int32_t i,
-    int64_t *n,
-    int64_t kept,
-    int32_t b,
-    int32_t image)
+    tkp__batch_count *n,
+    const char *what,
+    int32_t index)
 {
     const tkp__stage *stage = s->stages[i].stage;
-    const char *what = image < 0 ? "sequence" : "image";
-    const int32_t index = image < 0 ? b : image;
     int64_t keep;
-    const tkp_status status = tkp__budget_resolve(
-        &stage->budget, *n,
-        tkp__batch_least(&s->batch, &stage->budget, b, image),
-        tkp__stage_first_layer(stage, s->model.layers), s->model.layers, &keep);
+    const tkp_status status = tkp__batch_resolve(
+        n, &stage->budget, tkp__stage_first_layer(stage, s->model.layers),
+        s->model.layers, &keep);
     if (status != TKP_OK)
         return tkp__fail_prefix(
             status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,
             index);
-    *n = keep > kept ? keep : kept;
+    n->candidates = keep;
     return TKP_OK;
-}
-
-static int64_t protected_of(const tkp__batch *batch, int32_t b, int32_t image)
-{
-    int64_t kept = 0;
-    for (int32_t n = batch->candidate_offsets[b];
-         n < batch->candidate_offsets[b + 1]; n++)
-        if (image < 0 || batch->candidate_images[n] == image)
-            kept += batch->candidate_kept[n];
-    return kept;
-}
-
-static int64_t visual_of(const tkp__batch *batch, int32_t b, int32_t image)
-{
-    int64_t count = 0;
-    for (int32_t n = batch->candidate_offsets[b];
-         n < batch->candidate_offsets[b + 1]; n++)
-        count += image < 0 || batch->candidate_images[n] == image;
-    return count;
 }
 
 static bool cuts_by_budget(const tkp__run_stage *run)
@@ -153,24 +130,32 @@ static bool cuts_by_budget(const tkp__run_stage *run)
            !run->stage->selector.options.quota;
 }
 
+static tkp_status walk_stages(
+    tkp_sequence *s,
+    int32_t scope,
+    int32_t b,
+    int32_t unit,
+    const char *what)
+{
+    tkp__batch_count n = tkp__batch_count_of(&s->batch, scope, b, unit);
+    for (int32_t i = 0; i < s->n_stages; i++)
+        if (cuts_by_budget(&s->stages[i]) &&
+            s->stages[i].stage->budget.scope == scope)
+            TKP__TRY(walk_part(s, i, &n, what, unit < 0 ? b : unit));
+    return TKP_OK;
+}
+
 static tkp_status walk_budgets(tkp_sequence *s)
 {
-    for (int32_t b = 0; b < s->batch.sequences; b++) {
-        int64_t n = visual_of(&s->batch, b, -1);
-        const int64_t kept = protected_of(&s->batch, b, -1);
-        for (int32_t i = 0; i < s->n_stages; i++)
-            if (cuts_by_budget(&s->stages[i]) &&
-                s->stages[i].stage->budget.scope == TKP_SCOPE_SEQUENCE)
-                TKP__TRY(walk_part(s, i, &n, kept, b, -1));
-    }
-    for (int32_t image = 0; image < s->layout->n_images; image++) {
-        const int32_t b = s->layout->images[image].sequence;
-        int64_t n = visual_of(&s->batch, b, image);
-        const int64_t kept = protected_of(&s->batch, b, image);
-        for (int32_t i = 0; i < s->n_stages; i++)
-            if (cuts_by_budget(&s->stages[i]) &&
-                s->stages[i].stage->budget.scope == TKP_SCOPE_IMAGE)
-                TKP__TRY(walk_part(s, i, &n, kept, b, image));
+    for (int32_t b = 0; b < s->batch.sequences; b++)
+        TKP__TRY(walk_stages(s, TKP_SCOPE_SEQUENCE, b, -1, "sequence"));
+    for (int32_t i = 0; i < s->layout->n_images; i++) {
+        const tkp__layout_image *image = &s->layout->images[i];
+        const int32_t b = image->sequence;
+        TKP__TRY(walk_stages(s, TKP_SCOPE_IMAGE, b, i, "image"));
+        for (int32_t t = 0; t < image->frames; t++)
+            TKP__TRY(walk_stages(
+                s, TKP_SCOPE_FRAME, b, image->first_frame + t, "frame"));
     }
     return TKP_OK;
 }

@@ -43,6 +43,7 @@ typedef struct image {
     tkp_image_desc desc;
     uint8_t valid[MOST_CELLS], keep[MOST_CELLS];
     int32_t tokens, kept; /* candidates; protected ones of them */
+    int32_t frame_tokens[3], frame_kept[3];
 } image;
 
 typedef struct sequence {
@@ -72,11 +73,16 @@ static int64_t add_image(image *im, int64_t start)
     const int32_t cells = im->desc.frames * im->desc.rows * im->desc.cols;
     const bool pads = one_in(3), protects = one_in(3);
     im->tokens = im->kept = 0;
+    memset(im->frame_tokens, 0, sizeof(im->frame_tokens));
+    memset(im->frame_kept, 0, sizeof(im->frame_kept));
     for (int32_t c = 0; c < cells; c++) {
         im->valid[c] = !pads || !one_in(4);
         im->keep[c] = protects && im->valid[c] && one_in(6);
         im->tokens += im->valid[c];
         im->kept += im->keep[c];
+        const int32_t frame = c / (im->desc.rows * im->desc.cols);
+        im->frame_tokens[frame] += im->valid[c];
+        im->frame_kept[frame] += im->keep[c];
     }
     im->desc.valid = pads ? im->valid : NULL;
     im->desc.keep = protects ? im->keep : NULL;
@@ -199,7 +205,8 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
     budget->ratio_den = 1 + below(12);
     budget->ratio_num = below((uint32_t)budget->ratio_den + 1);
     budget->rounding = (int32_t)below(3);
-    budget->scope = (int32_t)below(2);
+    budget->scope = (int32_t[]){
+        TKP_SCOPE_SEQUENCE, TKP_SCOPE_IMAGE, TKP_SCOPE_FRAME}[below(3)];
     budget->min_keep = one_in(4) ? below(4) : 0;
 }
 
@@ -221,10 +228,15 @@ static int64_t wanted_count(const sequence *s, const tkp_budget *budget)
     int64_t sum = 0, kept = 0;
     for (int32_t j = 0; j < s->n_images; j++) {
         const image *im = &s->images[j];
-        sum += more(resolved(budget, im->tokens), im->kept);
         kept += im->kept;
+        if (budget->scope != TKP_SCOPE_FRAME)
+            sum += more(resolved(budget, im->tokens), im->kept);
+        else
+            for (int32_t t = 0; t < im->desc.frames; t++)
+                sum += more(
+                    resolved(budget, im->frame_tokens[t]), im->frame_kept[t]);
     }
-    return budget->scope == TKP_SCOPE_IMAGE
+    return budget->scope != TKP_SCOPE_SEQUENCE
                ? sum
                : more(resolved(budget, s->tokens), kept);
 }

@@ -5,6 +5,7 @@
  */
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,134 @@ START_TEST(at_least_frame__after_another_cut__refused)
 }
 END_TEST
 
+/* --- frames as groups --------------------------------------------------------- */
+
+/* 12 cells a frame: 1/4 keeps 3 of each, whichever way they are chosen. */
+START_TEST(scope_frame__each_selector__the_same_share_of_each_frame)
+{
+    OPEN(engine);
+    static const char *const selectors[] = {
+        "topk",
+        "random",
+        "{kind: random, stratified: true}",
+        "stride",
+        "uniform",
+        "diverse",
+        "{kind: window, window: [2, 2]}",
+        "window",
+        "{kind: window-rank, window: [2, 2]}",
+        "density",
+        "{kind: chain, parts: [{count: 1, selector: stride}, "
+        "{selector: topk}]}"};
+    for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++) {
+        char text[400];
+        test_batch batch;
+        test_outcome r;
+        int64_t counts[8];
+        snprintf(
+            text, sizeof(text),
+            "  - at: projector\n"
+            "    scorer: norm\n"
+            "    selector: %s\n"
+            "    budget: {ratio: 1/4, scope: frame}\n",
+            selectors[i]);
+        tkp_policy *policy = test_policy(text);
+        make(&batch, 0, 1);
+        test_run(&r, &engine, policy, &batch, TEST_QK);
+        per_frame(&r, 0, counts);
+        for (int32_t t = 0; t < 5; t++)
+            ck_assert_msg(
+                counts[t] == 3, "%s: frame %d keeps %lld", selectors[i], t,
+                (long long)counts[t]);
+        test_outcome_release(&r);
+        tkp_policy_destroy(policy);
+        test_batch_release(&batch);
+    }
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* A frame is chosen as if it were a picture of its own. */
+START_TEST(scope_frame__frames__as_pictures_would_be)
+{
+    OPEN(engine);
+    test_image pictures[5];
+    for (int32_t t = 0; t < 5; t++)
+        pictures[t] = (test_image){3 + 12 * t, 1, 3, 4, 0, NULL, NULL};
+    static const char *const stages[] = {
+        "  - at: projector\n"
+        "    selector: {kind: diverse, start: norm}\n"
+        "    budget: {ratio: 1/3, scope: %s}\n",
+        "  - at: projector\n"
+        "    selector: density\n"
+        "    merger: {kind: nearest}\n"
+        "    budget: {ratio: 1/3, scope: %s}\n",
+        "  - at: projector\n"
+        "    selector: uniform\n"
+        "    budget: {ratio: 1/2, scope: %s}\n"
+        "  - at: llm:2\n"
+        "    scorer: norm\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2, scope: %s}\n"};
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        char text[400];
+        test_batch video, pictures_batch;
+        test_outcome a, b;
+        make(&video, 0, 1);
+        test_batch_begin(&pictures_batch);
+        test_batch_add(&pictures_batch, 30, length_of(&videos[0]), pictures, 5);
+        test_batch_fill(&pictures_batch);
+        snprintf(text, sizeof(text), stages[i], "frame", "frame");
+        tkp_policy *policy = test_policy(text);
+        test_run(&a, &engine, policy, &video, TEST_QK);
+        tkp_policy_destroy(policy);
+        snprintf(text, sizeof(text), stages[i], "image", "image");
+        policy = test_policy(text);
+        test_run(&b, &engine, policy, &pictures_batch, TEST_QK);
+        tkp_policy_destroy(policy);
+        ck_assert_int_eq(a.rows, b.rows);
+        ck_assert_mem_eq(
+            a.origin, b.origin, (size_t)a.rows * sizeof(*a.origin));
+        ck_assert_mem_eq(
+            a.hidden, b.hidden, (size_t)a.rows * TEST_D * sizeof(float));
+        test_outcome_release(&a);
+        test_outcome_release(&b);
+        test_batch_release(&video);
+        test_batch_release(&pictures_batch);
+    }
+    test_engine_close(&engine);
+}
+END_TEST
+
+START_TEST(scope_frame__after_a_coarser_cut__refused)
+{
+    static const char *const scopes[] = {"sequence", "image", "frame"};
+    for (int before = 0; before < 3; before++)
+        for (int after = 0; after < 3; after++) {
+            tkp_policy *policy = NULL;
+            char text[400];
+            snprintf(
+                text, sizeof(text),
+                "tokenprune: 1\n"
+                "name: twice\n"
+                "stages:\n"
+                "  - {at: projector, selector: random, "
+                "budget: {ratio: 1/2, scope: %s}}\n"
+                "  - {at: 'llm:2', selector: random, "
+                "budget: {ratio: 1/2, scope: %s}}\n",
+                scopes[before], scopes[after]);
+            ck_assert_int_eq(
+                tkp_policy_load_text(&policy, text, strlen(text), NULL),
+                after > before ? TKP_ERR_POLICY : TKP_OK);
+            if (before == 1 && after == 2)
+                ck_assert_ptr_nonnull(strstr(
+                    tkp_last_message(),
+                    "scope frame after stage 0 with scope image"));
+            tkp_policy_destroy(policy);
+        }
+}
+END_TEST
+
 /* --- every method ------------------------------------------------------------ */
 
 static const char *const presets[] = {"evs"};
@@ -290,6 +419,9 @@ int main(void)
     TEST(temporal__padding__compared_with_the_latest_there_is);
     TEST(evs__half_for_all_frames_alike__none_is_left_empty);
     tcase_add_test(t, at_least_frame__after_another_cut__refused);
+    TEST(scope_frame__each_selector__the_same_share_of_each_frame);
+    TEST(scope_frame__frames__as_pictures_would_be);
+    tcase_add_test(t, scope_frame__after_a_coarser_cut__refused);
     TEST(every_video_preset__ragged_batch_and_threads__as_one_by_one);
     TEST(every_video_preset__each_count__exact_and_in_order);
     suite_add_tcase(suite, t);
