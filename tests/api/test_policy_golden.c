@@ -25,7 +25,8 @@
     } while (0)
 
 static const char *const backend_lists[] = {"ref", "cpu,ref"};
-static const char *const folders[] = {"policies", "published", "controls"};
+static const char *const folders[] = {
+    "policies", "published", "controls", "methods"};
 
 /* The case that is running. */
 static struct run {
@@ -92,6 +93,21 @@ static void read_model(const char *line)
     ck_assert_str_eq(dtype, "f32");
     m->dtype = TKP_DTYPE_F32;
     m->hidden = hidden;
+}
+
+/* "widths vision vision_keys clip text-rows clip_text-rows clip_tokens-rows" */
+static void read_widths(const char *line)
+{
+    long long vision, keys, clip;
+    tkp_model_desc *m = &run.model;
+    ck_assert_int_eq(
+        sscanf(
+            line, "widths %lld %lld %lld %d %d %d", &vision, &keys, &clip,
+            &m->text_rows, &m->clip_text_rows, &m->clip_token_rows),
+        6);
+    m->vision_hidden = vision;
+    m->vision_key_dim = keys;
+    m->clip_dim = clip;
 }
 
 static void read_sequence(const char *line)
@@ -222,9 +238,11 @@ static void read_input(const char *line)
         size_t offset;
     } fields[] = {
 #define FIELD(name) {#name, offsetof(tkp_inputs, name)}
-        FIELD(q),           FIELD(k),         FIELD(lse),
-        FIELD(hidden),      FIELD(scores),    FIELD(attention_rows),
-        FIELD(norm_weight), FIELD(attention), FIELD(cls_attention),
+        FIELD(q),           FIELD(k),           FIELD(lse),
+        FIELD(hidden),      FIELD(scores),      FIELD(attention_rows),
+        FIELD(norm_weight), FIELD(attention),   FIELD(cls_attention),
+        FIELD(vision),      FIELD(text),        FIELD(clip),
+        FIELD(clip_text),   FIELD(clip_tokens),
 #undef FIELD
     };
     char name[24];
@@ -351,10 +369,15 @@ static void read_line(const char *line)
         const char *word;
         void (*read)(const char *line);
     } words[] = {
-        {"model ", read_model}, {"sequence ", read_sequence},
-        {"image ", read_image}, {"positions ", read_positions},
-        {"point ", read_point}, {"in ", read_input},
-        {"out ", read_output},  {"next ", read_next},
+        {"model ", read_model},
+        {"widths ", read_widths},
+        {"sequence ", read_sequence},
+        {"image ", read_image},
+        {"positions ", read_positions},
+        {"point ", read_point},
+        {"in ", read_input},
+        {"out ", read_output},
+        {"next ", read_next},
     };
     const size_t used = strlen(run.stages);
     if (strncmp(line, "| ", 2) == 0) {
@@ -428,7 +451,7 @@ int main(void)
     Suite *suite = suite_create("api/policy_golden");
     TCase *t = tcase_create("golden");
     tcase_add_loop_test(
-        t, sequence__golden_cases__every_decision_as_expected, 0, 6);
+        t, sequence__golden_cases__every_decision_as_expected, 0, 8);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

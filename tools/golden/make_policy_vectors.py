@@ -423,8 +423,10 @@ def cut(w, stage, number, states, t, query_rows):
         w.tensor("in", name, value)
     indices, positions, offsets, scores = [], [], [0], []
     merged, merged_at, sizes = [], [], []
-    first = 0
+    first = candidate = 0
     for st in states:
+        st.tensors, st.first_candidate = t, candidate
+        candidate += len(st.tokens)
         kept, s = [], np.zeros(0)
         if st.tokens:
             if stage.score:
@@ -495,7 +497,7 @@ def fill(rng, rows, candidates_total):
     return t
 
 
-def attempt(name, sequences, stages, seed, positions=None, preset=None):
+def attempt(name, sequences, stages, seed, positions=None, preset=None, inputs=fill, widths=None):
     w = Part()
     rng = np.random.default_rng(seed)
     rows = sum(s.length for s in sequences)
@@ -507,6 +509,8 @@ def attempt(name, sequences, stages, seed, positions=None, preset=None):
             for line in stage.yaml:
                 w.line("|", line)
     w.line("model", "f32", LAYERS, H, G, C, D)
+    if widths:
+        w.line("widths", *widths)
     total = sum(int(i.valid.sum()) for s in sequences for i in s.images)
     states, first = [], 0
     for s in sequences:
@@ -526,7 +530,7 @@ def attempt(name, sequences, stages, seed, positions=None, preset=None):
             )
     if positions is not None:
         w.line("positions", len(positions), w.store(positions.astype(np.int32)))
-    t = fill(rng, rows, total)
+    t = inputs(rng, rows, total)
     for number, stage in enumerate(stages):
         cut(w, stage, number, states, t, None)
     top = [int(st.positions.max()) + 1 for st in states]

@@ -7,6 +7,8 @@ cases.txt, a line each:
     | <line of YAML>            the stages of the policy, indented as there
     preset <name>               instead of stages
     model <dtype> <layers> <heads> <kv heads> <head dim> <hidden>
+    widths <vision> <vision keys> <clip> <rows of text> <of clip_text> <of clip_tokens>
+                                of the inputs beside, if any
     sequence <id> <length> <text begin> <text end>
     image <start> <frames> <rows> <cols> <row stride> <valid> <keep>
                                 of the last sequence; masks are offsets, - = none
