@@ -30,6 +30,7 @@ typedef struct tkp__ref_plan {
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;
+        tkp_op_reconstruction reconstruction;
         tkp_op_similarity similarity;
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;
@@ -76,6 +77,7 @@ extern const tkp__ref_op tkp__ref_row_norm;
 extern const tkp__ref_op tkp__ref_cosine;
 extern const tkp__ref_op tkp__ref_cosine_pairs;
 extern const tkp__ref_op tkp__ref_blend;
+extern const tkp__ref_op tkp__ref_reconstruction;
 extern const tkp__ref_op tkp__ref_similarity;
 extern const tkp__ref_op tkp__ref_relevance;
 extern const tkp__ref_op tkp__ref_temporal;

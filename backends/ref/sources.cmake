@@ -26,6 +26,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_nearest.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_patches.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
+          ${CMAKE_CURRENT_LIST_DIR}/ref_reconstruction.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_relevance.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rms_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_rotary.c

@@ -39,12 +39,20 @@ typedef struct tkp_merger_options {
     float anchor;    /* mean: how often the kept row counts; 0 = 1 */
     float beta;      /* blend: share of the kept row */
     int32_t reserved2;
+    /* Nearest: kept tokens of this part of a chain are joined by none; their
+     * rows become those of the basis: as many tokens as that part keeps of the
+     * group, the farthest points from the longest row on (squared Euclidean
+     * distance of the feature), in the order of candidates. 0 = none. */
+    int32_t replace;
+    float replace_share; /* of the basis's row, the rest is the own; 0 = 1 */
+    uint64_t seed;       /* of the basis: 0 = from the longest row on, else from
+                            one drawn by this seed */
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
-            0.0f, 0                                                            \
+            0.0f, 0, 0, 0.0f, 0                                                \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 

@@ -25,6 +25,7 @@ enum tkp_scorer_kind {
     TKP_SCORER_BLEND = 6,         /* weighted sum of other scorers */
     TKP_SCORER_CUSTOM = 7,        /* tkp_scorer_vtable */
     TKP_SCORER_RELEVANCE = 8,     /* likeness to text, 0 to 1 */
+    TKP_SCORER_RECONSTRUCTION = 9, /* what a few farthest points miss of it */
     TKP_SCORER_TEMPORAL = 11, /* unlikeness to the same place a frame before */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
@@ -87,12 +88,19 @@ typedef struct tkp_scorer_options {
     float share;    /* entropy relevance: of the text's tokens; 0 = 0.2 */
     float power;    /* relevance, smoothed: of the result; 0 = 1 */
     int32_t reserved;
+    int32_t basis; /* reconstruction: how many points; 0 = 10 */
+    float ridge;   /* reconstruction; 0 = 1e-5 */
+    int32_t scope; /* reconstruction: whose tokens make a basis: enum
+                      tkp_budget_scope */
+    int32_t reserved2;
+    uint64_t seed; /* reconstruction: 0 = the basis begins with the longest
+                      row, else with one drawn by this seed */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
-            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0                              \
+            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0            \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

@@ -51,7 +51,8 @@ enum tkp_cover_weight {
 enum tkp_chain_amount {
     TKP_CHAIN_REST = 0,  /* all that is left: the last part, and only that */
     TKP_CHAIN_SHARE = 1, /* floor(K share_num / share_den) */
-    TKP_CHAIN_COUNT = 2
+    TKP_CHAIN_COUNT = 2,
+    TKP_CHAIN_ALL_BUT = 3 /* all but `count` of K */
 };
 
 #define TKP_CHAIN_MAX_PARTS 4

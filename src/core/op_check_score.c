@@ -13,6 +13,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_blend, complement);
 TKP__ASSERT_NO_PADDING(tkp_op_similarity, temperature);
 TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
+TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, first);
 
 // clang-format off
@@ -53,6 +54,15 @@ static const tkp__arg_rule cosine_pairs_args[] = {
     {"rows",        "N",        TKP__ARG_I32,      0,                  0},
     {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
     {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule reconstruction_args[] = {
+    {"x",             "RD",     TKP__ARG_FLOAT,    0,                  0},
+    {"rows",          "N",      TKP__ARG_I32,      0,                  0},
+    {"group_offsets", "m",      TKP__ARG_I32,      0,                  0},
+    {"members",       "*",      TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"basis",         "T",      TKP__ARG_I32,      0,                  0},
+    {"basis_offsets", "m",      TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",      TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule blend_args[] = {
     {"terms",       "TN",       TKP__ARG_F32,      0,                  0},
@@ -213,6 +223,23 @@ static tkp_status similarity_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status reconstruction_params(void *params)
+{
+    tkp_op_reconstruction *p = params;
+    TKP__CHECK(
+        p->ridge >= 0.0f && isfinite(p->ridge), TKP_ERR_OPTION,
+        "ridge: is %g, wanted 0 or more", (double)p->ridge);
+    TKP__CHECK(
+        p->largest >= 0, TKP_ERR_OPTION, "largest: is %d, wanted 0 or more",
+        p->largest);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    if (p->ridge == 0.0f)
+        p->ridge = 1e-5f;
+    return TKP_OK;
+}
+
 static tkp_status relevance_params(void *params)
 {
     const tkp_op_relevance *p = params;
@@ -304,6 +331,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
     {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",
      TKP__RULE_PARAMS(tkp_op_similarity, temperature), similarity_params, NULL},
+    {TKP_OP_RECONSTRUCTION, TKP__RULE_ARGS(reconstruction_args),
+     "reconstruction", TKP__RULE_PARAMS(tkp_op_reconstruction, reserved),
+     reconstruction_params, NULL},
     {TKP_OP_RELEVANCE, TKP__RULE_ARGS(relevance_args), "relevance",
      TKP__RULE_PARAMS(tkp_op_relevance, reserved), relevance_params,
      relevance_relations},

@@ -1,1 +1,2 @@
-target_sources(tokenprune PRIVATE ${CMAKE_CURRENT_LIST_DIR}/features.c)
+target_sources(tokenprune PRIVATE ${CMAKE_CURRENT_LIST_DIR}/basis.c
+                                  ${CMAKE_CURRENT_LIST_DIR}/features.c)

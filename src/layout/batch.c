@@ -256,3 +256,20 @@ int32_t tkp__batch_text_rows(const tkp__batch *batch, int32_t b, int32_t *rows)
     }
     return count;
 }
+
+int32_t tkp__batch_spans(const tkp__batch *batch, int32_t scope, int32_t *ends)
+{
+    const bool units = scope != TKP_SCOPE_SEQUENCE;
+    int32_t count = 0;
+    ends[0] = 0;
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        const int32_t end = batch->candidate_offsets[b + 1];
+        for (int32_t i = batch->candidate_offsets[b] + 1; units && i < end; i++)
+            if (tkp__batch_unit(batch, scope, i) !=
+                tkp__batch_unit(batch, scope, i - 1))
+                ends[++count] = i;
+        if (end > batch->candidate_offsets[b])
+            ends[++count] = end;
+    }
+    return count;
+}

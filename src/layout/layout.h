@@ -110,6 +110,9 @@ void tkp__batch_free(tkp__batch *batch); /* NULL is nothing */
 /* Rows of the text that guides sequence b, ascending; how many. `rows` has
  * room for the layout's (text_end - text_begin). */
 int32_t tkp__batch_text_rows(const tkp__batch *batch, int32_t b, int32_t *rows);
+/* Where the candidates of each sequence (or unit of the scope) that has any end:
+ * `ends` [count + 1] from 0 on; the count. */
+int32_t tkp__batch_spans(const tkp__batch *batch, int32_t scope, int32_t *ends);
 /* Back to the layout's own state. */
 void tkp__batch_reset(tkp__batch *batch);
 /* After a cut: `indices` [rows_out] old row of each new row, `offsets` [B + 1],

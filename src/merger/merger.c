@@ -2,7 +2,7 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, reserved2);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, seed);
 
 static tkp_status check_nearest(const tkp_merger_options *o)
 {
@@ -22,6 +22,13 @@ static tkp_status check_nearest(const tkp_merger_options *o)
     TKP__CHECK(
         o->beta >= 0.0f && o->beta <= 1.0f, TKP_ERR_OPTION,
         "merger: beta is %g, wanted 0 to 1", (double)o->beta);
+    TKP__CHECK(
+        o->replace >= 0 && o->replace < TKP_CHAIN_MAX_PARTS, TKP_ERR_OPTION,
+        "merger: replace is %d, wanted 0 to %d", o->replace,
+        TKP_CHAIN_MAX_PARTS - 1);
+    TKP__CHECK(
+        o->replace_share >= 0.0f && o->replace_share <= 1.0f, TKP_ERR_OPTION,
+        "merger: replace_share is %g, wanted 0 to 1", (double)o->replace_share);
     return TKP_OK;
 }
 
@@ -43,6 +50,8 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
     TKP__TRY(check_nearest(o));
     if (o->kind == TKP_MERGER_NEAREST && o->anchor == 0.0f)
         o->anchor = 1.0f;
+    if (o->replace && o->replace_share == 0.0f)
+        o->replace_share = 1.0f;
     if (o->kind == TKP_MERGER_CUSTOM) {
         TKP__CHECK(
             o->custom && o->custom[0] && strlen(o->custom) < TKP__NAME_BYTES,

@@ -6,6 +6,7 @@
  * the groups of its selector.
  */
 
+#include "features/basis.h"
 #include "scorer/scorer.h"
 #include "selector/selector.h"
 #include "tokenprune/merger.h"

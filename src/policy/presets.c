@@ -251,6 +251,31 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("apet", "What a few tokens cannot rebuild, and those few",
+        "ApET, CVPR 2026, github.com/MaQianKun0/ApET, 64 tokens on average",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: reconstruction, basis: 10}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {all_but: 10, selector: topk}, {selector: topk}]}\n"
+        "    merger: {kind: nearest, replace: 1}\n"
+        "    budget: {ratio: 1/6}\n"
+        "  - at: llm:16\n"
+        "    scorer: {kind: reconstruction, basis: 10}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {all_but: 10, selector: topk}, {selector: topk}]}\n"
+        "    merger: {kind: nearest, replace: 1}\n"
+        "    budget: {ratio: 1/3}\n"),
+
+    PRESET("apet-embed", "The same in one cut before the model",
+        "ApET, CVPR 2026, for engines that cannot cut inside the decoder",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: reconstruction, basis: 10}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {all_but: 10, selector: topk}, {selector: topk}]}\n"
+        "    merger: {kind: nearest, replace: 1}\n"
+        "    budget: {ratio: 1/9}\n"),
     PRESET("evs", "What differs from its place in the frame before",
         "EVS: vLLM, vllm/multimodal/evs.py",
         "\n"

@@ -29,6 +29,7 @@ static const tkp__word scorer_kinds[] = {
     {"blend", TKP_SCORER_BLEND},
     {"custom", TKP_SCORER_CUSTOM},
     {"relevance", TKP_SCORER_RELEVANCE},
+    {"reconstruction", TKP_SCORER_RECONSTRUCTION},
     {"temporal", TKP_SCORER_TEMPORAL},
     {"entropy-relevance", TKP_SCORER_ENTROPY_RELEVANCE},
     {NULL, 0}};
@@ -162,6 +163,8 @@ static const tkp__word merge_rules[] = {
     {"blend", TKP_MERGE_BLEND},
     {NULL, 0}};
 
+static const tkp__word no_part[] = {{"none", 0}, {NULL, 0}};
+
 static const tkp__word roundings[] = {
     {"nearest", TKP_ROUND_NEAREST},
     {"floor", TKP_ROUND_FLOOR},
@@ -232,8 +235,9 @@ enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
     ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
+    RECONSTRUCTION = KIND(TKP_SCORER_RECONSTRUCTION),
     FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE |
-               KIND(TKP_SCORER_TEMPORAL),
+               KIND(TKP_SCORER_TEMPORAL) | RECONSTRUCTION,
     BLEND = KIND(TKP_SCORER_BLEND)
 };
 
@@ -268,6 +272,14 @@ static const tkp__key scorer_keys[] = {
      .offset = AT(tkp_scorer_options, mix)},
     {.name = "share", .type = TKP__KEY_DECIMAL, .kinds = ENTROPY,
      .offset = AT(tkp_scorer_options, share)},
+    {.name = "basis", .type = TKP__KEY_I32, .kinds = RECONSTRUCTION,
+     .low = 1, .high = 4096, .offset = AT(tkp_scorer_options, basis)},
+    {.name = "ridge", .type = TKP__KEY_DECIMAL, .kinds = RECONSTRUCTION,
+     .offset = AT(tkp_scorer_options, ridge)},
+    {.name = "scope", .type = TKP__KEY_WORD, .words = tkp__scope_words,
+     .kinds = RECONSTRUCTION, .offset = AT(tkp_scorer_options, scope)},
+    {.name = "seed", .type = TKP__KEY_SEED, .kinds = RECONSTRUCTION,
+     .offset = AT(tkp_scorer_options, seed)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},
@@ -382,6 +394,9 @@ static const tkp__key part_keys[] = {
     {.name = "count", .type = TKP__KEY_I64, .gives = TKP_CHAIN_COUNT,
      .kinds = KIND(TKP_CHAIN_COUNT), .offset = AT(tkp_chain_part, count),
      .high = INT32_MAX},
+    {.name = "all_but", .type = TKP__KEY_I64, .gives = TKP_CHAIN_ALL_BUT,
+     .kinds = KIND(TKP_CHAIN_ALL_BUT), .offset = AT(tkp_chain_part, count),
+     .high = INT32_MAX},
     {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
      .required = true, .gives = -1, .offset = AT(tkp_chain_part, selector)},
     END};
@@ -407,6 +422,15 @@ static const tkp__key merger_keys[] = {
     {.name = "beta", .type = TKP__KEY_DECIMAL,
      .kinds = KIND(TKP_MERGER_NEAREST),
      .offset = AT(tkp_merger_options, beta)},
+    {.name = "replace", .type = TKP__KEY_I32, .words = no_part,
+     .kinds = KIND(TKP_MERGER_NEAREST), .low = 1,
+     .high = TKP_CHAIN_MAX_PARTS - 1,
+     .offset = AT(tkp_merger_options, replace)},
+    {.name = "replace_share", .type = TKP__KEY_DECIMAL,
+     .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, replace_share)},
+    {.name = "seed", .type = TKP__KEY_SEED, .kinds = KIND(TKP_MERGER_NEAREST),
+     .offset = AT(tkp_merger_options, seed)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_MERGER_CUSTOM),
      .offset = AT(tkp_merger_options, custom), .low = 1, .high = 63},

@@ -79,6 +79,8 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_norm;
     case TKP_SCORER_COSINE:
         return &tkp__leaf_cosine;
+    case TKP_SCORER_RECONSTRUCTION:
+        return &tkp__leaf_reconstruction;
     case TKP_SCORER_TEMPORAL:
         return &tkp__leaf_temporal;
     case TKP_SCORER_CUSTOM:
@@ -207,6 +209,8 @@ void tkp__scorer_free(tkp_scorer *s)
         tkp__leaf *leaf = &s->leaves[i];
         for (int32_t j = 0; j < TKP__LEAF_OPS; j++)
             tkp__core_op_destroy(leaf->ops[j]);
+        if (leaf->kind->release)
+            leaf->kind->release(leaf);
         if (leaf->custom.run)
             tkp__names_put(&tkp__scorer_names, leaf->options.custom);
         tkp__free((void *)leaf->options.custom);

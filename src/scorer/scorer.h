@@ -38,6 +38,7 @@ typedef struct tkp__leaf_kind {
         const tkp_inputs *inputs,
         void *workspace,
         const tkp_tensor *dst);
+    void (*release)(tkp__leaf *leaf); /* of `state`; may be NULL */
 } tkp__leaf_kind;
 
 enum { TKP__LEAF_OPS = TKP__FORM_COUNT + 2 };
@@ -52,6 +53,7 @@ struct tkp__leaf {
     void *custom_user;
     tkp_op *ops[TKP__LEAF_OPS];
     tkp__features features; /* kinds that compare tokens */
+    void *state;            /* the kind's own */
     tkp_ledger ledger;
     uint64_t at[4];  /* booked temporaries, by the kind */
     uint64_t ops_at; /* the ops' common workspace */
@@ -77,6 +79,7 @@ extern const tkp__leaf_kind tkp__leaf_attention;
 extern const tkp__leaf_kind tkp__leaf_given;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
+extern const tkp__leaf_kind tkp__leaf_reconstruction;
 extern const tkp__leaf_kind tkp__leaf_temporal;
 extern const tkp__leaf_kind tkp__leaf_custom;
 extern const tkp__leaf_kind tkp__leaf_relevance;

@@ -1,8 +1,9 @@
 /* Scorer options: read, checked, copied deep. */
 #include "core/names.h"
 #include "scorer/scorer.h"
+#include "tokenprune/budget.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, seed);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -62,6 +63,20 @@ static tkp_status check_relevance(tkp_scorer_options *o)
     return TKP_OK;
 }
 
+static tkp_status check_reconstruction(tkp_scorer_options *o)
+{
+    TKP__TRY(check_range(o->basis, 4096, "basis"));
+    TKP__TRY(check_range(o->scope, TKP_SCOPE_FRAME, "scope"));
+    TKP__CHECK(
+        o->ridge >= 0.0f && o->ridge <= 1e30f, TKP_ERR_OPTION,
+        "scorer: ridge is %g, wanted 0 or more", (double)o->ridge);
+    if (o->kind != TKP_SCORER_RECONSTRUCTION)
+        return TKP_OK;
+    o->basis = o->basis ? o->basis : 10;
+    o->ridge = o->ridge > 0.0f ? o->ridge : 1e-5f;
+    return TKP_OK;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
@@ -86,6 +101,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
     TKP__TRY(check_relevance(out));
+    TKP__TRY(check_reconstruction(out));
     fill_defaults(out);
     return copy_name(name, out);
 }
@@ -161,6 +177,7 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
         return TKP_NEED_SCORES;
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
+    case TKP_SCORER_RECONSTRUCTION:
     case TKP_SCORER_TEMPORAL:
         return tkp__features_needs(o->feature);
     case TKP_SCORER_RELEVANCE:

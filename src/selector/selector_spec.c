@@ -148,9 +148,9 @@ static tkp_status
 check_amount(const tkp_chain_part *part, int32_t number, bool last)
 {
     TKP__CHECK(
-        part->amount >= TKP_CHAIN_REST && part->amount <= TKP_CHAIN_COUNT,
+        part->amount >= TKP_CHAIN_REST && part->amount <= TKP_CHAIN_ALL_BUT,
         TKP_ERR_OPTION, "selector: part %d: amount is %d, wanted 0 to %d",
-        number, part->amount, TKP_CHAIN_COUNT);
+        number, part->amount, TKP_CHAIN_ALL_BUT);
     TKP__CHECK(
         last == (part->amount == TKP_CHAIN_REST), TKP_ERR_OPTION,
         last ? "selector: part %d is the last and takes the rest; wanted "
@@ -164,7 +164,7 @@ check_amount(const tkp_chain_part *part, int32_t number, bool last)
         TKP_ERR_OPTION, "selector: part %d: share is %lld/%lld, wanted 0 to 1",
         number, (long long)part->share_num, (long long)part->share_den);
     TKP__CHECK(
-        part->amount != TKP_CHAIN_COUNT ||
+        part->amount < TKP_CHAIN_COUNT ||
             (part->count >= 0 && part->count <= INT32_MAX),
         TKP_ERR_OPTION, "selector: part %d: count is %lld, wanted 0 to %d",
         number, (long long)part->count, INT32_MAX);

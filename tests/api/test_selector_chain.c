@@ -214,6 +214,21 @@ START_TEST(chain__windows_first__best_of_each_then_the_best_left)
 }
 END_TEST
 
+START_TEST(chain__all_but_two__the_last_part_has_two)
+{
+    static const int32_t kept[] = {0, 2, 4, 6, 8, 9};
+    static const int32_t roles[] = {1, 0, 0, 0, 0, 1};
+    static const int32_t few[] = {2};
+    static const int32_t last[] = {1};
+    add_sequence(1, 2, 5); /* by score: 2 6 4 8, then 0 9 */
+    set_part(0, TKP_SELECTOR_TOPK, TKP_CHAIN_ALL_BUT, 2);
+    set_part(1, TKP_SELECTOR_TOPK, TKP_CHAIN_REST, 0);
+    EXPECT(ten, 10, kept, roles);
+    budget.count = 1;
+    EXPECT(ten, 10, few, last);
+}
+END_TEST
+
 static void refuse(const char *message)
 {
     tkp_context *context;
@@ -244,8 +259,8 @@ START_TEST(chain__wrong_options__refused)
     refuse("part 1 has no selector");
     set_part(1, TKP_SELECTOR_STRIDE, TKP_CHAIN_SHARE, 1);
     refuse("part 1 is the last");
-    set_part(1, TKP_SELECTOR_STRIDE, 3, 1);
-    refuse("amount is 3");
+    set_part(1, TKP_SELECTOR_STRIDE, 4, 1);
+    refuse("amount is 4");
     set_part(1, TKP_SELECTOR_WINDOW, TKP_CHAIN_REST, 0);
     refuse("cannot be a later part");
     set_part(1, TKP_SELECTOR_ALL, TKP_CHAIN_REST, 0);
@@ -285,6 +300,7 @@ int main(void)
     tcase_add_test(t, chain__count_above_the_budget__takes_it_all);
     tcase_add_test(t, chain__everything__kept);
     tcase_add_test(t, chain__windows_first__best_of_each_then_the_best_left);
+    tcase_add_test(t, chain__all_but_two__the_last_part_has_two);
     tcase_add_test(t, chain__wrong_options__refused);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

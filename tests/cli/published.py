@@ -5,7 +5,8 @@
 
 FOLDER holds <method>/caseNN.npz and .json: `in_*` is what the authors' function
 was given, `out_*` what it gave back. Each case becomes a safetensors file with
-the names of docs/select.md. Needs Python alone; arrays are nested lists.
+the names of docs/select.md. Needs Python alone; arrays are nested lists. So are
+the cases of tools/golden/make_selections.py, which state a method once more.
 """
 
 import ast
@@ -195,6 +196,12 @@ METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": ead
            "sparsevlm-cluster": sparsevlm_cluster}
 
 
+def stated(note, z):
+    """A case of make_selections.py: tensors and answers by their names, and the stage."""
+    tensors = {name[3:]: value for name, value in z.items() if name.startswith("in_")}
+    return tensors, note["stage"], None, {name[4:]: v for name, v in z.items() if name.startswith("out_")}
+
+
 def difference(got, want):
     """None, or what is wrong."""
     if got is None:
@@ -210,7 +217,8 @@ def difference(got, want):
 
 def run(command, method, case, folder):
     note = json.loads(case.with_suffix(".json").read_text())
-    tensors, stage, keep, want = METHODS[method](note["parameters"], load_npz(case))
+    z = load_npz(case)
+    tensors, stage, keep, want = stated(note, z) if "stage" in note else METHODS[method](note["parameters"], z)
     path, out = folder / "case.safetensors", folder / "out.safetensors"
     save(path, tensors)
     policy, more = method, ["--keep", str(keep)]
@@ -239,7 +247,7 @@ def main():
     command, root = sys.argv[1], pathlib.Path(sys.argv[2])
     count = failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        for method in sys.argv[3:] or METHODS:
+        for method in sys.argv[3:] or sorted(path.name for path in root.iterdir() if path.is_dir()):
             for case in sorted((root / method).glob("case*.npz")):
                 count += 1
                 for line in run(command, method, case, pathlib.Path(folder)):

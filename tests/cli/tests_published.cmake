@@ -11,4 +11,9 @@ if(TARGET tokenprune-cli AND TKP_PYTHON)
     COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published.py
       $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/video
     NEEDS tokenprune-cli LABELS smoke)
+  # The same with what NumPy says of methods whose code has no stored results.
+  tkp_add_command_test(NAME cli/selections
+    COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/published.py
+      $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/selections
+    NEEDS tokenprune-cli LABELS smoke)
 endif()

@@ -34,6 +34,7 @@ static const struct {
     {"eadp", TKP_ERR_UNSUPPORTED, "CLIP"},
     {"cdpruner", TKP_ERR_UNSUPPORTED, "CLIP"},
     {"tops", TKP_ERR_OPTION, "layers of the model"},
+    {"apet", TKP_ERR_OPTION, "layers of the model"},
 };
 
 static const model_case *now;

@@ -36,6 +36,7 @@ typedef struct tkp_test_case {
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;
+        tkp_op_reconstruction reconstruction;
         tkp_op_similarity similarity;
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;

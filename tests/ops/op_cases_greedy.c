@@ -246,6 +246,47 @@ static void build_similarity(tkp_test_case *c, int32_t i)
         softmax ? " softmax" : "", listed ? " members" : "");
 }
 
+static void build_reconstruction(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool listed = tkp_test_pick(&i, 2);
+    const int32_t groups = tkp_test_batch_size(batch);
+    const int32_t n = tkp_test_batch_total(batch);
+    const int64_t count = n;
+    tkp_op_reconstruction *p = &c->params.reconstruction;
+    tkp_test_params(c, sizeof(*p));
+    p->ridge = tkp_test_random(c, 2) ? 0.0f : 0.5f;
+    tkp_test_arg_float(
+        c, X, dtype, 2, (int64_t[]){n + 2, 40}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, ROWS, n, NULL), n, n + 2, tkp_test_random(c, 2));
+    const int32_t *offsets = tkp_test_arg_offsets(c, OFFSETS, batch);
+    const int32_t *members = NULL;
+    tkp_test_arg_none(c, MEMBERS);
+    if (listed) {
+        int32_t *list = tkp_test_arg_i32(c, MEMBERS, n, NULL);
+        tkp_test_distinct(c, list, n, n, false);
+        members = list;
+    }
+    int32_t ends[9] = {0};
+    for (int32_t g = 0; g < groups; g++)
+        ends[g + 1] = ends[g] + (batch[g] < 3 ? batch[g] : 3);
+    int32_t *basis = tkp_test_arg_i32(c, 4, ends[groups], NULL);
+    for (int32_t g = 0; g < groups; g++)
+        for (int32_t b = ends[g]; b < ends[g + 1]; b++) {
+            const int32_t m = offsets[g] + b - ends[g];
+            basis[b] = members ? members[m] : m;
+        }
+    tkp_test_arg_i32(c, 5, groups + 1, ends);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &count);
+    c->degenerate = true;
+    tkp_test_describe(
+        c, ",%s,n%d m%d%s", tkp_dtype_string(dtype), n, groups,
+        listed ? " members" : "");
+}
+
 static void build_relevance(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 9));
@@ -320,6 +361,7 @@ static void build_smooth_grid(tkp_test_case *c, int32_t i)
 
 const tkp_test_kind tkp_test_kinds_greedy[] = {
     {TKP_OP_SIMILARITY, 54, build_similarity},
+    {TKP_OP_RECONSTRUCTION, 28, build_reconstruction},
     {TKP_OP_RELEVANCE, 36, build_relevance},
     {TKP_OP_SMOOTH_GRID, 24, build_smooth_grid},
     {TKP_OP_GREEDY_DISTANCE, 288, build_distance},

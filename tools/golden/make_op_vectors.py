@@ -1006,11 +1006,40 @@ def make_merging():
     density_case("nan", bad, rows, groups, [3, 0, 4, 5], status="DATA")
 
 
+def reconstruction_case(name, x, rows, groups, basis, ridge=0.0, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    out = np.zeros(len(rows))
+    for group, part in zip(groups, basis):
+        b = at[np.asarray(part, int)]
+        w_ = np.linalg.solve(b @ b.T + (ridge or 1e-5) * np.eye(len(part)), b @ at[group].T)
+        out[group] = np.linalg.norm(at[group] - w_.T @ b, axis=1)
+    w.case("reconstruction", name, struct.pack("<fii", ridge, 0, 0), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          ("i32", [int(i) for part in basis for i in part]), ("i32", offsets([len(b) for b in basis])))
+    w.arg("out", "f32", out)
+
+
+def make_reconstruction():
+    own = np.random.default_rng(45)
+    x = own.standard_normal((40, 24)).astype(np.float32)
+    rows = own.permutation(40)[:30]
+    groups = [np.arange(9), np.arange(9, 9), np.arange(9, 22), np.arange(22, 30)]
+    basis = [[0, 5, 7], [], [20, 9, 12, 21], []]
+    bad = x.copy()
+    bad[rows[14], 2] = np.inf
+    reconstruction_case("groups", x, rows, groups, basis)
+    reconstruction_case("ridge", x, rows, groups, basis, 3.0)
+    reconstruction_case("members", x, rows, [own.permutation(30)[:17]], [[4, 1, 9]], 0.0, True)
+    reconstruction_case("equal_rows", np.repeat(x[:15], 2, axis=0), np.arange(30), [np.arange(30)], [[2, 3, 8, 9]])
+    reconstruction_case("zero_row", np.vstack([np.zeros((1, 24)), x[:20]]), np.arange(21), [np.arange(21)], [[0, 3]])
+    reconstruction_case("inf", bad, rows, groups, basis, status="DATA")
+
+
 def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
-                 make_pivots, make_merging, make_temporal):
+                 make_pivots, make_merging, make_temporal, make_reconstruction):
         make()
     w.save()
 

@@ -41,6 +41,7 @@ enum tkp_op_kind {
     TKP_OP_COSINE = 4,
     TKP_OP_COSINE_PAIRS = 5,
     TKP_OP_BLEND = 6,
+    TKP_OP_RECONSTRUCTION = 7,
     TKP_OP_TEMPORAL = 10,
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
@@ -252,6 +253,24 @@ typedef struct tkp_op_smooth_grid {
     float sigma;
     float power; /* 0 = 1 */
 } tkp_op_smooth_grid;
+
+/*
+ * RECONSTRUCTION: what a few candidates, the basis of a group, cannot say of
+ * its members: the length of what ridge least squares leave.
+ *   W = (B B^T + ridge I)^-1 B X^T;   dst_j = |x_j - sum_c W_cj B_c|
+ *   0 x [R, D] float              1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 basis [T] i32 candidates    5 basis_offsets [M + 1] i32
+ *   6 dst [N] f32; 0 for candidates of no group
+ * A group without a basis has the norms. An error that is not finite is
+ * TKP_ERR_DATA. O(N b D + b^3) time for a basis of b.
+ */
+typedef struct tkp_op_reconstruction {
+    uint32_t struct_size;
+    float ridge;     /* 0 = 1e-5 */
+    int32_t largest; /* basis of a group in any run; 0 = all there may be */
+    int32_t reserved;
+} tkp_op_reconstruction;
 
 /*
  * TEMPORAL: how much a token differs from the one at its place in the frame

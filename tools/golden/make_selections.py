@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Whole selections, stated a second time in NumPy.
+
+For methods whose published code has no stored results. Written from the text of
+the methods' pages (docs/methods) alone, in double precision, with matrices where
+the kernels loop. Fixed seeds.
+
+    python3 tools/golden/make_selections.py     writes tests/golden/selections/
+
+<method>/caseNN.npz: `in_*` are tensors as docs/select.md names them, `out_*` what
+`tokenprune select` has to answer. caseNN.json: the stage. tests/cli/published.py
+compares.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "selections"
+
+
+def save(method, number, stage, tensors, want, note=""):
+    folder = OUT / method
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"in_" + k: v for k, v in tensors.items()} | {"out_" + k: v for k, v in want.items()}
+    kinds = {k: np.float32 if np.asarray(v).dtype.kind == "f" else np.int32 for k, v in arrays.items()}
+    np.savez_compressed(folder / f"case{number:02d}.npz", **{k: np.asarray(v, kinds[k]) for k, v in arrays.items()})
+    head = {"method": method, "case": number, "made_by": "tools/golden/make_selections.py", "note": note,
+            "stage": stage}
+    (folder / f"case{number:02d}.json").write_text(json.dumps(head, indent=1) + "\n")
+
+
+# --- data ----------------------------------------------------------------------
+
+
+def smooth(rng, height, width, d, noise=0.05):
+    """A smooth field on the grid, a few regions, noise."""
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = rng.standard_normal((6, d))
+    rows = sum(np.cos(2 * np.pi * (rng.random() * 2 * y + rng.random() * 2 * x + rng.random()))[..., None] * w
+               for w in waves)
+    for _ in range(3):
+        top, left = rng.integers(0, height - 2), rng.integers(0, width - 2)
+        rows[top:top + 3, left:left + 3] += 2 * rng.standard_normal(d)
+    rows = rows + noise * rng.standard_normal(rows.shape)
+    return rows.reshape(-1, d).astype(np.float32)
+
+
+def unit(x):
+    x = np.asarray(x, np.float64)
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+
+
+def best(scores, k):
+    """The k highest, of equal ones the lower index; ascending."""
+    return np.sort(np.argsort(-np.asarray(scores), kind="stable")[:k])
+
+
+# --- apet ----------------------------------------------------------------------
+
+
+def farthest(x, b):
+    """b farthest points by squared Euclidean distance, from the longest row on."""
+    far = ((x[:, None] - x[None]) ** 2).sum(-1)
+    chosen = [int(np.argmax((x * x).sum(1)))]
+    while len(chosen) < min(b, len(x)):
+        near = far[chosen].min(0)
+        near[chosen] = -1.0
+        chosen.append(int(np.argmax(near)))
+    return chosen
+
+
+def apet(x, k, b, share):
+    x = np.asarray(x, np.float64)
+    n = len(x)
+    basis = farthest(x, b)
+    rows = x[basis]
+    weights = np.linalg.solve(rows @ rows.T + 1e-5 * np.eye(len(basis)), rows @ x.T)
+    error = np.linalg.norm(x - weights.T @ rows, axis=1)
+    kept = best(error, k)
+    absorb = set(best(error, max(0, k - b)).tolist())
+    swapped = [i for i in kept if i not in absorb]
+    assignment = np.full(n, -1)
+    like = unit(x) @ unit(x).T
+    takers = sorted(absorb)
+    members = {i: [i] for i in takers}
+    for i in range(n):
+        if i not in kept and takers:
+            to = takers[int(np.argmax(like[i, takers]))]
+            members[to].append(i)
+            assignment[i] = list(kept).index(to)
+    out = x[kept].copy()
+    for place, i in enumerate(kept):
+        assignment[i] = place
+        if i in absorb:
+            out[place] = x[members[i]].mean(0)
+    for i, source in zip(swapped, sorted(farthest(x, len(swapped)))):
+        out[list(kept).index(i)] = (1 - share) * x[i] + share * x[source]
+    sizes = [float(len(members.get(i, [i]))) for i in kept]
+    return {"kept": kept, "rows": out, "scores": error, "assignment": assignment, "sizes": np.array(sizes)}
+
+
+def make_apet():
+    rng = np.random.default_rng(91)
+    cases = [
+        (smooth(rng, 12, 12, 32), 24, 10, 1.0, "smooth field"),
+        (rng.standard_normal((100, 24)).astype(np.float32), 30, 6, 1.0, "independent rows"),
+        (smooth(rng, 8, 10, 16), 20, 5, 0.5, "half of the basis, as for Qwen"),
+        (np.repeat(rng.standard_normal((16, 20)), 4, 0).astype(np.float32), 20, 10, 1.0, "every row four times"),
+        (rng.standard_normal((64, 16)).astype(np.float32), 8, 10, 1.0, "fewer kept than the basis"),
+    ]
+    for number, (x, k, b, share, note) in enumerate(cases, 1):
+        n = len(x)
+        side = int(round(n ** 0.5))
+        grid = [side, side] if side * side == n else [8, 10]
+        if number == 4:
+            # Exact ties: rounding decides which error is larger, so leave them out.
+            x = x + np.linspace(0, 1e-2, n)[:, None].astype(np.float32)
+        stage = ["projector", f"scorer: {{kind: reconstruction, basis: {b}}}",
+                 f"selector: {{kind: chain, parts: [{{all_but: {b}, selector: topk}}, {{selector: topk}}]}}",
+                 f"merger: {{kind: nearest, replace: 1, replace_share: {share}}}", f"budget: {{count: {k}}}"]
+        save("apet", number, stage, {"features": x, "grid": np.array(grid)}, apet(x, k, b, share), note)
+
+
+def main():
+    for make in (make_apet,):
+        make()
+
+
+if __name__ == "__main__":
+    main()
