@@ -10,6 +10,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_cosine_pairs,     &tkp__ref_blend,
     &tkp__ref_reconstruction,   &tkp__ref_similarity,
     &tkp__ref_relevance,        &tkp__ref_temporal,
+    &tkp__ref_gaussian_scores,  &tkp__ref_curvature,
     &tkp__ref_smooth_grid,      &tkp__ref_topk,
     &tkp__ref_sample,           &tkp__ref_compact,
     &tkp__ref_greedy_distance,  &tkp__ref_greedy_cover,

@@ -34,6 +34,7 @@ typedef struct tkp__ref_plan {
         tkp_op_similarity similarity;
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;
+        tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
         tkp_op_sample sample;
@@ -81,6 +82,8 @@ extern const tkp__ref_op tkp__ref_reconstruction;
 extern const tkp__ref_op tkp__ref_similarity;
 extern const tkp__ref_op tkp__ref_relevance;
 extern const tkp__ref_op tkp__ref_temporal;
+extern const tkp__ref_op tkp__ref_gaussian_scores;
+extern const tkp__ref_op tkp__ref_curvature;
 extern const tkp__ref_op tkp__ref_smooth_grid;
 extern const tkp__ref_op tkp__ref_topk;
 extern const tkp__ref_op tkp__ref_sample;

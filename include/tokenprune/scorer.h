@@ -1,6 +1,7 @@
 #ifndef TOKENPRUNE_SCORER_H
 #define TOKENPRUNE_SCORER_H
 
+#include "tokenprune/budget.h"
 #include "tokenprune/inputs.h"
 #include "tokenprune/layout.h"
 #include "tokenprune/sys/op.h"
@@ -26,7 +27,9 @@ enum tkp_scorer_kind {
     TKP_SCORER_CUSTOM = 7,        /* tkp_scorer_vtable */
     TKP_SCORER_RELEVANCE = 8,     /* likeness to text, 0 to 1 */
     TKP_SCORER_RECONSTRUCTION = 9, /* what a few farthest points miss of it */
-    TKP_SCORER_TEMPORAL = 11, /* unlikeness to the same place a frame before */
+    TKP_SCORER_TEMPORAL = 11,  /* unlikeness to the same place a frame before */
+    TKP_SCORER_GAUSSIAN = 16,  /* nearness to the middle of video and frame */
+    TKP_SCORER_CURVATURE = 21, /* how sharply the video turns at its frame */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
 };
@@ -44,7 +47,9 @@ enum tkp_reference {
     TKP_REFERENCE_LAST = 0,        /* the last token of the sequence */
     TKP_REFERENCE_MEAN_VISUAL = 1, /* mean of the candidates */
     TKP_REFERENCE_MAX_OTHER = 2,   /* the most similar other candidate */
-    TKP_REFERENCE_MEAN_OTHER = 3   /* all other candidates, mean similarity */
+    TKP_REFERENCE_MEAN_OTHER = 3,  /* all other candidates, mean similarity */
+    TKP_REFERENCE_MEAN_IMAGE = 4,  /* mean of its image's candidates */
+    TKP_REFERENCE_MEAN_FRAME = 5   /* of its frame's */
 };
 
 /* Which rows stand for the tokens where they are compared. */
@@ -90,10 +95,10 @@ typedef struct tkp_scorer_options {
     int32_t reserved;
     int32_t basis; /* reconstruction: how many points; 0 = 10 */
     float ridge;   /* reconstruction; 0 = 1e-5 */
-    int32_t scope; /* reconstruction: whose tokens make a basis: enum
-                      tkp_budget_scope */
-    int32_t reserved2;
-    uint64_t seed; /* reconstruction: 0 = the basis begins with the longest
+    int32_t scope; /* reconstruction: whose tokens make a basis; blend: those of
+                      what are normalised together; enum tkp_budget_scope */
+    int32_t centre; /* gaussian: enum tkp_centre */
+    uint64_t seed;  /* reconstruction: 0 = the basis begins with the longest
                       row, else with one drawn by this seed */
 } tkp_scorer_options;
 
@@ -108,7 +113,8 @@ TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 typedef struct tkp_blend_term {
     const tkp_scorer_options *scorer;
     float weight;
-    int32_t normalise;  /* enum tkp_normalise, over a sequence's candidates */
+    int32_t normalise; /* enum tkp_normalise, over the candidates of a sequence,
+                           or as `scope` of the blend says */
     int32_t complement; /* 1: use 1 - normalised value */
     int32_t reserved;
 } tkp_blend_term;

@@ -87,9 +87,8 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         out->label >= TKP_LABEL_RETAIN && out->label <= TKP_LABEL_EQUIV_OUT,
         TKP_ERR_OPTION, "%s: label is %d, wanted 0 to 2", name, out->label);
     TKP__CHECK(
-        out->scope == TKP_SCOPE_SEQUENCE || out->scope == TKP_SCOPE_IMAGE ||
-            out->scope == TKP_SCOPE_FRAME,
-        TKP_ERR_OPTION, "%s: scope is %d, wanted 0, 1 or 3", name, out->scope);
+        tkp__scope_known(out->scope), TKP_ERR_OPTION,
+        "%s: scope is %d, wanted 0, 1 or 3", name, out->scope);
     TKP__CHECK(
         out->at_least == TKP_LEAST_NONE || out->at_least == TKP_LEAST_FRAME,
         TKP_ERR_OPTION, "%s: at_least is %d, wanted 0 or 1", name,

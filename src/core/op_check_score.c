@@ -15,6 +15,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
 TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, first);
+TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 
 // clang-format off
 static const tkp__arg_rule attention_scores_args[] = {
@@ -91,6 +92,18 @@ static const tkp__arg_rule temporal_args[] = {
     {"rows",          "N",  TKP__ARG_I32,      0,                  0},
     {"before",        "N",  TKP__ARG_I32,      0,                  0},
     {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule gaussian_scores_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                  0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"frame_offsets", "f",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule curvature_args[] = {
+    {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "F",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule smooth_grid_args[] = {
     {"src",           "N",  TKP__ARG_F32,      0,                  0},
@@ -309,6 +322,32 @@ static tkp_status temporal_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status gaussian_scores_params(void *params)
+{
+    const tkp_op_gaussian_scores *p = params;
+    TKP__CHECK(
+        p->centre >= TKP_CENTRE_BOTH && p->centre <= TKP_CENTRE_FRAME,
+        TKP_ERR_OPTION, "centre: is %d, wanted 0 to %d", p->centre,
+        TKP_CENTRE_FRAME);
+    TKP__CHECK(
+        p->channels >= 0, TKP_ERR_OPTION, "channels: is %d, wanted 0 or more",
+        p->channels);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    return TKP_OK;
+}
+
+static tkp_status gaussian_scores_relations(const tkp__check_call *call)
+{
+    const tkp_op_gaussian_scores *p = call->params;
+    TKP__ARG_CHECK(
+        call, 0, p->channels <= call->args[0].shape[1], TKP_ERR_OPTION,
+        "dim 1 (D) is %lld, wanted at least the %d channels of the params",
+        (long long)call->args[0].shape[1], p->channels);
+    return TKP_OK;
+}
+
 const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_ATTENTION_SCORES, TKP__RULE_ARGS(attention_scores_args),
      "attention_scores", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
@@ -327,6 +366,11 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
     {TKP_OP_TEMPORAL, TKP__RULE_ARGS(temporal_args), "temporal",
      TKP__RULE_PARAMS(tkp_op_temporal, first), temporal_params, NULL},
+    {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),
+     "gaussian_scores", TKP__RULE_PARAMS(tkp_op_gaussian_scores, reserved),
+     gaussian_scores_params, gaussian_scores_relations},
+    {TKP_OP_CURVATURE, TKP__RULE_ARGS(curvature_args), "curvature",
+     TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_SMOOTH_GRID, TKP__RULE_ARGS(smooth_grid_args), "smooth_grid",
      TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
     {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",

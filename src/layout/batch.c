@@ -213,6 +213,26 @@ tkp__batch_count tkp__batch_count_of(
     return count;
 }
 
+int32_t tkp__batch_unit_offsets(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t *offsets)
+{
+    int32_t units = 0;
+    if (scope == TKP_SCOPE_SEQUENCE) {
+        memcpy(
+            offsets, batch->candidate_offsets,
+            (size_t)(batch->sequences + 1) * sizeof(*offsets));
+        return batch->sequences;
+    }
+    for (int32_t n = 0; n < batch->candidates; n++)
+        if (n == 0 || tkp__batch_unit(batch, scope, n) !=
+                          tkp__batch_unit(batch, scope, n - 1))
+            offsets[units++] = n;
+    offsets[units] = (int32_t)batch->candidates;
+    return units;
+}
+
 tkp_status tkp__batch_resolve(
     const tkp__batch_count *count,
     const tkp_budget *budget,

@@ -68,6 +68,13 @@ tkp_status tkp__layout_freeze(tkp_layout *layout);
 /* Units that a budget is for, where it is not for sequences: images, frames.
  * They are numbered through the layout; candidates come unit by unit. */
 int32_t tkp__layout_units(const tkp_layout *layout, int32_t scope);
+/* The same, or sequences. */
+static inline int32_t
+tkp__layout_groups(const tkp_layout *layout, int32_t scope)
+{
+    return scope == TKP_SCOPE_SEQUENCE ? layout->n_sequences
+                                       : tkp__layout_units(layout, scope);
+}
 /* Whether each unit of a scope lies in one of the other. */
 bool tkp__scope_within(int32_t scope, int32_t of);
 
@@ -149,6 +156,12 @@ tkp__batch_count tkp__batch_count_of(
     int32_t scope,
     int32_t b,
     int32_t unit);
+/* Where each unit's candidates begin, [units + 1] entries; how many units: those
+ * that have any, or all sequences. */
+int32_t tkp__batch_unit_offsets(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t *offsets);
 /* What a budget leaves of them: at least the protected ones. */
 tkp_status tkp__batch_resolve(
     const tkp__batch_count *count,

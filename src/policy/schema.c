@@ -31,6 +31,8 @@ static const tkp__word scorer_kinds[] = {
     {"relevance", TKP_SCORER_RELEVANCE},
     {"reconstruction", TKP_SCORER_RECONSTRUCTION},
     {"temporal", TKP_SCORER_TEMPORAL},
+    {"gaussian", TKP_SCORER_GAUSSIAN},
+    {"curvature", TKP_SCORER_CURVATURE},
     {"entropy-relevance", TKP_SCORER_ENTROPY_RELEVANCE},
     {NULL, 0}};
 
@@ -65,6 +67,14 @@ static const tkp__word references[] = {
     {"mean-visual", TKP_REFERENCE_MEAN_VISUAL},
     {"max-other", TKP_REFERENCE_MAX_OTHER},
     {"mean-other", TKP_REFERENCE_MEAN_OTHER},
+    {"mean-image", TKP_REFERENCE_MEAN_IMAGE},
+    {"mean-frame", TKP_REFERENCE_MEAN_FRAME},
+    {NULL, 0}};
+
+static const tkp__word centres[] = {
+    {"both", TKP_CENTRE_BOTH},
+    {"video", TKP_CENTRE_VIDEO},
+    {"frame", TKP_CENTRE_FRAME},
     {NULL, 0}};
 
 static const tkp__word features[] = {
@@ -237,7 +247,8 @@ enum {
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
     RECONSTRUCTION = KIND(TKP_SCORER_RECONSTRUCTION),
     FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE |
-               KIND(TKP_SCORER_TEMPORAL) | RECONSTRUCTION,
+               KIND(TKP_SCORER_TEMPORAL) | KIND(TKP_SCORER_GAUSSIAN) |
+               KIND(TKP_SCORER_CURVATURE) | RECONSTRUCTION,
     BLEND = KIND(TKP_SCORER_BLEND)
 };
 
@@ -277,9 +288,13 @@ static const tkp__key scorer_keys[] = {
     {.name = "ridge", .type = TKP__KEY_DECIMAL, .kinds = RECONSTRUCTION,
      .offset = AT(tkp_scorer_options, ridge)},
     {.name = "scope", .type = TKP__KEY_WORD, .words = tkp__scope_words,
-     .kinds = RECONSTRUCTION, .offset = AT(tkp_scorer_options, scope)},
+     .kinds = RECONSTRUCTION | BLEND,
+     .offset = AT(tkp_scorer_options, scope)},
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RECONSTRUCTION,
      .offset = AT(tkp_scorer_options, seed)},
+    {.name = "centre", .type = TKP__KEY_WORD, .words = centres,
+     .kinds = KIND(TKP_SCORER_GAUSSIAN),
+     .offset = AT(tkp_scorer_options, centre)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},

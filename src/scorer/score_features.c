@@ -14,13 +14,30 @@ static bool pairwise(const tkp__leaf *leaf)
             leaf->options.reference == TKP_REFERENCE_MEAN_OTHER);
 }
 
+/* Whose mean is the reference. */
+static int32_t mean_of(const tkp__leaf *leaf)
+{
+    if (leaf->options.kind != TKP_SCORER_COSINE)
+        return TKP_SCOPE_SEQUENCE;
+    switch (leaf->options.reference) {
+    case TKP_REFERENCE_MEAN_IMAGE:
+        return TKP_SCOPE_IMAGE;
+    case TKP_REFERENCE_MEAN_FRAME:
+        return TKP_SCOPE_FRAME;
+    default:
+        return TKP_SCOPE_SEQUENCE;
+    }
+}
+
 static tkp_status plan_features(tkp__leaf *leaf, int64_t extra)
 {
     const size_t b = (size_t)leaf->batch->sequences;
+    const size_t groups =
+        (size_t)tkp__layout_groups(leaf->batch->layout, mean_of(leaf));
     TKP__TRY(tkp__features_plan(
         &leaf->features, leaf->context, leaf->batch, &leaf->model,
         leaf->options.feature, leaf->options.norm_eps, extra, &leaf->ledger));
-    leaf->memory = tkp__alloc(2 * b + 1, sizeof(int32_t));
+    leaf->memory = tkp__alloc(b + groups + 1, sizeof(int32_t));
     if (!leaf->memory)
         return TKP_ERR_MEMORY;
     leaf->reference = leaf->memory;
@@ -35,9 +52,7 @@ static void features_bind(tkp__leaf *leaf, const tkp__batch *batch)
                       leaf->options.reference == TKP_REFERENCE_LAST;
     for (int32_t b = 0; b < batch->sequences; b++)
         leaf->reference[b] = batch->row_offsets[b + 1] - 1;
-    memcpy(
-        leaf->offsets, batch->candidate_offsets,
-        (size_t)(batch->sequences + 1) * sizeof(int32_t));
+    leaf->rounds = tkp__batch_unit_offsets(batch, mean_of(leaf), leaf->offsets);
     tkp__features_bind(
         &leaf->features, leaf->reference, last ? batch->sequences : 0);
 }
@@ -107,10 +122,12 @@ static tkp_status plan_pairs(tkp__leaf *leaf)
     return tkp__leaf_op(leaf, OP_MAIN, TKP_OP_COSINE_PAIRS, args, 4, &params);
 }
 
-/* The mean of a sequence's candidates: one pooled row each. */
+/* The mean of the candidates of a sequence, or of a unit: one pooled row
+ * each. */
 static tkp_status plan_mean(tkp__leaf *leaf)
 {
     const tkp_layout *layout = leaf->batch->layout;
+    const int64_t groups = tkp__layout_groups(layout, mean_of(leaf));
     const tkp__features *f = &leaf->features;
     const tkp_op_group_pool params = {
         .struct_size = sizeof(params),
@@ -118,10 +135,9 @@ static tkp_status plan_mean(tkp__leaf *leaf)
     };
     tkp_tensor args[5] = {0};
     tkp_tensor_make_2d(&args[0], NULL, f->dtype, f->most_rows, f->width);
-    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, layout->n_sequences + 1);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, groups + 1);
     tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, layout->visual);
-    tkp_tensor_make_2d(
-        &args[4], NULL, TKP_DTYPE_F32, layout->n_sequences, f->width);
+    tkp_tensor_make_2d(&args[4], NULL, TKP_DTYPE_F32, groups, f->width);
     return tkp__leaf_op(
         leaf, OP_REFERENCE, TKP_OP_GROUP_POOL, args, 5, &params);
 }
@@ -140,13 +156,16 @@ static tkp_status plan_last(tkp__leaf *leaf)
 
 static bool to_mean(const tkp__leaf *leaf)
 {
-    return leaf->options.reference == TKP_REFERENCE_MEAN_VISUAL;
+    return leaf->options.reference == TKP_REFERENCE_MEAN_VISUAL ||
+           leaf->options.reference == TKP_REFERENCE_MEAN_IMAGE ||
+           leaf->options.reference == TKP_REFERENCE_MEAN_FRAME;
 }
 
 static tkp_status cosine_plan(tkp__leaf *leaf, const tkp__batch *batch)
 {
     const tkp_layout *layout = batch->layout;
     const bool last = leaf->options.reference == TKP_REFERENCE_LAST;
+    const int64_t groups = tkp__layout_groups(layout, mean_of(leaf));
     TKP__TRY(plan_features(leaf, last ? layout->n_sequences : 0));
     if (pairwise(leaf))
         return plan_pairs(leaf);
@@ -154,14 +173,13 @@ static tkp_status cosine_plan(tkp__leaf *leaf, const tkp__batch *batch)
     const int32_t dtype = to_mean(leaf) ? TKP_DTYPE_F32 : f->dtype;
     TKP__TRY(to_mean(leaf) ? plan_mean(leaf) : plan_last(leaf));
     TKP__TRY(tkp__ledger_book(
-        &leaf->ledger,
-        (uint64_t)(layout->n_sequences * f->width) * sizeof(float),
+        &leaf->ledger, (uint64_t)(groups * f->width) * sizeof(float),
         &leaf->at[AT_REFERENCE]));
     tkp_tensor args[5];
     tkp_tensor_make_2d(&args[0], NULL, f->dtype, f->most_rows, f->width);
     tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, layout->visual);
-    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, layout->n_sequences + 1);
-    tkp_tensor_make_2d(&args[3], NULL, dtype, layout->n_sequences, f->width);
+    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, groups + 1);
+    tkp_tensor_make_2d(&args[3], NULL, dtype, groups, f->width);
     tkp_tensor_make_1d(&args[4], NULL, TKP_DTYPE_F32, layout->visual);
     return tkp__leaf_op(leaf, OP_MAIN, TKP_OP_COSINE, args, 5, NULL);
 }
@@ -177,12 +195,12 @@ static tkp_status cosine_reference(
     const tkp__batch *batch = leaf->batch;
     void *memory = tkp__ledger_at(workspace, leaf->at[AT_REFERENCE]);
     tkp_tensor_make_2d(
-        out, memory, to_mean(leaf) ? TKP_DTYPE_F32 : x->dtype, batch->sequences,
+        out, memory, to_mean(leaf) ? TKP_DTYPE_F32 : x->dtype, leaf->rounds,
         leaf->features.width);
     if (to_mean(leaf)) {
         tkp_tensor args[5] = {[0] = *x, [2] = *rows, [4] = *out};
         tkp_tensor_make_1d(
-            &args[1], leaf->offsets, TKP_DTYPE_I32, batch->sequences + 1);
+            &args[1], leaf->offsets, TKP_DTYPE_I32, leaf->rounds + 1);
         return tkp__leaf_run_op(leaf, OP_REFERENCE, exec, args, 5, workspace);
     }
     tkp_tensor args[3] = {[0] = *x, [2] = *out};
@@ -199,11 +217,10 @@ static tkp_status cosine_run(
     void *workspace,
     const tkp_tensor *dst)
 {
-    const tkp__batch *batch = leaf->batch;
     tkp_tensor args[5];
     TKP__TRY(feature_rows(leaf, exec, in, workspace, &args[0], &args[1]));
     tkp_tensor_make_1d(
-        &args[2], leaf->offsets, TKP_DTYPE_I32, batch->sequences + 1);
+        &args[2], leaf->offsets, TKP_DTYPE_I32, leaf->rounds + 1);
     if (pairwise(leaf)) {
         args[3] = *dst;
         return tkp__leaf_run_op(leaf, OP_MAIN, exec, args, 4, workspace);

@@ -83,6 +83,10 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_reconstruction;
     case TKP_SCORER_TEMPORAL:
         return &tkp__leaf_temporal;
+    case TKP_SCORER_GAUSSIAN:
+        return &tkp__leaf_gaussian;
+    case TKP_SCORER_CURVATURE:
+        return &tkp__leaf_curvature;
     case TKP_SCORER_CUSTOM:
         return &tkp__leaf_custom;
     case TKP_SCORER_RELEVANCE:
@@ -140,7 +144,9 @@ plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
     }
     tkp_tensor args[3];
     tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_F32, terms, n);
-    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, s->batch->sequences + 1);
+    tkp_tensor_make_1d(
+        &args[1], NULL, TKP_DTYPE_I32,
+        tkp__layout_groups(s->batch->layout, s->within) + 1);
     tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_F32, n);
     TKP__TRY(tkp__core_op_make(
         &s->blend, s->context, TKP_OP_BLEND, args, 3, &params, NULL));
@@ -160,9 +166,11 @@ static tkp_status plan_scorer(
     if (s->blends) {
         for (int32_t t = 0; t < spec->options.n_terms; t++)
             TKP__TRY(plan_leaf(s, t, &spec->term_scorers[t], model));
+        s->within = spec->options.scope;
         TKP__TRY(plan_blend(s, spec, &ledger));
-        s->offsets =
-            tkp__alloc((size_t)s->batch->sequences + 1, sizeof(int32_t));
+        s->offsets = tkp__alloc(
+            (size_t)tkp__layout_groups(s->batch->layout, s->within) + 1,
+            sizeof(int32_t));
         if (!s->offsets)
             return TKP_ERR_MEMORY;
     } else {
@@ -229,9 +237,7 @@ void tkp__scorer_bind(tkp_scorer *s)
     for (int32_t i = 0; i < s->n_leaves; i++)
         s->leaves[i].kind->bind(&s->leaves[i], s->batch);
     if (s->blends)
-        memcpy(
-            s->offsets, s->batch->candidate_offsets,
-            (size_t)(s->batch->sequences + 1) * sizeof(int32_t));
+        s->groups = tkp__batch_unit_offsets(s->batch, s->within, s->offsets);
 }
 
 /* Leaves that look at attention must agree on the rows: the first one's are
@@ -290,8 +296,7 @@ tkp_status tkp__scorer_run(
     }
     tkp_tensor args[3];
     tkp_tensor_make_2d(&args[0], terms, TKP_DTYPE_F32, s->n_leaves, n);
-    tkp_tensor_make_1d(
-        &args[1], s->offsets, TKP_DTYPE_I32, s->batch->sequences + 1);
+    tkp_tensor_make_1d(&args[1], s->offsets, TKP_DTYPE_I32, s->groups + 1);
     args[2] = *scores;
     return tkp__core_op_run(
         s->blend, exec, args, 3, tkp__ledger_at(workspace, s->blend_at),

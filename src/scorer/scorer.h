@@ -61,6 +61,7 @@ struct tkp__leaf {
     /* tables, in one block */
     void *memory;
     int32_t rounds;       /* passes over the batch (one per image ordinal) */
+    int32_t frames;       /* of all videos */
     int32_t *q_rows;      /* [Q] packed rows, by round */
     int32_t *q_positions; /* [Q] within the sequence, by round */
     int32_t *q_offsets;   /* [rounds, B + 1] */
@@ -70,7 +71,7 @@ struct tkp__leaf {
     int32_t *local_begin;   /* [rounds + 1] */
     int32_t *order;         /* [N] where each candidate stands in `local` */
     int32_t *rows;          /* [N] packed rows */
-    int32_t *offsets;       /* [B + 1] candidates */
+    int32_t *offsets;       /* [B + 1], or by `rounds` units: candidates */
     int32_t *reference;     /* [B] packed rows */
     int32_t *original;      /* [N] candidate number in the layout */
 };
@@ -81,6 +82,8 @@ extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_reconstruction;
 extern const tkp__leaf_kind tkp__leaf_temporal;
+extern const tkp__leaf_kind tkp__leaf_gaussian;
+extern const tkp__leaf_kind tkp__leaf_curvature;
 extern const tkp__leaf_kind tkp__leaf_custom;
 extern const tkp__leaf_kind tkp__leaf_relevance;
 
@@ -116,7 +119,9 @@ struct tkp_scorer {
     uint64_t blend_at;
     uint64_t leaf_at;
     uint64_t workspace_bytes;
-    int32_t *offsets; /* [B + 1], of the batch when bound */
+    int32_t within; /* blend: enum tkp_budget_scope */
+    int32_t groups;
+    int32_t *offsets; /* [groups + 1] candidates, of the batch when bound */
 };
 
 /* Options with every rule checked; terms are deep-copied into `terms` and

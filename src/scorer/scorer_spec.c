@@ -1,7 +1,7 @@
 /* Scorer options: read, checked, copied deep. */
+#include "budget/budget.h"
 #include "core/names.h"
 #include "scorer/scorer.h"
-#include "tokenprune/budget.h"
 
 TKP__ASSERT_NO_PADDING(tkp_scorer_options, seed);
 
@@ -66,7 +66,9 @@ static tkp_status check_relevance(tkp_scorer_options *o)
 static tkp_status check_reconstruction(tkp_scorer_options *o)
 {
     TKP__TRY(check_range(o->basis, 4096, "basis"));
-    TKP__TRY(check_range(o->scope, TKP_SCOPE_FRAME, "scope"));
+    TKP__CHECK(
+        tkp__scope_known(o->scope), TKP_ERR_OPTION,
+        "scorer: scope is %d, wanted one of enum tkp_budget_scope", o->scope);
     TKP__CHECK(
         o->ridge >= 0.0f && o->ridge <= 1e30f, TKP_ERR_OPTION,
         "scorer: ridge is %g, wanted 0 or more", (double)o->ridge);
@@ -90,7 +92,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_range(out->row_reduce, TKP_ROW_REDUCE_MAX, "row_reduce"));
     TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
     TKP__TRY(
-        check_range(out->reference, TKP_REFERENCE_MEAN_OTHER, "reference"));
+        check_range(out->reference, TKP_REFERENCE_MEAN_FRAME, "reference"));
     TKP__TRY(check_range(out->feature, TKP_FEATURE_VALUES, "feature"));
     TKP__CHECK(
         out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
@@ -100,6 +102,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
+    TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
     TKP__TRY(check_relevance(out));
     TKP__TRY(check_reconstruction(out));
     fill_defaults(out);
@@ -179,6 +182,8 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
     case TKP_SCORER_COSINE:
     case TKP_SCORER_RECONSTRUCTION:
     case TKP_SCORER_TEMPORAL:
+    case TKP_SCORER_GAUSSIAN:
+    case TKP_SCORER_CURVATURE:
         return tkp__features_needs(o->feature);
     case TKP_SCORER_RELEVANCE:
         return tkp__features_needs(o->feature) |

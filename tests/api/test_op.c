@@ -70,6 +70,8 @@ static const tkp_op_similarity similarity_params = {
 static const tkp_op_relevance relevance_params = {
     sizeof(relevance_params), 0, 0.5f, 0.2f, 100.0f, 0.01f, 0.0f, 0};
 static const tkp_op_temporal temporal_params = {sizeof(temporal_params), 0.0f};
+static const tkp_op_gaussian_scores gaussian_params = {
+    sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {
     sizeof(smooth_params), 16, 1.0f, 0.0f};
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
@@ -130,6 +132,11 @@ static const struct op_case {
      &relevance_params, sizeof(relevance_params), 0, 1 << 5, 0},
     {"temporal", TKP_OP_TEMPORAL, 4, {BF16(12, 16), I32(10), I32(10), F32(10)},
      &temporal_params, sizeof(temporal_params), 0, 1 << 3, 0},
+    {"gaussian_scores", TKP_OP_GAUSSIAN_SCORES, 5,
+     {F32(12, 16), I32(10), I32(3), I32(5), F32(10)},
+     &gaussian_params, sizeof(gaussian_params), 0, 1 << 4, 0},
+    {"curvature", TKP_OP_CURVATURE, 3, {BF16(10, 16), I32(3), F32(10)},
+     NULL, 0, 0, 1 << 2, 0},
     {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
      {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
      &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},
@@ -500,6 +507,16 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
     TRY_PARAMS(TKP_OP_TEMPORAL, tkp_op_temporal, first, -1.0f, "first");
+    TRY_PARAMS(
+        TKP_OP_GAUSSIAN_SCORES, tkp_op_gaussian_scores, centre, 3, "centre");
+    TRY_PARAMS(
+        TKP_OP_GAUSSIAN_SCORES, tkp_op_gaussian_scores, channels, -1,
+        "channels");
+    TRY_PARAMS(
+        TKP_OP_GAUSSIAN_SCORES, tkp_op_gaussian_scores, channels, 17, "dim 1");
+    TRY_PARAMS(
+        TKP_OP_GAUSSIAN_SCORES, tkp_op_gaussian_scores, reserved, 1,
+        "reserved");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");

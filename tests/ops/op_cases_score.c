@@ -295,6 +295,63 @@ static void build_temporal(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 3, TKP_DTYPE_F32, 1, &n);
 }
 
+/* Frames of up to four candidates each, none in two videos. */
+static void build_gaussian_scores(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    const int64_t d = n > 1000 ? 24 : widths[tkp_test_random(c, 6)];
+    const int32_t most = 1 + (int32_t)tkp_test_random(c, 60);
+    int32_t frames[4096];
+    int32_t count = 0;
+    tkp_test_params(c, sizeof(tkp_op_gaussian_scores));
+    c->params.gaussian_scores.centre = (int32_t)tkp_test_random(c, 3);
+    c->params.gaussian_scores.channels =
+        tkp_test_random(c, 2) ? 0
+                              : (int32_t)tkp_test_random(c, (uint32_t)d + 1);
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d centre=%d channels=%d", tkp_dtype_string(dtype),
+        (int)n, tkp_test_batch_size(batch), (int)d,
+        c->params.gaussian_scores.centre, c->params.gaussian_scores.channels);
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 2, batch);
+    for (int32_t b = 0; batch[b] >= 0; b++)
+        for (int32_t left = batch[b]; left > 0;) {
+            const int32_t size =
+                1 + (int32_t)tkp_test_random(c, (uint32_t)most);
+            frames[count] = size < left ? size : left;
+            left -= frames[count++];
+        }
+    frames[count] = -1;
+    tkp_test_arg_offsets(c, 3, frames);
+    /* 5 e^0 less what the squares leave of it */
+    c->degenerate = true;
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
+}
+
+static void build_curvature(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d", tkp_dtype_string(dtype), (int)n,
+        tkp_test_batch_size(batch), (int)d);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 1, batch);
+    c->degenerate = true; /* short paths are all ends */
+    tkp_test_arg_out(c, 2, TKP_DTYPE_F32, 1, &n);
+}
+
 static void build_cosine_pairs(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -358,5 +415,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_COSINE_PAIRS, 60, build_cosine_pairs},
     {TKP_OP_BLEND, 100, build_blend},
     {TKP_OP_TEMPORAL, 60, build_temporal},
+    {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
+    {TKP_OP_CURVATURE, 30, build_curvature},
     {0, 0, NULL},
 };

@@ -376,6 +376,88 @@ START_TEST(temporal__two_frames__first_is_above_all)
 }
 END_TEST
 
+/* Two frames of two tokens. Channel 2 varies most and is left out; the others
+ * make (1, 0), (1, 0), (0, 1), (0, 1): the mean of all is (1/2, 1/2), at a square
+ * distance of 1/2 from each, the frames' means are their tokens. */
+START_TEST(gaussian_scores__two_frames__distances_to_both_means)
+{
+    float x[12] = {2.0f, 0.0f, 9.0f, 5.0f, 0.0f, -9.0f,
+                   0.0f, 3.0f, 7.0f, 0.0f, 1.0f, -8.0f};
+    float dst[4];
+    int32_t rows[4] = {0, 1, 2, 3}, video[2] = {0, 4}, frame[3] = {0, 2, 4};
+    double far = 0.0;
+    for (int k = -3; k <= 1; k++)
+        far += exp(-0.5 / (2.0 * pow(2.0, k)));
+    const float u = (float)far;
+    tkp_op_gaussian_scores p = {sizeof(p), TKP_CENTRE_BOTH, 2, 0};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 3), TKP_TEST_I32(rows),
+        TKP_TEST_I32(video), TKP_TEST_I32(frame), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){u + 5.0f, u + 5.0f, u + 5.0f, u + 5.0f}, 4);
+    p.centre = TKP_CENTRE_VIDEO;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){u, u, u, u}, 4);
+    p.centre = TKP_CENTRE_FRAME;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){5.0f, 5.0f, 5.0f, 5.0f}, 4);
+    /* half of three channels is one: the second varies least */
+    p.channels = 0;
+    p.centre = TKP_CENTRE_VIDEO;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, args, 5), TKP_OK);
+    far = 0.0;
+    for (int k = -3; k <= 1; k++)
+        far += exp(-0.25 / (2.0 * pow(2.0, k)));
+    const float v = (float)far;
+    expect(dst, (float[]){v, v, v, v}, 4);
+    /* every token a video: each is its own middle */
+    int32_t videos[5] = {0, 1, 2, 3, 4};
+    const tkp_tensor single[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 3), TKP_TEST_I32(rows),
+        TKP_TEST_I32(videos), TKP_TEST_I32(videos), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, single, 5), TKP_OK);
+    expect(dst, (float[]){5.0f, 5.0f, 5.0f, 5.0f}, 4);
+    /* a frame in two videos; a number that is none, in a channel left out too */
+    int32_t halves[3] = {0, 1, 4};
+    const tkp_tensor crossed[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 3), TKP_TEST_I32(rows),
+        TKP_TEST_I32(halves), TKP_TEST_I32(frame), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, crossed, 5), TKP_ERR_ARGUMENT);
+    x[8] = NAN;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_GAUSSIAN_SCORES, &p, args, 5), TKP_ERR_DATA);
+}
+END_TEST
+
+/* East, north, west, north: from the second to the third it goes on, at the
+ * third it turns back. Then one that stands still. */
+START_TEST(curvature__two_paths__turns_and_ends)
+{
+    float x[14] = {5.0f, 0.0f, 0.0f, 2.0f, -1.0f, 0.0f, 0.0f,
+                   7.0f, 3.0f, 4.0f, 3.0f, 4.0f,  6.0f, 8.0f};
+    float dst[7];
+    int32_t offsets[3] = {0, 4, 7};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 7, 2), TKP_TEST_I32(offsets),
+        TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CURVATURE, NULL, args, 3), TKP_OK);
+    expect(dst, (float[]){1.0f, 1.0f, 2.0f, 1.0f, 1.0f, 1.0f, 1.0f}, 7);
+    x[2] = 6.0f; /* (6, 2): on the way from east to west, though not straight */
+    const double a = sqrt(40.0);
+    const double in[2] = {6.0 / a - 1.0, 2.0 / a};
+    const double out[2] = {-1.0 - 6.0 / a, -2.0 / a};
+    const double cosine = (in[0] * out[0] + in[1] * out[1]) /
+                          (hypot(in[0], in[1]) * hypot(out[0], out[1]));
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CURVATURE, NULL, args, 3), TKP_OK);
+    ck_assert_float_eq_tol(dst[1], (float)(1.0 - cosine), 1e-6f);
+    x[13] = INFINITY;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_CURVATURE, NULL, args, 3), TKP_ERR_DATA);
+}
+END_TEST
+
 /* --- blend ------------------------------------------------------------------------ */
 
 /* One term in one sequence. */
@@ -507,6 +589,8 @@ int main(void)
         other, cosine__reference_of_each_sequence__zero_rows_score_zero);
     tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
     tcase_add_test(other, temporal__two_frames__first_is_above_all);
+    tcase_add_test(other, gaussian_scores__two_frames__distances_to_both_means);
+    tcase_add_test(other, curvature__two_paths__turns_and_ends);
     tcase_add_test(other, blend__each_normalisation);
     tcase_add_test(other, blend__constant_and_single__documented_values);
     tcase_add_test(other, blend__nan__stays_and_spares_the_others);

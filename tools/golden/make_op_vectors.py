@@ -297,6 +297,60 @@ def make_temporal():
         w.arg("out", "f32", want.ravel())
 
 
+def make_gaussian_scores():
+    own = np.random.default_rng(1111)
+    for name, dtype, centre, channels, videos, d in (("both", "f32", 0, 0, [[4, 4, 3], [1], [6, 6]], 21),
+                                                     ("video", "bf16", 1, 5, [[7, 7], [3, 3, 3]], 16),
+                                                     ("frame", "f16", 2, 0, [[12], [5, 1]], 30)):
+        sizes = [sum(v) for v in videos]
+        n = sum(sizes)
+        x = rnd(own.standard_normal((n, d)) * own.uniform(0.5, 2, d) + own.standard_normal(d), dtype)
+        x[2] = 0.0
+        want = []
+        for lo, hi, frames in zip(offsets(sizes), offsets(sizes)[1:], videos):
+            z = x[lo:hi].astype(np.float64)
+            least = np.argsort(z.var(axis=0), kind="stable")[: channels or d // 2]
+            z = z[:, least]
+            norms = np.linalg.norm(z, axis=1, keepdims=True)
+            z = np.divide(z, norms, out=np.zeros_like(z), where=norms > 0)
+            edges = offsets(frames)
+            for f0, f1 in zip(edges, edges[1:]):
+                score = np.zeros(f1 - f0)
+                for mean, wanted in ((z.mean(0), centre != 2), (z[f0:f1].mean(0), centre != 1)):
+                    square = ((z[f0:f1] - mean) ** 2).sum(1)
+                    if wanted:
+                        score += sum(np.exp(-square / (2 * 2.0**k)) for k in range(-3, 2))
+                want.append(score)
+        rows = own.permutation(n)
+        laid = np.zeros_like(x)
+        laid[rows] = x
+        w.case("gaussian_scores", name, struct.pack("<iii", centre, channels, 0))
+        w.ins((dtype, laid), ("i32", rows), ("i32", offsets(sizes)), ("i32", offsets([f for v in videos for f in v])))
+        w.arg("out", "f32", np.concatenate(want))
+
+
+def make_curvature():
+    own = np.random.default_rng(5454)
+    for dtype in ("f32", "f16"):
+        sizes, d = [1, 2, 9, 3], 14
+        x = rnd(own.standard_normal((sum(sizes), d)), dtype)
+        x[5] = x[4]
+        x[8] = 0.0
+        want = np.ones(len(x))
+        norms = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+        y = np.divide(x, norms, out=np.zeros(x.shape), where=norms > 0)
+        for lo, hi in zip(offsets(sizes), offsets(sizes)[1:]):
+            step = np.diff(y[lo:hi], axis=0)
+            length = np.linalg.norm(step, axis=1)
+            below = length[1:] * length[:-1]
+            dot = (step[1:] * step[:-1]).sum(1)
+            if hi - lo > 2:
+                want[lo + 1:hi - 1] = 1 - np.divide(dot, below, out=np.zeros(hi - lo - 2), where=below > 0)
+        w.case("curvature", dtype, None)
+        w.ins((dtype, x), ("i32", offsets(sizes)))
+        w.arg("out", "f32", want)
+
+
 def normalised(z, how):
     good = ~np.isnan(z)
     out, v = z.copy(), z[good]
@@ -1039,7 +1093,8 @@ def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
-                 make_pivots, make_merging, make_temporal, make_reconstruction):
+                 make_pivots, make_merging, make_temporal, make_reconstruction,
+                 make_gaussian_scores, make_curvature):
         make()
     w.save()
 

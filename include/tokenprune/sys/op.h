@@ -43,6 +43,7 @@ enum tkp_op_kind {
     TKP_OP_BLEND = 6,
     TKP_OP_RECONSTRUCTION = 7,
     TKP_OP_TEMPORAL = 10,
+    TKP_OP_GAUSSIAN_SCORES = 11,
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
     TKP_OP_RELEVANCE = 17,
@@ -63,6 +64,7 @@ enum tkp_op_kind {
     TKP_OP_SCATTER_ROWS = 43,
     TKP_OP_NEAREST = 44,
     TKP_OP_MERGE_ROWS = 45,
+    TKP_OP_CURVATURE = 54,
     /* forward */
     TKP_OP_LINEAR = 60,
     TKP_OP_RMS_NORM = 61,
@@ -284,6 +286,38 @@ typedef struct tkp_op_temporal {
     uint32_t struct_size;
     float first; /* 0 = 255, above all that 1 - cosine may be */
 } tkp_op_temporal;
+
+enum tkp_centre {
+    TKP_CENTRE_BOTH = 0, /* the sum of the next two */
+    TKP_CENTRE_VIDEO = 1,
+    TKP_CENTRE_FRAME = 2
+};
+
+/*
+ * GAUSSIAN_SCORES: how near a token is to the mean of its video and of its
+ * frame: sum over k = -3 .. 1 of exp(-|y - mean|^2 / (2 2^k)), y the row over
+ * its length (0 stays 0), in those channels alone that vary least over the
+ * video; of equal ones the first.
+ *   0 x [R, D] float          1 rows [N] i32 row of x of each candidate
+ *   2 offsets [B + 1] i32 candidates of each video
+ *   3 frame_offsets [F + 1] i32 candidates of each frame; none in two videos
+ *   4 dst [N] f32
+ * What is not finite is TKP_ERR_DATA.
+ */
+typedef struct tkp_op_gaussian_scores {
+    uint32_t struct_size;
+    int32_t centre;   /* enum tkp_centre */
+    int32_t channels; /* how many; 0 = half of them, rounded down */
+    int32_t reserved;
+} tkp_op_gaussian_scores;
+
+/*
+ * CURVATURE: how sharply a path turns at each of its points: 1 - cosine of the
+ * steps to it and from it, between rows over their lengths; 1 at both ends, and
+ * where a step has no length.
+ *   0 x [F, D] float   1 offsets [B + 1] i32 points of each path   2 dst [F] f32
+ * What is not finite is TKP_ERR_DATA. No params.
+ */
 
 /* ------------------------------------------------------------------------
  * Selection. A group is a list of candidates among which a number is kept:
