@@ -3,10 +3,10 @@
  * it: synthetic inputs in the shapes of LLaVA-1.5-7B, N visual tokens of which
  * K stay, 64 rows of text. Next and prune are timed, begin (planning) is not.
  *
- *     tkp_bench_select [SECONDS a case] [BACKEND]
+ *     tkp_bench_select [SECONDS a case] [BACKEND] [THREADS] [POLICY]
  *
- * Processor time of one thread, so that others may use the machine; one line of
- * CSV a case.
+ * One thread: its processor time, so that others may use the machine. Several:
+ * time on the clock, on a quiet machine. One line of CSV a case.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,16 +280,19 @@ int main(int argc, char **argv)
     const double seconds = argc > 1 ? atof(argv[1]) : 0.2;
     tkp_context *context;
     tkp_context_options options = TKP_CONTEXT_OPTIONS_INIT;
-    options.threads = 1;
-    options.backends = argc > 2 ? argv[2] : NULL;
+    const char *only = argc > 4 ? argv[4] : NULL;
+    options.threads = argc > 3 ? atoi(argv[3]) : 1;
+    options.backends = argc > 2 && argv[2][0] ? argv[2] : NULL;
     check(tkp_context_create(&context, &options), "context");
-    bench_use_cpu_clock();
+    if (options.threads == 1)
+        bench_use_cpu_clock();
     printf("policy,tokens,kept,status,min_ms,median_ms,runs\n");
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
-        for (int32_t p = 0; p < tkp_policy_preset_count(); p++)
-            run_case(
-                context, tkp_policy_preset_name(p), shapes[i][0], shapes[i][1],
-                seconds);
+        for (int32_t p = 0; p < tkp_policy_preset_count(); p++) {
+            const char *name = tkp_policy_preset_name(p);
+            if (!only || strcmp(only, name) == 0)
+                run_case(context, name, shapes[i][0], shapes[i][1], seconds);
+        }
     tkp_context_destroy(context);
     return 0;
 }
