@@ -55,10 +55,10 @@ typedef struct tkp_mllm_info {
     int32_t vision_layers; /* that run */
     int32_t vision_heads;
     int64_t vision_hidden;
-    int32_t grid_rows, grid_cols; /* visual tokens of one image */
+    int32_t grid_rows, grid_cols; /* visual tokens of one square */
     int64_t parameters;
     int64_t weight_bytes;
-    const char *kind; /* "llava" */
+    const char *kind; /* "llava", "llava_next" */
 } tkp_mllm_info;
 
 #define TKP_MLLM_INFO_INIT                                                     \
@@ -202,6 +202,20 @@ typedef struct tkp_mllm_times {
 TKP_API void tkp_mllm_times_init(tkp_mllm_times *times);
 TKP_API TKP_NODISCARD tkp_status
 tkp_mllm_result_times(const tkp_mllm_result *result, tkp_mllm_times *times);
+
+/**
+ * How many images request i shows: grids of visual tokens. One a picture, but
+ * of an any-resolution model (LLaVA-NeXT) two: the whole picture, then its
+ * tiles side by side without padding (absent if the picture is too thin). -1 =
+ * no such request.
+ */
+TKP_API int32_t
+tkp_mllm_result_images(const tkp_mllm_result *result, int32_t i);
+/** The picture, as the request numbers them, that an image shows; -1 = none. */
+TKP_API int32_t tkp_mllm_result_picture(
+    const tkp_mllm_result *result,
+    int32_t i,
+    int32_t image);
 
 /**
  * Kept cells of image `image` of request i after the last cut (ascending), as

@@ -253,12 +253,12 @@ parse(const tkp__cli_command *self, int argc, char **argv, tkp__run_options *o)
 
 static tkp_status draw(const tkp__run *run)
 {
-    const tkp__run_options *o = &run->options;
-    tkp__viz_image *images = tkp__zalloc((size_t)o->n_images, sizeof(*images));
+    const int32_t n = tkp_mllm_result_images(run->answer.result, 0);
+    tkp__viz_image *images = tkp__zalloc((size_t)n, sizeof(*images));
     if (!images)
         return TKP_ERR_MEMORY;
     tkp_status status = TKP_OK;
-    for (int32_t i = 0; i < o->n_images && status == TKP_OK; i++) {
+    for (int32_t i = 0; i < n && status == TKP_OK; i++) {
         tkp__viz_image *v = &images[i];
         status = tkp_mllm_result_image(
             run->answer.result, 0, i, &v->rgb, &v->height, &v->width,
@@ -267,7 +267,7 @@ static tkp_status draw(const tkp__run *run)
             tkp_mllm_result_kept_cells(run->answer.result, 0, i, &v->cells);
     }
     if (status == TKP_OK)
-        status = tkp__viz_kept(o->picture, images, o->n_images);
+        status = tkp__viz_kept(run->options.picture, images, n);
     tkp__free(images);
     return status;
 }

@@ -42,7 +42,8 @@ static json_t *policy_to_json(const tkp_policy *policy)
 static json_t *images_to_json(const tkp__run *run)
 {
     json_t *list = json_array();
-    for (int32_t i = 0; i < run->options.n_images; i++) {
+    for (int32_t i = 0; i < tkp_mllm_result_images(run->answer.result, 0);
+         i++) {
         const uint8_t *rgb;
         const int32_t *cells;
         int32_t height = 0;
@@ -50,6 +51,7 @@ static json_t *images_to_json(const tkp__run *run)
         int32_t rows = 0;
         int32_t cols = 0;
         const tkp_mllm_result *result = run->answer.result;
+        const int32_t picture = tkp_mllm_result_picture(result, 0, i);
         if (tkp_mllm_result_image(
                 result, 0, i, &rgb, &height, &width, &rows, &cols) != TKP_OK)
             continue;
@@ -57,9 +59,9 @@ static json_t *images_to_json(const tkp__run *run)
         json_array_append_new(
             list, json_pack(
                       "{s:o, s:i, s:i, s:[i,i], s:o}", "file",
-                      tkp__cli_json_text(run->options.images[i]), "height",
-                      height, "width", width, "grid", rows, cols, "kept",
-                      tkp__cli_json_i32(cells, kept)));
+                      tkp__cli_json_text(run->options.images[picture]),
+                      "height", height, "width", width, "grid", rows, cols,
+                      "kept", tkp__cli_json_i32(cells, kept)));
     }
     return list;
 }

@@ -97,7 +97,7 @@ static tkp_status look(tkp__engine *e)
 {
     const tkp_mllm *m = e->model;
     const tkp__vision *vision = &m->vision;
-    int64_t views = e->visual_tokens / vision->patches;
+    int64_t views = e->patches / vision->patches;
     if (views == 0)
         return TKP_OK;
     if (views > TKP__VISION_VIEWS)
@@ -122,20 +122,6 @@ out:
     tkp__buffer_free(&stage);
     e->vision_seconds = tkp__engine_now() - start;
     return status;
-}
-
-/* The rows where placeholders stand, in order; how many. */
-static int64_t list_visual_rows(const tkp__engine *e, int32_t *rows)
-{
-    int64_t first = 0, n = 0;
-    for (int32_t b = 0; b < e->sequences; b++) {
-        const tkp__prompt *p = &e->prompt[b];
-        for (int32_t i = 0; i < p->pictures; i++)
-            for (int64_t t = 0; t < p->picture[i].tokens; t++)
-                rows[n++] = (int32_t)(first + p->picture[i].start + t);
-        first += p->count;
-    }
-    return n;
 }
 
 /* What stages ask for of the rows that enter the decoder. */
@@ -169,14 +155,7 @@ static tkp_status read_prompts(tkp__engine *e)
     tkp__decoder_step(s, e->count);
     TKP__TRY(tkp__decoder_embed(s, &e->f, e->index));
     const tkp_tensor x = tkp__rows(&s->x, e->rows);
-    const int64_t n = list_visual_rows(e, e->index);
-    if (n > 0) {
-        const tkp_tensor rows = tkp__rows(&e->visual, n);
-        const tkp_tensor places = tkp__ints(e->index, n);
-        TKP__TRY(tkp__scatter_run(
-            e->model->place_visual, &e->f, &rows, &places, &x));
-        tkp__buffer_free(&e->visual);
-    }
+    TKP__TRY(tkp__engine_pack(e, &x));
     tkp__trace(&e->f, "embeddings", -1, &x);
     return keep_embeddings(e, &x);
 }

@@ -7,8 +7,9 @@
 
 /* What the forward before the decoder leaves behind, if the policy asks. */
 typedef struct tkp__kept_inputs {
-    uint32_t needs;         /* enum tkp_need of the whole policy */
-    tkp__vision_wants of;   /* which blocks of the encoder */
+    uint32_t needs;       /* enum tkp_need of the whole policy */
+    tkp__vision_wants of; /* which blocks of the encoder */
+    /* Of the encoder: [patches, ..], of which tkp__engine_pack() leaves N. */
     tkp__buffer vision;     /* [N, Dv] */
     tkp__buffer keys;       /* [N, Dk] */
     tkp__buffer cls;        /* [N, 1] f32 */
@@ -60,7 +61,8 @@ typedef struct tkp__engine {
     const tkp__prompt *prompt; /* [sequences] the caller's */
     int32_t sequences;         /* B */
     int64_t rows;              /* R of the whole prompts */
-    int64_t visual_tokens;     /* of the whole batch */
+    int64_t visual_tokens;     /* N of the whole batch, without newlines */
+    int64_t patches;           /* that the encoder sees: padding, too */
     tkp__forward f;
     tkp__workspace *workspace;
     tkp_layout *layout;
@@ -72,10 +74,11 @@ typedef struct tkp__engine {
     tkp__kept_inputs inputs;
     tkp__kept_attention kept;
     tkp__history history;
-    tkp__buffer visual; /* [N, D] projector rows until they are placed */
+    tkp__buffer visual; /* [patches, D] projector rows until they are placed */
     int32_t *lists;
     int32_t *positions;       /* [P, R] of the rows as they are */
     int32_t *index;           /* [R] scratch */
+    int32_t *from;            /* [R] scratch */
     int32_t *count;           /* [B] scratch */
     const tkp_tensor *scores; /* [N] the caller's, or NULL */
     bool evicts;
@@ -98,6 +101,11 @@ void tkp__engine_release(tkp__engine *engine);
 
 /* From pixels and ids to logits [B, V] of the last rows. */
 tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);
+
+/* Where the encoder's patches stand in the prompts: projector rows go into x,
+ * newlines behind the rows of tiles, and what stages look at is put in the
+ * order of the visual tokens. (pack.c) */
+tkp_status tkp__engine_pack(tkp__engine *engine, const tkp_tensor *x);
 
 /* Take what the decision dropped out of every cache. */
 tkp_status tkp__engine_evict(tkp__engine *engine, const tkp_decision *decision);

@@ -30,14 +30,19 @@ static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
     sequence.id = p->id;
     sequence.length = p->count;
     TKP__TRY(tkp_layout_add_sequence(layout, &sequence, &number));
-    for (int32_t i = 0; i < p->pictures; i++) {
-        tkp_image_desc image = TKP_IMAGE_DESC_INIT;
-        image.sequence = number;
-        image.start = p->picture[i].start;
-        image.rows = p->picture[i].grid_rows;
-        image.cols = p->picture[i].grid_cols;
-        TKP__TRY(tkp_layout_add_image(layout, &image, NULL));
-    }
+    for (int32_t i = 0; i < p->pictures; i++)
+        for (int32_t g = 0; g < p->picture[i].grids; g++) {
+            const tkp__grid *grid = &p->picture[i].grid[g];
+            tkp_image_desc image = TKP_IMAGE_DESC_INIT;
+            if (grid->cols == 0)
+                continue;
+            image.sequence = number;
+            image.start = p->picture[i].start + grid->start;
+            image.rows = grid->rows;
+            image.cols = grid->cols;
+            image.row_stride = grid->cols + grid->newlines;
+            TKP__TRY(tkp_layout_add_image(layout, &image, NULL));
+        }
     return TKP_OK;
 }
 
@@ -46,12 +51,13 @@ static tkp_status make_lists(tkp__engine *e)
 {
     const size_t rows = (size_t)e->rows, b = (size_t)e->sequences;
     const size_t position_rows = (size_t)e->model->decoder.position_rows;
-    int32_t *at = tkp__alloc((1 + position_rows) * rows + b, sizeof(int32_t));
+    int32_t *at = tkp__alloc((2 + position_rows) * rows + b, sizeof(int32_t));
     if (!at)
         return TKP_ERR_MEMORY;
     e->lists = at;
     e->index = at;
-    e->positions = e->index + rows;
+    e->from = e->index + rows;
+    e->positions = e->from + rows;
     e->count = e->positions + position_rows * rows;
     int32_t *position = e->positions;
     for (int32_t i = 0; i < e->sequences; i++)
@@ -162,7 +168,7 @@ static tkp_status make_inputs(tkp__engine *e)
     const tkp__vision *v = &e->model->vision;
     const tkp__decoder *d = &e->model->decoder;
     tkp__kept_inputs *kept = &e->inputs;
-    const int64_t n = e->visual_tokens;
+    const int64_t n = e->patches;
     TKP__TRY(
         keep_rows(e, &kept->vision, TKP_NEED_VISION, n, v->hidden, v->dtype));
     TKP__TRY(keep_rows(
@@ -182,14 +188,20 @@ static tkp_status make_inputs(tkp__engine *e)
 static tkp_status make_memory(tkp__engine *e, int64_t extra)
 {
     const tkp__decoder *d = &e->model->decoder;
-    const int64_t n = e->visual_tokens;
     TKP__TRY(tkp__decoder_state_create(
         &e->decoder, d, e->sequences, e->rows, extra));
-    TKP__TRY(tkp__buffer_alloc(&e->visual, n, d->hidden, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&e->visual, e->patches, d->hidden, d->dtype));
     if (e->evicts)
         TKP__TRY(
             tkp__history_create(&e->history, d->layers, e->sequences, e->rows));
     return make_inputs(e);
+}
+
+static void count_tokens(tkp__engine *e, const tkp__picture *p)
+{
+    e->patches += p->views * e->model->vision.patches;
+    for (int32_t g = 0; g < p->grids; g++)
+        e->visual_tokens += (int64_t)p->grid[g].rows * p->grid[g].cols;
 }
 
 static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
@@ -197,7 +209,7 @@ static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)
     for (int32_t b = 0; b < e->sequences; b++) {
         e->rows += e->prompt[b].count;
         for (int32_t i = 0; i < e->prompt[b].pictures; i++)
-            e->visual_tokens += e->prompt[b].picture[i].tokens;
+            count_tokens(e, &e->prompt[b].picture[i]);
     }
     TKP__TRY(check_size(e, &e->model->decoder, extra));
     TKP__TRY(make_lists(e));

@@ -18,8 +18,11 @@ struct tkp_mllm {
     tkp__vision vision;
     tkp__projector projector;
     tkp__decoder decoder;
+    tkp_op *pick_patches; /* of the encoder's, those that count */
     tkp_op *place_visual; /* projector rows into the decoder's x */
-    int32_t dtype;        /* of activations */
+    tkp_op *place_newlines;
+    tkp_tensor newline; /* [D], of LLaVA-NeXT */
+    int32_t dtype;      /* of activations */
     int64_t max_pixels;
     int64_t parameters;
     uint64_t workspace_bytes; /* of the most demanding op */

@@ -46,6 +46,17 @@ static tkp_status load_text(tkp_mllm *m, const char *directory)
     return TKP_OK;
 }
 
+/* What any resolution needs beside. */
+static tkp_status plan_tiles(tkp_mllm *m, tkp__planner *planner)
+{
+    const int64_t rows = m->decoder.most_rows;
+    TKP__TRY(tkp__gather_load(&m->pick_patches, planner, INT32_MAX, rows));
+    TKP__TRY(tkp__planner_weight(planner, &m->newline, "newline"));
+    return tkp__scatter_load(
+        &m->place_newlines, planner, m->newline.dtype, rows, rows,
+        m->decoder.hidden);
+}
+
 static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
 {
     tkp__planner planner = {
@@ -62,6 +73,8 @@ static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
     TKP__TRY(tkp__scatter_load(
         &m->place_visual, &planner, m->dtype, m->decoder.most_rows,
         m->decoder.most_rows, m->decoder.hidden));
+    if (m->config.image.pinpoints)
+        TKP__TRY(plan_tiles(m, &planner));
     m->parameters = planner.parameters;
     m->workspace_bytes = planner.workspace_bytes;
     return TKP_OK;
@@ -71,10 +84,6 @@ static tkp_status
 load(tkp_mllm *m, const char *directory, const tkp_mllm_options *o)
 {
     TKP__TRY(tkp__model_config_load(&m->config, directory));
-    TKP__CHECK(
-        m->config.kind == TKP__MODEL_LLAVA, TKP_ERR_UNSUPPORTED,
-        "%s: model kind %d, only llava is available in this version", directory,
-        m->config.kind);
     TKP__TRY(tkp__weights_open(&m->weights, directory, &m->config));
     TKP__TRY(load_text(m, directory));
     m->max_pixels = o->max_pixels;
@@ -98,7 +107,9 @@ void tkp_mllm_destroy(tkp_mllm *m)
     tkp__decoder_release(&m->decoder);
     tkp__projector_release(&m->projector);
     tkp__vision_release(&m->vision);
+    tkp_op_destroy(m->pick_patches);
     tkp_op_destroy(m->place_visual);
+    tkp_op_destroy(m->place_newlines);
     tkp__tokenizer_destroy(m->tokenizer);
     tkp__weights_close(m->weights);
     if (m->workspaces)
@@ -171,7 +182,8 @@ tkp_status tkp_mllm_get_info(const tkp_mllm *m, tkp_mllm_info *info)
         .grid_cols = (int32_t)m->vision.grid,
         .parameters = m->parameters,
         .weight_bytes = tkp__weights_bytes(m->weights),
-        .kind = "llava",
+        .kind =
+            m->config.kind == TKP__MODEL_LLAVA_NEXT ? "llava_next" : "llava",
     };
     return tkp__util_fill_struct(
         info, &all, sizeof(all), TKP__SIZE_THROUGH(tkp_mllm_info, kind),

@@ -2,28 +2,78 @@
 
 /* --- pictures -------------------------------------------------------------- */
 
+static tkp_status make_pixels(tkp__picture *p, const tkp_mllm *m)
+{
+    const size_t side = (size_t)m->vision.image;
+    p->pixels = tkp__alloc((size_t)p->views * 3 * side * side, sizeof(float));
+    return p->pixels ? TKP_OK : TKP_ERR_MEMORY;
+}
+
+/* One square of patches: the first view. */
+static tkp__grid square_of(const tkp_mllm *m)
+{
+    const int32_t side = (int32_t)m->vision.grid;
+    return (tkp__grid){.rows = side, .cols = side, .across = 1};
+}
+
+static tkp_status
+see_square(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
+{
+    const int64_t side = m->vision.image;
+    const tkp__image *seen = &p->grid[0].seen;
+    p->views = p->grids = 1;
+    p->grid[0] = square_of(m);
+    p->tokens = m->vision.patches;
+    TKP__TRY(make_pixels(p, m));
+    TKP__TRY(tkp__image_preprocess_clip(
+        p->pixels, &p->grid[0].seen, file, &m->config.image));
+    TKP__CHECK(
+        seen->height == side && seen->width == side, TKP_ERR_FORMAT,
+        "preprocessor_config.json gives %lld x %lld pixels, config.json wants "
+        "%lld x %lld",
+        (long long)seen->height, (long long)seen->width, (long long)side,
+        (long long)side);
+    return TKP_OK;
+}
+
+/* The whole picture, then its tiles' patches without padding, each row closed
+ * by a newline. */
+static tkp_status
+see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
+{
+    const tkp__vision *v = &m->vision;
+    tkp__tiling t;
+    TKP__TRY(tkp__image_tiling(
+        &t, &m->config.image, file->height, file->width, v->image, v->grid));
+    p->views = 1 + t.rows * t.cols;
+    p->grids = t.grid_rows ? 2 : 1;
+    p->grid[0] = square_of(m);
+    p->grid[1] = (tkp__grid){
+        .rows = t.grid_rows,
+        .cols = t.grid_cols,
+        .newlines = true,
+        .start = v->patches,
+        .first_view = 1,
+        .across = t.cols,
+        .first_row = t.first_row,
+        .first_col = t.first_col,
+    };
+    p->tokens = v->patches + tkp__grid_tokens(&p->grid[1]);
+    TKP__TRY(make_pixels(p, m));
+    return tkp__image_preprocess_tiles(
+        p->pixels, &p->grid[0].seen, &p->grid[1].seen, file, &m->config.image,
+        &t, v->image, v->grid);
+}
+
 static tkp_status
 load_picture(tkp__picture *p, const tkp_mllm *m, const char *path)
 {
-    const int64_t side = m->vision.image;
     tkp__image file;
     /* Hugging Face's loader turns pictures as their EXIF data say. */
     TKP__TRY(tkp__image_load_file(&file, path, true, m->max_pixels));
-    p->views = 1;
-    p->grid_rows = p->grid_cols = (int32_t)m->vision.grid;
-    p->tokens = m->vision.patches;
-    p->pixels = tkp__alloc((size_t)(3 * side * side), sizeof(float));
-    tkp_status status = p->pixels ? TKP_OK : TKP_ERR_MEMORY;
-    if (status == TKP_OK)
-        status = tkp__image_preprocess_clip(
-            p->pixels, &p->seen, &file, &m->config.image);
-    if (status == TKP_OK && (p->seen.height != side || p->seen.width != side))
-        status = tkp__fail(
-            TKP_ERR_FORMAT,
-            "preprocessor_config.json gives %lld x %lld pixels, config.json "
-            "wants %lld x %lld",
-            (long long)p->seen.height, (long long)p->seen.width,
-            (long long)side, (long long)side);
+    const tkp_status status = m->config.image.pinpoints
+                                  ? see_tiles(p, m, &file)
+                                  : see_square(p, m, &file);
     tkp__image_release(&file);
     return status;
 }
@@ -191,7 +241,8 @@ int64_t tkp__prompt_words(const tkp__prompt *p, int32_t *rows)
 void tkp__prompt_release(tkp__prompt *p)
 {
     for (int32_t i = 0; p->picture && i < p->pictures; i++) {
-        tkp__image_release(&p->picture[i].seen);
+        for (int32_t g = 0; g < TKP__MAX_GRIDS; g++)
+            tkp__image_release(&p->picture[i].grid[g].seen);
         tkp__free(p->picture[i].pixels);
     }
     tkp__free(p->picture);

@@ -8,14 +8,36 @@
 
 #include "mllm/model.h"
 
-typedef struct tkp__picture {
+/* Visual tokens side by side as what they show is. Of a picture that is too
+ * thin there may be newlines alone: no columns. */
+typedef struct tkp__grid {
     tkp__image seen; /* u8, as the model sees it */
-    float *pixels;   /* [views, 3, S, S] */
-    int32_t views;   /* squares that the encoder takes; 1 for LLaVA-1.5 */
-    int32_t grid_rows, grid_cols;
-    int64_t tokens; /* visual tokens: rows of the prompt */
+    int32_t rows, cols;
+    bool newlines; /* each row ends in a token that is no patch */
+    int64_t start; /* the first token, from the picture's first */
+    /* Which patches: of views side by side, from `first_view` on, `across` in
+     * a line of them; without the first lines and columns. */
+    int32_t first_view, across, first_row, first_col;
+} tkp__grid;
+
+/* LLaVA-1.5 sees one square; LLaVA-NeXT the whole picture in one and then its
+ * parts in several. */
+enum { TKP__MAX_GRIDS = 2 };
+
+typedef struct tkp__picture {
+    float *pixels; /* [views, 3, S, S] */
+    int32_t views; /* squares that the encoder takes */
+    int32_t grids;
+    tkp__grid grid[TKP__MAX_GRIDS];
+    int64_t tokens; /* rows of the prompt: visual tokens and newlines */
     int64_t start;  /* the first of them in its prompt */
 } tkp__picture;
+
+/* Rows of the prompt from the grid's first to its last. */
+static inline int64_t tkp__grid_tokens(const tkp__grid *g)
+{
+    return (int64_t)g->rows * (g->cols + g->newlines);
+}
 
 typedef struct tkp__prompt {
     uint32_t id;

@@ -73,6 +73,35 @@ static tkp_status take_cells(
     return TKP_OK;
 }
 
+static tkp_status take_images(
+    tkp__answer *a,
+    tkp__engine *e,
+    tkp__prompt *prompt,
+    int32_t *number)
+{
+    a->image = tkp__zalloc(
+        (size_t)prompt->pictures * TKP__MAX_GRIDS, sizeof(*a->image));
+    if (!a->image)
+        return TKP_ERR_MEMORY;
+    for (int32_t i = 0; i < prompt->pictures; i++)
+        for (int32_t g = 0; g < prompt->picture[i].grids; g++) {
+            tkp__grid *grid = &prompt->picture[i].grid[g];
+            if (grid->cols == 0)
+                continue;
+            tkp__shown_image *shown = &a->image[a->images++];
+            *shown = (tkp__shown_image){
+                .seen = grid->seen,
+                .picture = i,
+                .grid_rows = grid->rows,
+                .grid_cols = grid->cols,
+            };
+            grid->seen = (tkp__image){0};
+            TKP__TRY(take_cells(
+                shown, e, (*number)++, (int64_t)grid->rows * grid->cols));
+        }
+    return TKP_OK;
+}
+
 tkp_status tkp__result_take_prefill(
     tkp_mllm_result *r,
     tkp__engine *e,
@@ -80,21 +109,8 @@ tkp_status tkp__result_take_prefill(
 {
     TKP__TRY(take_report(r, e));
     int32_t number = 0; /* of the image in the layout */
-    for (int32_t b = 0; b < r->count; b++) {
-        tkp__answer *a = &r->answer[b];
-        a->image = tkp__zalloc((size_t)prompts[b].pictures, sizeof(*a->image));
-        if (!a->image)
-            return TKP_ERR_MEMORY;
-        a->images = prompts[b].pictures;
-        for (int32_t i = 0; i < a->images; i++) {
-            tkp__picture *picture = &prompts[b].picture[i];
-            a->image[i].seen = picture->seen;
-            picture->seen = (tkp__image){0};
-            a->image[i].grid_rows = picture->grid_rows;
-            a->image[i].grid_cols = picture->grid_cols;
-            TKP__TRY(take_cells(&a->image[i], e, number++, picture->tokens));
-        }
-    }
+    for (int32_t b = 0; b < r->count; b++)
+        TKP__TRY(take_images(&r->answer[b], e, &prompts[b], &number));
     return TKP_OK;
 }
 
@@ -158,6 +174,19 @@ tkp_mllm_result_times(const tkp_mllm_result *r, tkp_mllm_times *times)
     return tkp__util_fill_struct(
         times, &r->times, sizeof(r->times),
         TKP__SIZE_THROUGH(tkp_mllm_times, decode), "times");
+}
+
+int32_t tkp_mllm_result_images(const tkp_mllm_result *r, int32_t i)
+{
+    const tkp__answer *a = find(r, i);
+    return a ? a->images : -1;
+}
+
+int32_t
+tkp_mllm_result_picture(const tkp_mllm_result *r, int32_t i, int32_t image)
+{
+    const tkp__shown_image *shown = find_image(r, i, image);
+    return shown ? shown->picture : -1;
 }
 
 int64_t tkp_mllm_result_kept_cells(

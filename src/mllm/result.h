@@ -8,6 +8,7 @@
 
 typedef struct tkp__shown_image {
     tkp__image seen;
+    int32_t picture; /* of the request */
     int32_t grid_rows, grid_cols;
     int32_t *cells; /* [count] kept ones */
     int64_t count;

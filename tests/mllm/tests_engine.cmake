@@ -1,6 +1,9 @@
 tkp_add_check_test(NAME mllm/engine_parity
   SOURCES test_engine_parity.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_next
+  SOURCES test_engine_next.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
 tkp_add_check_test(NAME mllm/engine_pruning
   SOURCES test_engine_pruning.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)

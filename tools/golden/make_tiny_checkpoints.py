@@ -394,7 +394,7 @@ LEGACY = [("model.vision_tower.vision_model.", "vision_tower.vision_model."),
 
 def legacy_name(name):
     if name.startswith(("vision_tower.", "multi_modal_projector.",
-                        "language_model.")):
+                        "language_model.", "image_newline")):
         if name.startswith("vision_tower.") \
                 and not name.startswith("vision_tower.vision_model."):
             return name.replace("vision_tower.", "vision_tower.vision_model.")

@@ -13,7 +13,7 @@
 
 /* --- config.json ------------------------------------------------------- */
 
-enum tkp__model_kind { TKP__MODEL_LLAVA = 1 };
+enum tkp__model_kind { TKP__MODEL_LLAVA = 1, TKP__MODEL_LLAVA_NEXT = 2 };
 
 typedef struct tkp__vision_config {
     int64_t hidden, intermediate, layers, heads;
@@ -76,7 +76,7 @@ typedef struct tkp__weights tkp__weights;
  *   vit.encoder.layers.N.{layer_norm1,layer_norm2}.{weight,bias},
  *   vit.encoder.layers.N.self_attn.{q,k,v,out}_proj.{weight,bias},
  *   vit.encoder.layers.N.mlp.{fc1,fc2}.{weight,bias},
- *   proj.0.{weight,bias}, proj.2.{weight,bias},
+ *   proj.0.{weight,bias}, proj.2.{weight,bias}, newline (LLaVA-NeXT),
  *   lm.embed_tokens.weight, lm.layers.N.*, lm.norm.weight, head.weight
  * Every tensor that `config` needs must be there with the right shape and a
  * floating dtype; what is missing or unexpected is listed in the message. */

@@ -131,6 +131,89 @@ check_result(const tkp__image_spec *spec, const char *file, int64_t side)
     return TKP_OK;
 }
 
+/* --- any resolution -------------------------------------------------------- */
+
+/* One canvas: whole tiles, and not too many. */
+static tkp_status read_pinpoint(
+    int32_t out[2],
+    const json_t *pair,
+    const tkp__json_at *at,
+    size_t number,
+    int64_t side)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value =
+            json_is_array(pair) ? json_array_get(pair, i) : NULL;
+        const json_int_t length =
+            json_is_integer(value) ? json_integer_value(value) : -1;
+        TKP__CHECK(
+            length > 0 && length <= TKP__MAX_PICTURE && length % side == 0 &&
+                json_array_size(pair) == 2,
+            TKP_ERR_FORMAT,
+            "%s: %simage_grid_pinpoints: entry %zu, wanted [height, width], "
+            "each 1 or more times %lld, the side of a tile",
+            at->file, at->section, number, (long long)side);
+        out[i] = (int32_t)length;
+    }
+    TKP__CHECK(
+        out[0] / side * (out[1] / side) <= TKP__MAX_TILES, TKP_ERR_UNSUPPORTED,
+        "%s: %simage_grid_pinpoints: entry %zu has %lld tiles, wanted at most "
+        "%d",
+        at->file, at->section, number,
+        (long long)(out[0] / side * (out[1] / side)), TKP__MAX_TILES);
+    return TKP_OK;
+}
+
+static tkp_status
+read_pinpoints(tkp__image_spec *out, const tkp__json_at *at, int64_t side)
+{
+    const json_t *list = tkp__json_get(at, "image_grid_pinpoints");
+    if (!list)
+        return TKP_OK;
+    const size_t count = json_is_array(list) ? json_array_size(list) : 0;
+    TKP__CHECK(
+        count >= 1 && count <= TKP__MAX_PINPOINTS, TKP_ERR_FORMAT,
+        "%s: %simage_grid_pinpoints: %zu entries, wanted a list of 1 to %d",
+        at->file, at->section, count, TKP__MAX_PINPOINTS);
+    for (size_t i = 0; i < count; i++)
+        TKP__TRY(read_pinpoint(
+            out->pinpoint[i], json_array_get(list, i), at, i, side));
+    out->pinpoints = (int32_t)count;
+    return TKP_OK;
+}
+
+/* As LlavaNextConfig has it: two tiles, or four, or three in a row. */
+static void default_pinpoints(tkp__image_spec *out, int64_t side)
+{
+    static const int32_t tiles[][2] = {{1, 2}, {2, 1}, {2, 2}, {3, 1}, {1, 3}};
+    out->pinpoints = (int32_t)(sizeof(tiles) / sizeof(tiles[0]));
+    for (int32_t i = 0; i < out->pinpoints; i++)
+        for (int32_t j = 0; j < 2; j++)
+            out->pinpoint[i][j] = tiles[i][j] * (int32_t)side;
+}
+
+/* The processor's list cuts the pictures and the model's counts the tokens:
+ * two of them would not fit together. */
+static tkp_status check_pinpoints(
+    const tkp__image_spec *processor,
+    const tkp__image_spec *model,
+    const char *file)
+{
+    bool same = processor->pinpoints == model->pinpoints;
+    for (int32_t i = 0; same && i < model->pinpoints; i++)
+        same = !memcmp(
+            processor->pinpoint[i], model->pinpoint[i],
+            sizeof(model->pinpoint[i]));
+    TKP__CHECK(
+        same, TKP_ERR_FORMAT,
+        "%s: image_grid_pinpoints has %d entries, those of config.json are "
+        "others (%d), wanted one list",
+        file, processor->pinpoints, model->pinpoints);
+    return TKP_OK;
+}
+
+/* --- the files ------------------------------------------------------------- */
+
 static tkp_status read_processor(tkp__image_spec *out, const tkp__json_at *at)
 {
     TKP__TRY(read_size(out, at));
@@ -157,7 +240,15 @@ static tkp_status read_file(
     if (status == TKP_OK && *found) {
         tkp__image_spec spec = clip_default;
         spec.pad_square = out->pad_square;
+        spec.pinpoints = out->pinpoints;
+        memcpy(spec.pinpoint, out->pinpoint, sizeof(spec.pinpoint));
         status = read_processor(&spec, &at);
+        if (status == TKP_OK && spec.pinpoints) {
+            status = read_pinpoints(&spec, &at, side);
+            spec.pad_square = false; /* canvases are padded, not squares */
+        }
+        if (status == TKP_OK && spec.pinpoints)
+            status = check_pinpoints(&spec, out, path);
         if (status == TKP_OK)
             status = check_result(&spec, path, side);
         if (status == TKP_OK)
@@ -194,14 +285,19 @@ tkp_status tkp__config_read_image(
     tkp__image_spec *out,
     const char *model_dir,
     const tkp__json_at *root,
-    const tkp__vision_config *vision)
+    const tkp__vision_config *vision,
+    bool any_resolution)
 {
     tkp__image_spec spec = clip_default;
     spec.resize_shortest = vision->image;
     spec.crop_height = spec.crop_width = vision->image;
     const char *aspect = "";
     TKP__TRY(tkp__json_text(&aspect, root, "image_aspect_ratio"));
-    spec.pad_square = strcmp(aspect, "pad") == 0;
+    spec.pad_square = !any_resolution && strcmp(aspect, "pad") == 0;
+    if (any_resolution) {
+        default_pinpoints(&spec, vision->image);
+        TKP__TRY(read_pinpoints(&spec, root, vision->image));
+    }
     TKP__TRY(read_files(&spec, model_dir, vision->image));
     *out = spec;
     return TKP_OK;

@@ -19,6 +19,7 @@
 #define TKP__MAX_VOCAB     16777216
 #define TKP__MAX_POSITIONS 16777216
 #define TKP__MAX_PICTURE   16384
+#define TKP__MAX_TILES     64
 
 tkp_status
 tkp__config_read_vision(tkp__vision_config *out, const tkp__json_at *root);
@@ -26,12 +27,14 @@ tkp_status
 tkp__config_read_text(tkp__text_config *out, const tkp__json_at *root);
 
 /* preprocessor_config.json, or the image_processor of processor_config.json,
- * or what the class would do for this vision encoder. */
+ * or what the class would do for this vision encoder. `any_resolution`: with
+ * the canvases that pictures are fitted into. */
 tkp_status tkp__config_read_image(
     tkp__image_spec *out,
     const char *model_dir,
     const tkp__json_at *root,
-    const tkp__vision_config *vision);
+    const tkp__vision_config *vision,
+    bool any_resolution);
 
 /* generation_config.json, then the token ids of the text configuration. */
 tkp_status tkp__config_read_generation(

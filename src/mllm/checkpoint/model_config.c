@@ -33,16 +33,21 @@ tkp__config_activation(int32_t *out, const tkp__json_at *at, const char *key)
         at->section, key, name);
 }
 
-static tkp_status check_kind(const tkp__json_at *root)
+static tkp_status read_kind(int32_t *out, const tkp__json_at *root)
 {
     const char *type = NULL;
     TKP__TRY(tkp__json_text(&type, root, "model_type"));
     TKP__CHECK(
-        type, TKP_ERR_FORMAT, "%s: model_type is missing, wanted \"llava\"",
+        type, TKP_ERR_FORMAT,
+        "%s: model_type is missing, wanted \"llava\" or \"llava_next\"",
         root->file);
+    *out = strcmp(type, "llava_next") == 0 ? TKP__MODEL_LLAVA_NEXT
+                                           : TKP__MODEL_LLAVA;
     TKP__CHECK(
-        strcmp(type, "llava") == 0, TKP_ERR_UNSUPPORTED,
-        "%s: model_type is \"%.40s\", wanted \"llava\"", root->file, type);
+        *out == TKP__MODEL_LLAVA_NEXT || strcmp(type, "llava") == 0,
+        TKP_ERR_UNSUPPORTED,
+        "%s: model_type is \"%.40s\", wanted \"llava\" or \"llava_next\"",
+        root->file, type);
     TKP__CHECK(
         !tkp__json_get(root, "mm_vision_tower"), TKP_ERR_UNSUPPORTED,
         "%s: mm_vision_tower is there (the original LLaVA layout), wanted a "
@@ -110,9 +115,10 @@ static tkp_status read_all(
     const char *model_dir,
     const tkp__json_at *root)
 {
-    TKP__TRY(check_kind(root));
+    int32_t kind = 0;
+    TKP__TRY(read_kind(&kind, root));
     *out = (tkp__model_config){
-        .kind = TKP__MODEL_LLAVA,
+        .kind = kind,
         .projector_activation = TKP__ACT_GELU,
         .projector_bias = true};
     TKP__TRY(tkp__config_read_vision(&out->vision, root));
@@ -123,8 +129,9 @@ static tkp_status read_all(
         &out->projector_activation, root, "projector_hidden_act"));
     TKP__TRY(tkp__json_bool(
         &out->projector_bias, root, "multimodal_projector_bias"));
-    TKP__TRY(
-        tkp__config_read_image(&out->image, model_dir, root, &out->vision));
+    TKP__TRY(tkp__config_read_image(
+        &out->image, model_dir, root, &out->vision,
+        kind == TKP__MODEL_LLAVA_NEXT));
     return tkp__config_read_generation(
         &out->generation, model_dir, root, out->text.vocab);
 }

@@ -1,5 +1,5 @@
 /*
- * The tensors that a LLaVA model has and their shapes (models.md 2.2).
+ * The tensors that a LLaVA or LLaVA-NeXT model has and their shapes (models.md 2.2).
  */
 
 #include "mllm/checkpoint/weight_names.h"
@@ -161,6 +161,8 @@ tkp__weight_slots_make(tkp__weight_slots *out, const tkp__model_config *config)
     add_linear(
         &slots, true, "proj.2", config->text.hidden, config->text.hidden,
         config->projector_bias);
+    if (config->kind == TKP__MODEL_LLAVA_NEXT)
+        add(&slots, true, config->text.hidden, 0, 1, "newline");
     add_text(&slots, &config->text);
     qsort(slots.items, (size_t)slots.count, sizeof(*slots.items), by_name);
     *out = slots;

@@ -47,11 +47,20 @@ tkp_status tkp__image_crop(
     int64_t height,
     int64_t width);
 
-/* Paste centred on a square canvas of the longer side. */
+/* Paste centred on a canvas; an odd gap has its larger half behind. */
+tkp_status tkp__image_pad(
+    tkp__image *out,
+    const tkp__image *in,
+    int64_t height,
+    int64_t width,
+    const uint8_t colour[3]);
+/* ... on a square canvas of the longer side. */
 tkp_status tkp__image_pad_square(
     tkp__image *out,
     const tkp__image *in,
     const uint8_t colour[3]);
+
+#define TKP__MAX_PINPOINTS 64
 
 /* What preprocessor_config.json says. */
 typedef struct tkp__image_spec {
@@ -66,6 +75,8 @@ typedef struct tkp__image_spec {
     double rescale_factor;
     double mean[3];
     double std[3];
+    int32_t pinpoints; /* any-res canvases to choose from; 0: one square */
+    int32_t pinpoint[TKP__MAX_PINPOINTS][2]; /* height, width */
 } tkp__image_spec;
 
 /* CLIPImageProcessor / LlavaImageProcessor of LLaVA-1.5: pixels become
@@ -77,6 +88,41 @@ tkp_status tkp__image_preprocess_clip(
     tkp__image *prepared,
     const tkp__image *in,
     const tkp__image_spec *spec);
+
+/* Any resolution (LLaVA-NeXT): the picture, as large as it fits, in the middle
+ * of the canvas that wastes least, cut into the squares that the encoder
+ * takes; and before them one square that shows it whole. */
+typedef struct tkp__tiling {
+    int64_t canvas_height, canvas_width; /* pixels */
+    int64_t height, width;               /* of the picture on it */
+    int32_t rows, cols;                  /* tiles */
+    /* Patches that show the picture, of all the tiles' side by side; the rest
+     * is padding. A picture that is too thin may lose all lines or columns. */
+    int32_t first_row, first_col, grid_rows, grid_cols;
+} tkp__tiling;
+
+/* For a picture of `height` x `width`; a tile has `side` pixels and `patches`
+ * patches a side. */
+tkp_status tkp__image_tiling(
+    tkp__tiling *out,
+    const tkp__image_spec *spec,
+    int64_t height,
+    int64_t width,
+    int64_t side,
+    int64_t patches);
+
+/* dst [1 + rows cols, 3, side, side] f32. `whole` and `tiled` receive what the
+ * first and the other squares show, the latter without padding (no pixels if
+ * nothing is left); owned by the caller. */
+tkp_status tkp__image_preprocess_tiles(
+    float *dst,
+    tkp__image *whole,
+    tkp__image *tiled,
+    const tkp__image *in,
+    const tkp__image_spec *spec,
+    const tkp__tiling *tiling,
+    int64_t side,
+    int64_t patches);
 
 /* Write an RGB picture as PNG. */
 tkp_status tkp__image_save_png(const tkp__image *image, const char *path);

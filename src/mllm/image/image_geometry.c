@@ -83,21 +83,37 @@ tkp_status tkp__image_crop_centre(
     return TKP_OK;
 }
 
-tkp_status tkp__image_pad_square(
+tkp_status tkp__image_pad(
     tkp__image *out,
     const tkp__image *in,
+    int64_t height,
+    int64_t width,
     const uint8_t colour[3])
 {
     TKP__CHECK(
         out && in && in->rgb && colour, TKP_ERR_ARGUMENT,
         "pad: picture or colour is empty, wanted both");
-    const int64_t side = in->height > in->width ? in->height : in->width;
+    TKP__CHECK(
+        height >= in->height && width >= in->width, TKP_ERR_SHAPE,
+        "pad: canvas is %lld x %lld, wanted at least %lld x %lld",
+        (long long)width, (long long)height, (long long)in->width,
+        (long long)in->height);
     tkp__image result;
-    TKP__TRY(tkp__image_alloc(
-        &result, side, side, TKP__IMAGE_MAX_PIXELS, "pad to square"));
+    TKP__TRY(
+        tkp__image_alloc(&result, height, width, TKP__IMAGE_MAX_PIXELS, "pad"));
     fill(&result, colour);
     copy_window(
-        &result, in, -((side - in->height) / 2), -((side - in->width) / 2));
+        &result, in, -((height - in->height) / 2), -((width - in->width) / 2));
     *out = result;
     return TKP_OK;
+}
+
+tkp_status tkp__image_pad_square(
+    tkp__image *out,
+    const tkp__image *in,
+    const uint8_t colour[3])
+{
+    TKP__CHECK(in, TKP_ERR_ARGUMENT, "pad: picture is NULL");
+    const int64_t side = in->height > in->width ? in->height : in->width;
+    return tkp__image_pad(out, in, side, side, colour);
 }

@@ -8,4 +8,5 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/image_preprocess.c
             ${CMAKE_CURRENT_LIST_DIR}/image_resize.c
             ${CMAKE_CURRENT_LIST_DIR}/image_save.c
+            ${CMAKE_CURRENT_LIST_DIR}/image_tiles.c
             ${CMAKE_CURRENT_LIST_DIR}/image_webp.c)

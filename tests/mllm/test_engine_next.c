@@ -1,0 +1,249 @@
+/*
+ * LLaVA-NeXT against Hugging Face transformers: pictures of many shapes, with
+ * canvases that tie, odd gaps, and so thin that nothing but newlines is left of
+ * the tiles (tools/golden/make_next_checkpoint.py).
+ */
+
+#include "engine_testing.h"
+
+static const char *const shapes[] = {"tie", "wide",   "square", "odd",  "tall",
+                                     "row", "thread", "needle", "large"};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]), NEW = 8, LAYER = 2 };
+static const char *const backends[] = {"ref", "cpu,ref"};
+
+typedef struct asked {
+    char picture[PATH_MAX + 32];
+    char prompt[512];
+    const char *images[1];
+    tkp_mllm_request request;
+} asked;
+
+static void ask(asked *a, const testbed *bed, const char *shape)
+{
+    const tkp_tensor rgb = fixture_get(bed, "%s.image_u8", shape);
+    const tkp_tensor ids = fixture_get(bed, "%s.input_ids", shape);
+    const tkp__image image = {
+        .height = rgb.shape[0], .width = rgb.shape[1], .rgb = tkp__data(&rgb)};
+    snprintf(a->picture, sizeof(a->picture), "%s/%s.png", bed->folder, shape);
+    assert_ok(tkp__image_save_png(&image, a->picture));
+    testbed_text(a->prompt, sizeof(a->prompt), tkp__data(&ids), ids.shape[0]);
+    a->images[0] = a->picture;
+    a->request = (tkp_mllm_request)TKP_MLLM_REQUEST_INIT;
+    a->request.prompt = a->prompt;
+    a->request.format = TKP_MLLM_FORMAT_RAW;
+    a->request.images = a->images;
+    a->request.n_images = 1;
+}
+
+static void
+check_tokens(const tkp_mllm_result *result, int32_t i, const tkp_tensor *wanted)
+{
+    const int32_t *ids;
+    ck_assert_int_eq(tkp_mllm_result_tokens(result, i, &ids), NEW);
+    ck_assert_mem_eq(ids, tkp__data(wanted), NEW * sizeof(*ids));
+}
+
+static tkp_mllm_result *
+generate(const testbed *bed, const asked *a, recorder *seen, tkp_policy *policy)
+{
+    tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
+    tkp_mllm_result *result;
+    options.max_new_tokens = NEW;
+    options.ignore_eos = 1;
+    options.policy = policy;
+    options.on_trace = recorder_take;
+    options.on_trace_user = seen;
+    recorder_clear(seen);
+    assert_ok(tkp_mllm_generate(&result, bed->model, &a->request, 1, &options));
+    return result;
+}
+
+static void compare(
+    const recorder *seen,
+    const char *name,
+    int32_t layer,
+    tkp_tensor wanted)
+{
+    const recorded *r = recorder_get(seen, name, layer);
+    ck_assert_int_eq(r->rows, wanted.shape[0]);
+    compare_rows(
+        name, r->values, r->rows, tkp__data(&wanted), wanted.shape[0],
+        wanted.shape[1], 1e-5, false);
+}
+
+/* Patches of the square and of the tiles. */
+static void check_images(const tkp_mllm_result *result, int64_t candidates)
+{
+    int64_t cells = 0;
+    for (int32_t i = 0; i < tkp_mllm_result_images(result, 0); i++) {
+        int32_t height, width, rows, cols;
+        assert_ok(tkp_mllm_result_image(
+            result, 0, i, NULL, &height, &width, &rows, &cols));
+        ck_assert_int_eq(tkp_mllm_result_picture(result, 0, i), 0);
+        ck_assert_int_eq(height, rows * 14);
+        ck_assert_int_eq(width, cols * 14);
+        cells += (int64_t)rows * cols;
+    }
+    ck_assert_int_eq(cells, candidates);
+    ck_assert_int_eq(tkp_mllm_result_picture(result, 0, 2), -1);
+    ck_assert_int_eq(tkp_mllm_result_images(result, 1), -1);
+}
+
+static void check_plain(const testbed *bed, const asked *a, const char *shape)
+{
+    static recorder seen;
+    tkp_mllm_result *result = generate(bed, a, &seen, NULL);
+    const tkp_tensor tokens = fixture_get(bed, "%s.greedy_ids", shape);
+    compare(
+        &seen, "embeddings", -1, fixture_get(bed, "%s.inputs_embeds", shape));
+    compare(&seen, "logits", 0, fixture_get(bed, "%s.logits", shape));
+    check_tokens(result, 0, &tokens);
+    check_images(result, fixture_get(bed, "%s.candidates", shape).shape[0]);
+    tkp_mllm_result_destroy(result);
+    recorder_clear(&seen);
+}
+
+/* Newlines are no candidates and stay. */
+static void check_pruned(const testbed *bed, const asked *a, const char *shape)
+{
+    static recorder seen;
+    const tkp_tensor all = fixture_get(bed, "%s.candidates", shape);
+    const tkp_tensor kept = fixture_get(bed, "%s.kept", shape);
+    const tkp_tensor tokens = fixture_get(bed, "%s.pruned.greedy_ids", shape);
+    const int32_t *candidate = tkp__data(&all), *keep = tkp__data(&kept);
+    const int64_t rows = fixture_get(bed, "%s.input_ids", shape).shape[0];
+    tkp_policy *policy = policy_fastv(LAYER, kept.shape[0], 0);
+    tkp_mllm_result *result = generate(bed, a, &seen, policy);
+    const recorded *stay = recorder_get(&seen, "prune.rows", LAYER);
+    ck_assert_int_eq(stay->rows, rows - all.shape[0] + kept.shape[0]);
+    int64_t at = 0, next = 0, chosen = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        const bool is_candidate = next < all.shape[0] && candidate[next] == row;
+        const bool stays =
+            !is_candidate || (chosen < kept.shape[0] && keep[chosen] == next);
+        chosen += is_candidate && stays;
+        next += is_candidate;
+        if (stays)
+            ck_assert_int_eq((int)stay->values[at++], row);
+    }
+    compare(&seen, "logits", 0, fixture_get(bed, "%s.pruned.logits", shape));
+    check_tokens(result, 0, &tokens);
+    tkp_mllm_result_destroy(result);
+    tkp_policy_destroy(policy);
+    recorder_clear(&seen);
+}
+
+START_TEST(generate__pictures_of_many_shapes__as_transformers)
+{
+    static testbed bed;
+    if (!testbed_has_backend(backends[_i]))
+        return;
+    testbed_open(&bed, "llava-next", backends[_i], 0);
+    for (int s = 0; s < SHAPES; s++) {
+        asked a;
+        ask(&a, &bed, shapes[s]);
+        check_plain(&bed, &a, shapes[s]);
+        check_pruned(&bed, &a, shapes[s]);
+    }
+    testbed_close(&bed);
+}
+END_TEST
+
+START_TEST(preprocess_tiles__pictures__pixels_of_the_pillow_processor)
+{
+    static const char *const stored[] = {"tie", "odd", "needle"};
+    static testbed bed;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    for (int s = 0; s < 3; s++) {
+        const tkp_tensor rgb = fixture_get(&bed, "%s.image_u8", stored[s]);
+        const tkp_tensor pixels =
+            fixture_get(&bed, "%s.pixel_values", stored[s]);
+        const tkp__image image = {
+            .height = rgb.shape[0],
+            .width = rgb.shape[1],
+            .rgb = tkp__data(&rgb)};
+        const tkp__image_spec *spec = &bed.model->config.image;
+        tkp__image whole, tiled;
+        tkp__tiling t;
+        assert_ok(
+            tkp__image_tiling(&t, spec, image.height, image.width, 56, 4));
+        ck_assert_int_eq(1 + t.rows * t.cols, pixels.shape[0]);
+        const size_t bytes = (size_t)tkp_tensor_count(&pixels) * sizeof(float);
+        float *made = malloc(bytes);
+        assert_ok(tkp__image_preprocess_tiles(
+            made, &whole, &tiled, &image, spec, &t, 56, 4));
+        ck_assert_mem_eq(made, tkp__data(&pixels), bytes);
+        free(made);
+        tkp__image_release(&whole);
+        tkp__image_release(&tiled);
+    }
+    testbed_close(&bed);
+}
+END_TEST
+
+/* models.md 5.3: tiles of 24 patches a side. */
+START_TEST(tiling__published_sizes__published_counts)
+{
+    static const int32_t canvases[][2] = {
+        {336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}};
+    static const struct {
+        int64_t height, width, count;
+    } cases[] = {
+        {336, 336, 1176},  {480, 640, 2340},   {640, 480, 2352},
+        {899, 1024, 2634}, {1080, 1920, 1948}, {672, 672, 2928},
+        {333, 500, 1464},  {200, 300, 1464},
+    };
+    tkp__image_spec spec = {.pinpoints = 5};
+    memcpy(spec.pinpoint, canvases, sizeof(canvases));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tkp__tiling t;
+        assert_ok(tkp__image_tiling(
+            &t, &spec, cases[i].height, cases[i].width, 336, 24));
+        ck_assert_int_eq(576 + t.grid_rows * (t.grid_cols + 1), cases[i].count);
+    }
+}
+END_TEST
+
+START_TEST(generate__ragged_batch__as_one_by_one)
+{
+    static testbed bed;
+    static asked a[SHAPES];
+    tkp_mllm_request requests[SHAPES];
+    tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
+    tkp_mllm_result *result;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    for (int s = 0; s < SHAPES; s++) {
+        ask(&a[s], &bed, shapes[s]);
+        requests[s] = a[s].request;
+    }
+    options.max_new_tokens = NEW;
+    options.ignore_eos = 1;
+    assert_ok(
+        tkp_mllm_generate(&result, bed.model, requests, SHAPES, &options));
+    for (int s = 0; s < SHAPES; s++) {
+        const tkp_tensor wanted = fixture_get(&bed, "%s.greedy_ids", shapes[s]);
+        check_tokens(result, s, &wanted);
+    }
+    tkp_mllm_result_destroy(result);
+    testbed_close(&bed);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mllm/engine_next");
+    TCase *t = tcase_create("next");
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, tiling__published_sizes__published_counts);
+    tcase_add_test(
+        t, preprocess_tiles__pictures__pixels_of_the_pillow_processor);
+    tcase_add_loop_test(
+        t, generate__pictures_of_many_shapes__as_transformers, 0, 2);
+    tcase_add_test(t, generate__ragged_batch__as_one_by_one);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
