@@ -4,10 +4,15 @@
  *   dst[i] = 1 - x_i . x_b / (|x_i| |x_b|),   b = before[i]
  *   dst[i] = first,                           where there is none
  *
+ * or, with a threshold, whether a run of like tokens begins at i:
+ *
+ *   dst[i] = 0 where cosine >= threshold, else 1
+ *
  * Source: EVS (vLLM's vllm/multimodal/evs.py), which compares a token with the
  * same cell of the frame before and gives the whole first frame 255. Open
  * choices: the cosine is 0 where a norm is 0; it is rounded to f32 before it is
- * subtracted, so that equal rows score 0 and not what double leaves of it.
+ * subtracted, so that equal rows score 0 and not what double leaves of it. The
+ * threshold: FrameFusion, ICCV 2025.
  */
 
 #include "ref/ref.h"
@@ -45,10 +50,11 @@ run_temporal(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
     TKP__TRY(check_data(args));
     const int32_t *rows = tkp__ref_i32(&args[ROWS]);
     const int32_t *before = tkp__ref_i32(&args[BEFORE]);
+    const float threshold = plan->params.temporal.threshold;
     float *dst = tkp__data(&args[DST]);
     for (int64_t i = 0; i < args[DST].shape[0]; i++) {
         if (before[i] < 0) {
-            dst[i] = plan->params.temporal.first;
+            dst[i] = threshold > 0.0f ? 1.0f : plan->params.temporal.first;
             continue;
         }
         const double s = cosine(&args[X], rows[i], rows[before[i]]);
@@ -56,7 +62,10 @@ run_temporal(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
             isfinite(s), TKP_ERR_DATA,
             "x: the cosine of candidates %lld and %d is not finite",
             (long long)i, before[i]);
-        dst[i] = 1.0f - (float)s;
+        if (threshold > 0.0f)
+            dst[i] = (float)s >= threshold ? 0.0f : 1.0f;
+        else
+            dst[i] = 1.0f - (float)s;
     }
     return TKP_OK;
 }

@@ -18,9 +18,12 @@ enum tkp_merger_kind {
     TKP_MERGER_WINDOW_AVERAGE = 1, /* a kept row becomes its window's mean */
     TKP_MERGER_WINDOW_MAX = 2,     /* ... channel-wise maximum */
     TKP_MERGER_CUSTOM = 3,         /* tkp_merger_vtable */
-    TKP_MERGER_NEAREST = 4 /* a dropped token joins the kept one it is most
+    TKP_MERGER_NEAREST = 4, /* a dropped token joins the kept one it is most
                               like: of its sequence; of its image, where the
                               budget is an image's */
+    TKP_MERGER_CHAIN = 9 /* runs of like tokens in the same cell of frame after
+                                frame: a dropped one joins the latest kept one
+                                before it in its run */
 };
 
 typedef struct tkp_merger_options {
@@ -47,12 +50,15 @@ typedef struct tkp_merger_options {
     float replace_share; /* of the basis's row, the rest is the own; 0 = 1 */
     uint64_t seed;       /* of the basis: 0 = from the longest row on, else from
                             one drawn by this seed */
+    float threshold; /* chain: cosine from which a token goes on what is before
+                        it; 0 = 0.6 */
+    int32_t reserved3;
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
-            0.0f, 0, 0, 0.0f, 0                                                \
+            0.0f, 0, 0, 0.0f, 0, 0.0f, 0                                       \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 

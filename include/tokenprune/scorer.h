@@ -97,15 +97,18 @@ typedef struct tkp_scorer_options {
     float ridge;   /* reconstruction; 0 = 1e-5 */
     int32_t scope; /* reconstruction: whose tokens make a basis; blend: those of
                       what are normalised together; enum tkp_budget_scope */
-    int32_t centre; /* gaussian: enum tkp_centre */
-    uint64_t seed;  /* reconstruction: 0 = the basis begins with the longest
+    int32_t centre;  /* gaussian: enum tkp_centre */
+    uint64_t seed;   /* reconstruction: 0 = the basis begins with the longest
                       row, else with one drawn by this seed */
+    float threshold; /* temporal: 0, or 1 where the cosine is below this or
+                        nothing is before, else 0 */
+    int32_t reserved2;
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
-            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0            \
+            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0   \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

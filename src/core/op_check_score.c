@@ -14,7 +14,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_similarity, temperature);
 TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
 TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
-TKP__ASSERT_NO_PADDING(tkp_op_temporal, first);
+TKP__ASSERT_NO_PADDING(tkp_op_temporal, threshold);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 
 // clang-format off
@@ -317,6 +317,9 @@ static tkp_status temporal_params(void *params)
     TKP__CHECK(
         p->first >= 0.0f && isfinite(p->first), TKP_ERR_OPTION,
         "first: is %g, wanted 0 or more", (double)p->first);
+    TKP__CHECK(
+        p->threshold >= 0.0f && p->threshold <= 1.0f, TKP_ERR_OPTION,
+        "threshold: is %g, wanted 0 to 1", (double)p->threshold);
     if (p->first == 0.0f)
         p->first = 255.0f;
     return TKP_OK;
@@ -365,7 +368,7 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_BLEND, TKP__RULE_ARGS(blend_args), "blend",
      TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
     {TKP_OP_TEMPORAL, TKP__RULE_ARGS(temporal_args), "temporal",
-     TKP__RULE_PARAMS(tkp_op_temporal, first), temporal_params, NULL},
+     TKP__RULE_PARAMS(tkp_op_temporal, threshold), temporal_params, NULL},
     {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),
      "gaussian_scores", TKP__RULE_PARAMS(tkp_op_gaussian_scores, reserved),
      gaussian_scores_params, gaussian_scores_relations},

@@ -293,3 +293,24 @@ int32_t tkp__batch_spans(const tkp__batch *batch, int32_t scope, int32_t *ends)
     }
     return count;
 }
+
+void tkp__batch_before(
+    const tkp__batch *batch,
+    int32_t *before,
+    int32_t *latest)
+{
+    int32_t image = -1;
+    int32_t cells = 0;
+    for (int32_t n = 0; n < batch->candidates; n++) {
+        if (batch->candidate_images[n] != image) {
+            image = batch->candidate_images[n];
+            const tkp__layout_image *im = &batch->layout->images[image];
+            cells = im->rows * im->cols;
+            for (int32_t c = 0; c < cells; c++)
+                latest[c] = -1;
+        }
+        const int32_t cell = batch->candidate_cells[n] % cells;
+        before[n] = latest[cell];
+        latest[cell] = n;
+    }
+}

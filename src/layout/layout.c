@@ -281,3 +281,14 @@ tkp_status tkp__layout_freeze(tkp_layout *layout)
     atomic_store(&layout->frozen, true);
     return TKP_OK;
 }
+
+int64_t tkp__layout_frame_cells(const tkp_layout *layout)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < layout->n_images; i++) {
+        const int64_t cells =
+            (int64_t)layout->images[i].rows * layout->images[i].cols;
+        most = cells > most ? cells : most;
+    }
+    return most;
+}

@@ -75,6 +75,8 @@ tkp__layout_groups(const tkp_layout *layout, int32_t scope)
     return scope == TKP_SCOPE_SEQUENCE ? layout->n_sequences
                                        : tkp__layout_units(layout, scope);
 }
+/* Cells of a frame, the most of any image. */
+int64_t tkp__layout_frame_cells(const tkp_layout *layout);
 /* Whether each unit of a scope lies in one of the other. */
 bool tkp__scope_within(int32_t scope, int32_t of);
 
@@ -136,6 +138,13 @@ static inline int32_t tkp__batch_frame(const tkp__batch *batch, int32_t n)
         &batch->layout->images[batch->candidate_images[n]];
     return batch->candidate_cells[n] / (image->rows * image->cols);
 }
+/* The candidate that each follows in time: of the same cell, in the latest frame
+ * before that still has it; -1 = none. `latest` has room for a frame's cells
+ * (tkp__layout_frame_cells). */
+void tkp__batch_before(
+    const tkp__batch *batch,
+    int32_t *before,
+    int32_t *latest);
 /* The unit that candidate n belongs to. */
 static inline int32_t
 tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)

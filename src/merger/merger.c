@@ -2,7 +2,31 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, seed);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, reserved3);
+
+/* NULL: no kind at all. */
+static const tkp__merger_kind *kind_of(int32_t kind)
+{
+    switch (kind) {
+    case TKP_MERGER_WINDOW_AVERAGE:
+    case TKP_MERGER_WINDOW_MAX:
+        return &tkp__merge_window;
+    case TKP_MERGER_CUSTOM:
+        return &tkp__merge_custom;
+    case TKP_MERGER_NEAREST:
+        return &tkp__merge_nearest;
+    case TKP_MERGER_CHAIN:
+        return &tkp__merge_chain;
+    default:
+        return NULL;
+    }
+}
+
+/* Whether the kind compares features. */
+static bool compares(int32_t kind)
+{
+    return kind == TKP_MERGER_NEAREST || kind == TKP_MERGER_CHAIN;
+}
 
 static tkp_status check_nearest(const tkp_merger_options *o)
 {
@@ -29,6 +53,9 @@ static tkp_status check_nearest(const tkp_merger_options *o)
     TKP__CHECK(
         o->replace_share >= 0.0f && o->replace_share <= 1.0f, TKP_ERR_OPTION,
         "merger: replace_share is %g, wanted 0 to 1", (double)o->replace_share);
+    TKP__CHECK(
+        o->threshold >= 0.0f && o->threshold <= 1.0f, TKP_ERR_OPTION,
+        "merger: threshold is %g, wanted 0 to 1", (double)o->threshold);
     return TKP_OK;
 }
 
@@ -41,15 +68,16 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
         o, sizeof(*o), in, in->struct_size,
         TKP__SIZE_THROUGH(tkp_merger_options, custom), "merger"));
     TKP__CHECK(
-        o->kind >= TKP_MERGER_NONE && o->kind <= TKP_MERGER_NEAREST,
-        TKP_ERR_OPTION, "merger: kind is %d, wanted 0 to %d", o->kind,
-        TKP_MERGER_NEAREST);
+        o->kind == TKP_MERGER_NONE || kind_of(o->kind), TKP_ERR_OPTION,
+        "merger: kind is %d, wanted one of enum tkp_merger_kind", o->kind);
     TKP__CHECK(
         o->adaptive_overlap == 0 || o->adaptive_overlap == 1, TKP_ERR_OPTION,
         "merger: adaptive_overlap is %d, wanted 0 or 1", o->adaptive_overlap);
     TKP__TRY(check_nearest(o));
     if (o->kind == TKP_MERGER_NEAREST && o->anchor == 0.0f)
         o->anchor = 1.0f;
+    if (o->kind == TKP_MERGER_CHAIN && o->threshold == 0.0f)
+        o->threshold = 0.6f;
     if (o->replace && o->replace_share == 0.0f)
         o->replace_share = 1.0f;
     if (o->kind == TKP_MERGER_CUSTOM) {
@@ -73,7 +101,7 @@ uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec)
 {
     if (spec->options.kind == TKP_MERGER_NONE)
         return 0;
-    if (spec->options.kind == TKP_MERGER_NEAREST)
+    if (compares(spec->options.kind))
         return TKP_NEED_HIDDEN | tkp__features_needs(spec->options.feature);
     if (spec->options.kind != TKP_MERGER_CUSTOM)
         return TKP_NEED_HIDDEN;
@@ -85,13 +113,6 @@ uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec)
         return TKP_NEED_HIDDEN;
     tkp__names_put(&tkp__merger_names, spec->custom);
     return vtable.needs | TKP_NEED_HIDDEN;
-}
-
-static const tkp__merger_kind *kind_of(int32_t kind)
-{
-    if (kind == TKP_MERGER_NEAREST)
-        return &tkp__merge_nearest;
-    return kind == TKP_MERGER_CUSTOM ? &tkp__merge_custom : &tkp__merge_window;
 }
 
 tkp_status tkp__merger_op(

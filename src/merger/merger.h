@@ -43,6 +43,7 @@ typedef struct tkp__merger_kind {
 extern const tkp__merger_kind tkp__merge_window;
 extern const tkp__merger_kind tkp__merge_custom;
 extern const tkp__merger_kind tkp__merge_nearest;
+extern const tkp__merger_kind tkp__merge_chain;
 
 enum { TKP__MERGER_OPS = 6 };
 

@@ -167,8 +167,8 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         TKP_ERR_POLICY, "stage %d: the selector needs a scorer, wanted one",
         number);
     TKP__CHECK(
-        merger == TKP_MERGER_NONE || merger == TKP_MERGER_CUSTOM ||
-            merger == TKP_MERGER_NEAREST ||
+        (merger != TKP_MERGER_WINDOW_AVERAGE &&
+         merger != TKP_MERGER_WINDOW_MAX) ||
             selector->kind == TKP_SELECTOR_WINDOW,
         TKP_ERR_POLICY, "stage %d: a window merger needs a window selector",
         number);

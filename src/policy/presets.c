@@ -285,6 +285,20 @@ const tkp__preset tkp__presets[] = {
         "    budget: {total_reduction: 7/10, scope: image,\n"
         "             rounding: double-truncate, at_least: frame}\n"),
 
+    PRESET("framefusion", "Like tokens of frame after frame merged, then attention",
+        "FrameFusion, ICCV 2025, github.com/thu-nics/FrameFusion",
+        "\n"
+        "  - at: llm:1\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      terms:\n"
+        "        - {weight: 1, normalise: rank,\n"
+        "           scorer: {kind: attention, query: last}}\n"
+        "        - {weight: 2, scorer: {kind: temporal, threshold: 0.6}}\n"
+        "    selector: topk\n"
+        "    merger: {kind: chain, threshold: 0.6}\n"
+        "    budget: {ratio: 3/10, label: equiv-in}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

@@ -1,34 +1,27 @@
 /*
  * How much a token differs from the one at its place a frame before: of the
  * frames that still have a token there, the latest. What has none before it,
- * as the whole first frame, scores above everything.
+ * as the whole first frame, scores above everything. With a threshold of the
+ * cosine: 1 where a run of like tokens begins, 0 where it goes on.
  */
 #include "scorer/scorer.h"
 
 enum { OP_MAIN };
 
-/* Most cells of a frame. */
-static int64_t largest_frame(const tkp_layout *layout)
-{
-    int64_t most = 0;
-    for (int32_t i = 0; i < layout->n_images; i++) {
-        const int64_t cells =
-            (int64_t)layout->images[i].rows * layout->images[i].cols;
-        most = cells > most ? cells : most;
-    }
-    return most;
-}
-
 static tkp_status temporal_plan(tkp__leaf *leaf, const tkp__batch *batch)
 {
     const int64_t n = batch->layout->visual;
-    const tkp_op_temporal params = {.struct_size = sizeof(params)};
+    const tkp_op_temporal params = {
+        .struct_size = sizeof(params),
+        .threshold = leaf->options.threshold,
+    };
     tkp_tensor args[4];
     TKP__TRY(tkp__features_plan(
         &leaf->features, leaf->context, batch, &leaf->model,
         leaf->options.feature, leaf->options.norm_eps, 0, &leaf->ledger));
     leaf->memory = tkp__alloc(
-        (size_t)n + (size_t)largest_frame(batch->layout), sizeof(int32_t));
+        (size_t)n + (size_t)tkp__layout_frame_cells(batch->layout),
+        sizeof(int32_t));
     if (!leaf->memory)
         return TKP_ERR_MEMORY;
     leaf->reference = leaf->memory; /* [N] who comes before */
@@ -42,23 +35,9 @@ static tkp_status temporal_plan(tkp__leaf *leaf, const tkp__batch *batch)
     return tkp__leaf_op(leaf, OP_MAIN, TKP_OP_TEMPORAL, args, 4, &params);
 }
 
-/* Candidates come image by image, frame by frame. */
 static void temporal_bind(tkp__leaf *leaf, const tkp__batch *batch)
 {
-    int32_t image = -1;
-    int32_t cells = 0;
-    for (int32_t n = 0; n < batch->candidates; n++) {
-        if (batch->candidate_images[n] != image) {
-            image = batch->candidate_images[n];
-            const tkp__layout_image *im = &batch->layout->images[image];
-            cells = im->rows * im->cols;
-            for (int32_t c = 0; c < cells; c++)
-                leaf->local[c] = -1;
-        }
-        int32_t *latest = &leaf->local[batch->candidate_cells[n] % cells];
-        leaf->reference[n] = *latest;
-        *latest = n;
-    }
+    tkp__batch_before(batch, leaf->reference, leaf->local);
     tkp__features_bind(&leaf->features, NULL, 0);
 }
 

@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, seed);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved2);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -103,6 +103,9 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
+    TKP__CHECK(
+        out->threshold >= 0.0f && out->threshold <= 1.0f, TKP_ERR_OPTION,
+        "scorer: threshold is %g, wanted 0 to 1", (double)out->threshold);
     TKP__TRY(check_relevance(out));
     TKP__TRY(check_reconstruction(out));
     fill_defaults(out);

@@ -69,7 +69,8 @@ static const tkp_op_similarity similarity_params = {
     sizeof(similarity_params), 1, 0.5f};
 static const tkp_op_relevance relevance_params = {
     sizeof(relevance_params), 0, 0.5f, 0.2f, 100.0f, 0.01f, 0.0f, 0};
-static const tkp_op_temporal temporal_params = {sizeof(temporal_params), 0.0f};
+static const tkp_op_temporal temporal_params = {
+    sizeof(temporal_params), 0.0f, 0.0f};
 static const tkp_op_gaussian_scores gaussian_params = {
     sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {

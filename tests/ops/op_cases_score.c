@@ -280,6 +280,7 @@ static void build_temporal(tkp_test_case *c, int32_t i)
     const int64_t d = widths[tkp_test_random(c, 6)];
     tkp_test_params(c, sizeof(tkp_op_temporal));
     c->params.temporal.first = tkp_test_random(c, 2) ? 0.0f : 3.0f;
+    c->params.temporal.threshold = tkp_test_random(c, 4) ? 0.0f : 0.1f;
     tkp_test_describe(
         c, ",%s,n%d d%d first=%g", tkp_dtype_string(dtype), (int)n, (int)d,
         (double)c->params.temporal.first);

@@ -356,7 +356,7 @@ START_TEST(temporal__two_frames__first_is_above_all)
     float dst[8];
     int32_t rows[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     int32_t before[8] = {-1, -1, -1, -1, 0, 1, 2, 3};
-    tkp_op_temporal p = {sizeof(p), 0.0f};
+    tkp_op_temporal p = {sizeof(p), 0.0f, 0.0f};
     const tkp_tensor args[] = {
         tkp_test_2d(x, TKP_DTYPE_F32, 8, 2), TKP_TEST_I32(rows),
         TKP_TEST_I32(before), TKP_TEST_F32(dst)};
@@ -367,6 +367,9 @@ START_TEST(temporal__two_frames__first_is_above_all)
     p.first = 3.0f;
     ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_OK);
     expect(dst, (float[]){3.0f, 3.0f, 3.0f, 3.0f, 1.0f, 2.0f, 0.0f, 1.0f}, 8);
+    p.threshold = 0.9f;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_OK);
+    expect(dst, (float[]){1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 0.0f, 1.0f}, 8);
     before[2] = 8;
     ck_assert_int_eq(
         tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_ARGUMENT);

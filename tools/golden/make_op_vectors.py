@@ -292,9 +292,13 @@ def make_temporal():
         rows = own.permutation(t * cells)
         laid = np.zeros((t * cells, d), np.float32)
         laid[rows] = x.reshape(-1, d)
-        w.case("temporal", dtype, struct.pack("<f", first))
-        w.ins((dtype, laid), ("i32", rows), ("i32", before.ravel()))
-        w.arg("out", "f32", want.ravel())
+        # no cosine is near 0.25
+        assert np.abs(cos - 0.25).min() > 1e-3
+        starts = np.concatenate([np.ones((1, cells)), np.where(cos >= 0.25, 0.0, 1.0)])
+        for threshold, out in ((0.0, want), (0.25, starts)):
+            w.case("temporal", dtype + (",threshold" if threshold else ""), struct.pack("<ff", first, threshold))
+            w.ins((dtype, laid), ("i32", rows), ("i32", before.ravel()))
+            w.arg("out", "f32", out.ravel())
 
 
 def make_gaussian_scores():

@@ -276,7 +276,8 @@ typedef struct tkp_op_reconstruction {
 
 /*
  * TEMPORAL: how much a token differs from the one at its place in the frame
- * before: 1 - cosine (0 where a norm is 0); `first` where there is none.
+ * before: 1 - cosine (0 where a norm is 0); `first` where there is none. With a
+ * threshold: 0 where the cosine reaches it, else 1.
  *   0 x [R, D] float          1 rows [N] i32 row of x of each candidate
  *   2 before [N] i32 the candidate that it follows, or -1
  *   3 dst [N] f32
@@ -284,7 +285,8 @@ typedef struct tkp_op_reconstruction {
  */
 typedef struct tkp_op_temporal {
     uint32_t struct_size;
-    float first; /* 0 = 255, above all that 1 - cosine may be */
+    float first;     /* 0 = 255, above all that 1 - cosine may be */
+    float threshold; /* 0 = none; to 1 */
 } tkp_op_temporal;
 
 enum tkp_centre {
