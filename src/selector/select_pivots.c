@@ -36,10 +36,11 @@ static int32_t wanted(int32_t option)
 
 /* --- planning ---------------------------------------------------------------- */
 
-/* Groups are sequences or images; each image brings its sequence's text. */
+/* Groups are sequences, images or frames; each brings its sequence's text. */
 static int64_t most_groups(const tkp_layout *layout)
 {
-    return layout->n_sequences + (int64_t)layout->n_images;
+    return layout->n_sequences +
+           (int64_t)tkp__layout_units(layout, TKP_SCOPE_FRAME);
 }
 
 static int64_t listed_text(const tkp_layout *layout)
@@ -49,7 +50,8 @@ static int64_t listed_text(const tkp_layout *layout)
         const tkp__layout_sequence *s = &layout->sequences[b];
         int64_t groups = 1;
         for (int32_t i = 0; i < layout->n_images; i++)
-            groups += layout->images[i].sequence == b;
+            if (layout->images[i].sequence == b)
+                groups += layout->images[i].frames;
         text += groups * (s->text_end - s->text_begin);
     }
     return text;
