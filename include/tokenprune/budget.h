@@ -54,6 +54,12 @@ enum tkp_budget_scope {
     TKP_SCOPE_FRAME = 3     /* for each frame of each image apart */
 };
 
+/* Of which tokens a ratio is. */
+enum tkp_budget_base {
+    TKP_OF_PRESENT = 0, /* those that are there at the cut */
+    TKP_OF_ORIGINAL = 1 /* those there were before any cut */
+};
+
 enum tkp_training_mode {
     TKP_TRAINING_COMPOSED = 0, /* keep min(1, tacr (1 - reduction)) */
     TKP_TRAINING_LITERAL = 1   /* remove reduction / tacr */
@@ -74,7 +80,8 @@ typedef struct tkp_budget {
     int64_t tacr_den;
     int32_t at_least; /* enum tkp_budget_least; tkp_budget_resolve(), which
                          knows no frames, passes it over */
-    int32_t reserved;
+    int32_t of;       /* RATIO: enum tkp_budget_base; never more than are there.
+                         tkp_budget_resolve() takes n for either */
 } tkp_budget;
 
 #define TKP_BUDGET_INIT                                                        \

@@ -28,11 +28,18 @@ enum tkp_positions_rule {
     TKP_POSITIONS_REPACK = 1 /* survivors are renumbered 0, 1, 2, ... */
 };
 
+enum tkp_score_layer {
+    TKP_SCORE_LAYER_DEFAULT = -1, /* boundary - 1, the last that has run */
+    TKP_SCORE_LAYER_NEXT = -2 /* boundary: q and k that the coming layer makes
+                                     of the rows before the cut */
+};
+
 typedef struct tkp_stage_options {
     uint32_t struct_size;
     int32_t point;       /* enum tkp_point_kind */
     int32_t boundary;    /* LLM: layers that run before the cut */
-    int32_t score_layer; /* whose attention; 0-based; -1 = boundary - 1 */
+    int32_t score_layer; /* whose attention; 0-based, at most `boundary`; or
+                            enum tkp_score_layer */
     int32_t positions;   /* enum tkp_positions_rule */
     int32_t reserved;
     const tkp_scorer_options *scorer;     /* NULL = TKP_SCORER_NONE */

@@ -57,7 +57,9 @@ typedef struct tkp_point {
     int32_t kind;        /* enum tkp_point_kind; 0 = no further point */
     int32_t stage;       /* number of the stage in the policy */
     int32_t boundary;    /* LLM: run layers up to here, then prune */
-    int32_t score_layer; /* layer whose q, k are wanted; -1 = none */
+    int32_t score_layer; /* layer whose q, k are wanted; -1 = none. The boundary
+                            itself: made by that layer's own norm and
+                            projections from the rows before the cut */
     uint32_t needs;      /* enum tkp_need */
     int64_t rows_in;     /* R before the cut */
     int64_t rows_out;    /* R after it, known beforehand */

@@ -94,8 +94,12 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         TKP_ERR_OPTION, "%s: at_least is %d, wanted 0 or 1", name,
         out->at_least);
     TKP__CHECK(
-        out->reserved == 0, TKP_ERR_OPTION, "%s: reserved is %d, wanted 0",
-        name, out->reserved);
+        out->of == TKP_OF_PRESENT ||
+            (out->of == TKP_OF_ORIGINAL && out->kind == TKP_BUDGET_RATIO &&
+             out->label == TKP_LABEL_RETAIN),
+        TKP_ERR_OPTION,
+        "%s: of is %d, wanted 0, or 1 with a ratio and the label retain", name,
+        out->of);
     TKP__CHECK(
         out->min_keep >= 0, TKP_ERR_OPTION,
         "%s: min_keep is %lld, wanted 0 or more", name,

@@ -213,6 +213,26 @@ tkp__batch_count tkp__batch_count_of(
     return count;
 }
 
+int64_t tkp__batch_original(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t b,
+    int32_t unit)
+{
+    const tkp_layout *layout = batch->layout;
+    int64_t count = 0;
+    if (unit < 0)
+        return layout->sequences[b].visual;
+    for (int32_t i = 0; i < layout->n_images; i++) {
+        const tkp__layout_image *image = &layout->images[i];
+        const int32_t cells = (int32_t)tkp__image_cells(image);
+        for (int32_t c = 0; image->sequence == b && c < cells; c++)
+            count += tkp__layout_unit(layout, scope, i, c) == unit &&
+                     (!image->valid || image->valid[c]);
+    }
+    return count;
+}
+
 int32_t tkp__batch_unit_offsets(
     const tkp__batch *batch,
     int32_t scope,
@@ -242,9 +262,12 @@ tkp_status tkp__batch_resolve(
 {
     int64_t keep;
     TKP__TRY(tkp__budget_resolve(
-        budget, count->candidates,
+        budget,
+        budget->of == TKP_OF_ORIGINAL ? count->original : count->candidates,
         budget->at_least == TKP_LEAST_FRAME ? count->least : 0, first_layer,
         layers, &keep));
+    if (keep > count->candidates)
+        keep = count->candidates;
     *keep_out = keep > count->kept ? keep : count->kept;
     return TKP_OK;
 }

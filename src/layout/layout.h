@@ -131,6 +131,18 @@ void tkp__batch_advance(
     const int32_t *indices,
     const int32_t *offsets,
     const int32_t *positions);
+/* The unit that a cell of an image belongs to. */
+static inline int32_t tkp__layout_unit(
+    const tkp_layout *layout,
+    int32_t scope,
+    int32_t image,
+    int32_t cell)
+{
+    const tkp__layout_image *im = &layout->images[image];
+    return scope == TKP_SCOPE_FRAME
+               ? im->first_frame + cell / (im->rows * im->cols)
+               : image;
+}
 /* Frame of a candidate in its image. */
 static inline int32_t tkp__batch_frame(const tkp__batch *batch, int32_t n)
 {
@@ -149,18 +161,25 @@ void tkp__batch_before(
 static inline int32_t
 tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)
 {
-    const int32_t image = batch->candidate_images[n];
-    return scope == TKP_SCOPE_FRAME ? batch->layout->images[image].first_frame +
-                                          tkp__batch_frame(batch, n)
-                                    : image;
+    return tkp__layout_unit(
+        batch->layout, scope, batch->candidate_images[n],
+        batch->candidate_cells[n]);
 }
 /* Candidates of sequence b, or of one unit of the scope in it (-1: all). */
 typedef struct tkp__batch_count {
     int64_t candidates;
-    int64_t kept;  /* protected ones */
-    int64_t least; /* of the first frame that has any, of each image */
+    int64_t kept;     /* protected ones */
+    int64_t least;    /* of the first frame that has any, of each image */
+    int64_t original; /* before any cut; tkp__batch_original() */
 } tkp__batch_count;
 tkp__batch_count tkp__batch_count_of(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t b,
+    int32_t unit);
+/* Valid tokens of sequence b, or of one unit of the scope in it (-1: all),
+ * before any cut. */
+int64_t tkp__batch_original(
     const tkp__batch *batch,
     int32_t scope,
     int32_t b,

@@ -202,6 +202,14 @@ static tkp_status check_point(const tkp__engine *e)
     return p->needs & TKP_NEED_SCORES ? check_scores(e, e->scores) : TKP_OK;
 }
 
+/* Whether q and k are those of the layer behind the cut: it has not run, and
+ * the cache has nothing of it. */
+static bool reads_next_layer(const tkp_point *point)
+{
+    return point->kind == TKP_POINT_LLM &&
+           point->score_layer == point->boundary;
+}
+
 /* Rows of what the coming score layer has to leave behind. */
 static tkp_status make_room(tkp__engine *e)
 {
@@ -209,11 +217,12 @@ static tkp_status make_room(tkp__engine *e)
     tkp__kept_attention *kept = &e->kept;
     const int64_t queries = e->point.query_rows;
     const int64_t kv = d->kv_heads * d->head_dim;
-    if (e->sequences > 1 && !kept->k.data)
+    const bool apart = e->sequences > 1 || reads_next_layer(&e->point);
+    if (apart && !kept->k.data)
         TKP__TRY(tkp__buffer_alloc(&kept->k, e->rows, kv, d->dtype));
-    if (e->sequences > 1 && (e->point.needs & TKP_NEED_VALUES) && !kept->v.data)
+    if (apart && (e->point.needs & TKP_NEED_VALUES) && !kept->v.data)
         TKP__TRY(tkp__buffer_alloc(&kept->v, e->rows, kv, d->dtype));
-    if (!(e->point.needs & TKP_NEED_ATTENTION))
+    if (!(e->point.needs & TKP_NEED_ATTENTION) || reads_next_layer(&e->point))
         return TKP_OK;
     if (!kept->all_lse.data)
         TKP__TRY(tkp__buffer_alloc(
@@ -248,6 +257,22 @@ static tkp_status next_point(tkp__engine *e)
     TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
     TKP__TRY(check_point(e));
     return reads_layer(&e->point) ? make_room(e) : TKP_OK;
+}
+
+/* q, k and perhaps v of the layer behind the cut, of all rows before it. */
+static tkp_status look_ahead(tkp__engine *e)
+{
+    tkp__decoder_state *s = &e->decoder;
+    tkp__kept_attention *kept = &e->kept;
+    const tkp__decoder *d = s->decoder;
+    const bool values = e->point.needs & TKP_NEED_VALUES;
+    const tkp_tensor q = tkp__rows(&s->q, s->rows);
+    const tkp_tensor k = tkp__rows(&kept->k, s->rows);
+    const tkp_tensor v = tkp__rows(&kept->v, s->rows);
+    kept->k_view = tkp__heads(&k, d->kv_heads);
+    kept->v_view = tkp__heads(&v, d->kv_heads);
+    return tkp__decoder_project(
+        s, &e->f, e->point.score_layer, &q, &k, values ? &v : NULL);
 }
 
 static bool is_score_layer(const tkp__engine *e, int32_t layer)
@@ -338,11 +363,15 @@ static void hand_attention(const tkp__engine *e, handed_over *out)
 {
     const uint32_t needs = e->point.needs;
     const tkp__kept_attention *kept = &e->kept;
-    const tkp_tensor q = tkp__rows(&kept->q, e->point.query_rows);
+    const bool next = reads_next_layer(&e->point);
+    const tkp_tensor q = next ? tkp__rows(&e->decoder.q, e->decoder.rows)
+                              : tkp__rows(&kept->q, e->point.query_rows);
     if (needs & TKP_NEED_ATTENTION) {
         out->q = tkp__heads(&q, e->model->decoder.heads);
-        out->lse = tkp__rows(&kept->lse, e->point.query_rows);
         out->in.q = &out->q;
+    }
+    if ((needs & TKP_NEED_ATTENTION) && !next) {
+        out->lse = tkp__rows(&kept->lse, e->point.query_rows);
         out->in.lse = &out->lse;
     }
     if (needs & (TKP_NEED_ATTENTION | TKP_NEED_KEYS))
@@ -400,6 +429,8 @@ static tkp_status prune(tkp__engine *e)
 {
     tkp_decision decision = TKP_DECISION_INIT;
     handed_over out;
+    if (reads_layer(&e->point) && reads_next_layer(&e->point))
+        TKP__TRY(look_ahead(e));
     hand_over(e, &out);
     TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &out.in, &decision));
     tkp__history_note_cut(&e->history, &decision);

@@ -131,8 +131,8 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
         "stage %d: boundary is %d, but after prefill there is none: wanted 0",
         number, s->boundary);
     TKP__CHECK(
-        s->score_layer >= -1, TKP_ERR_POLICY,
-        "stage %d: score_layer is %d, wanted -1 or a layer", number,
+        s->score_layer >= TKP_SCORE_LAYER_NEXT, TKP_ERR_POLICY,
+        "stage %d: score_layer is %d, wanted -2, -1 or a layer", number,
         s->score_layer);
     TKP__CHECK(
         s->positions == TKP_POSITIONS_KEEP ||
@@ -143,16 +143,20 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
         s->score_layer = -1;
         return TKP_OK;
     }
+    if (s->score_layer == TKP_SCORE_LAYER_NEXT && s->point == TKP_POINT_LLM)
+        s->score_layer = s->boundary;
     TKP__CHECK(
-        s->point == TKP_POINT_LLM && s->boundary >= 1, TKP_ERR_POLICY,
+        s->point == TKP_POINT_LLM &&
+            (s->boundary >= 1 || s->score_layer == s->boundary),
+        TKP_ERR_POLICY,
         "stage %d: attention scores and keys need a decoder layer that has run; wanted "
-        "point llm with boundary 1 or more",
+        "point llm with boundary 1 or more, or score_layer next",
         number);
     if (s->score_layer < 0)
         s->score_layer = s->boundary - 1;
     TKP__CHECK(
-        s->score_layer < s->boundary, TKP_ERR_POLICY,
-        "stage %d: score_layer is %d, wanted below boundary %d", number,
+        s->score_layer <= s->boundary, TKP_ERR_POLICY,
+        "stage %d: score_layer is %d, wanted at most boundary %d", number,
         s->score_layer, s->boundary);
     return TKP_OK;
 }

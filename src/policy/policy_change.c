@@ -36,7 +36,9 @@ copy_stage(tkp_policy *out, const tkp__stage *stage, int32_t i, const change *c)
     if (c->move && i == c->stage) {
         o.point = c->point;
         o.boundary = c->boundary;
-        o.score_layer = -1;
+        o.score_layer = stage->score_layer == stage->boundary
+                            ? TKP_SCORE_LAYER_NEXT
+                            : TKP_SCORE_LAYER_DEFAULT;
     }
     if (c->reseed && selector.kind == TKP_SELECTOR_RANDOM)
         selector.seed = c->seed;

@@ -251,6 +251,28 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("pyramiddrop", "A half, a quarter, an eighth: the deeper, the fewer",
+        "Xing et al. 2024, PyramidDrop, arXiv 2410.17247",
+        "\n"
+        "  - at: llm:8\n"
+        "    score_layer: next\n"
+        "    positions: repack\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 0.5, of: original, rounding: double-truncate}\n"
+        "  - at: llm:16\n"
+        "    score_layer: next\n"
+        "    positions: repack\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 0.25, of: original, rounding: double-truncate}\n"
+        "  - at: llm:24\n"
+        "    score_layer: next\n"
+        "    positions: repack\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: {kind: topk}\n"
+        "    budget: {ratio: 0.125, of: original, rounding: double-truncate}\n"),
+
     PRESET("apet", "What a few tokens cannot rebuild, and those few",
         "ApET, CVPR 2026, github.com/MaQianKun0/ApET, 64 tokens on average",
         "\n"

@@ -155,6 +155,10 @@ static const tkp__word picks[] = {
     {"first", TKP_PICK_FIRST},
     {NULL, 0}};
 
+static const tkp__word score_layers[] = {
+    {"next", TKP_SCORE_LAYER_NEXT},
+    {NULL, 0}};
+
 static const tkp__word no_pivots[] = {{"none", -1}, {NULL, 0}};
 
 static const tkp__word by_budget[] = {{"by-budget", 0}, {NULL, 0}};
@@ -186,6 +190,11 @@ static const tkp__word roundings[] = {
 static const tkp__word leasts[] = {
     {"none", TKP_LEAST_NONE},
     {"frame", TKP_LEAST_FRAME},
+    {NULL, 0}};
+
+static const tkp__word bases[] = {
+    {"present", TKP_OF_PRESENT},
+    {"original", TKP_OF_ORIGINAL},
     {NULL, 0}};
 
 const tkp__word tkp__scope_words[] = {
@@ -228,7 +237,7 @@ static const tkp__key policy_keys[] = {
 static const tkp__key stage_keys[] = {
     {.name = "at", .type = TKP__KEY_POINT, .required = true,
      .offset = AT(tkp_stage_options, point)},
-    {.name = "score_layer", .type = TKP__KEY_I32,
+    {.name = "score_layer", .type = TKP__KEY_I32, .words = score_layers,
      .offset = AT(tkp_stage_options, score_layer), .high = 65535},
     {.name = "positions", .type = TKP__KEY_WORD, .words = positions,
      .offset = AT(tkp_stage_options, positions)},
@@ -492,6 +501,8 @@ static const tkp__key budget_keys[] = {
     {.name = "at_least", .type = TKP__KEY_WORD, .words = leasts,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,
      .offset = AT(tkp_budget, at_least)},
+    {.name = "of", .type = TKP__KEY_WORD, .words = bases, .kinds = RATIO,
+     .gives = -1, .offset = AT(tkp_budget, of)},
     END};
 
 /* --- sections --------------------------------------------------------------- */

@@ -18,8 +18,9 @@ static tkp_status free_places(
         *out = s->allowance[unit < 0 ? b : unit];
         return TKP_OK;
     }
-    const tkp__batch_count count =
-        tkp__batch_count_of(s->batch, scope, b, unit);
+    tkp__batch_count count = tkp__batch_count_of(s->batch, scope, b, unit);
+    if (s->budget.of == TKP_OF_ORIGINAL)
+        count.original = tkp__batch_original(s->batch, scope, b, unit);
     TKP__TRY(tkp__batch_resolve(
         &count, &s->budget, s->first_layer, s->layers, &keep));
     *out = keep - count.kept;

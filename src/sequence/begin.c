@@ -85,6 +85,12 @@ static tkp_status plan_stage(tkp_sequence *s, int32_t i)
         "the model",
         s->policy->name, i, stage->boundary, s->model.layers);
     TKP__CHECK(
+        stage->point != TKP_POINT_LLM || stage->score_layer < s->model.layers,
+        TKP_ERR_OPTION,
+        "policy '%s': stage %d: score_layer is %d, wanted one of the %d layers "
+        "of the model",
+        s->policy->name, i, stage->score_layer, s->model.layers);
+    TKP__CHECK(
         !tkp__stage_reads_layer(stage) || stage->score_layer >= 0,
         TKP_ERR_STATE,
         "policy '%s': stage %d: its scorer reads attention, but was registered "
@@ -138,6 +144,7 @@ static tkp_status walk_stages(
     const char *what)
 {
     tkp__batch_count n = tkp__batch_count_of(&s->batch, scope, b, unit);
+    n.original = n.candidates;
     for (int32_t i = 0; i < s->n_stages; i++)
         if (cuts_by_budget(&s->stages[i]) &&
             s->stages[i].stage->budget.scope == scope)

@@ -1347,6 +1347,54 @@ START_TEST(valid_mask__all_candidates_kept__padding_still_goes)
 }
 END_TEST
 
+/* --- shares of what there was before any cut -------------------------------------------- */
+
+/* 9 of 12 cells are tokens in one picture, 4 in the other. */
+START_TEST(prune__ratio_of_original__counts_from_before_the_first_cut)
+{
+    OPEN(engine);
+    uint8_t valid[12] = {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0};
+    const test_image images[] = {
+        {2, 1, 3, 4, 0, valid, NULL}, {16, 1, 2, 2, 0, NULL, NULL}};
+    static const struct {
+        const char *scope, *ratio;
+        int64_t left;
+    } cases[] = {
+        {"sequence", "1/2", 6},  /* floor(13 / 2) of the 9 there are */
+        {"sequence", "9/10", 9}, /* 11, but there are 9 */
+        {"image", "1/2", 6},     /* 4 and 2, of 6 and 3 */
+        {"image", "1/9", 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        test_batch batch;
+        test_outcome r;
+        char text[512];
+        snprintf(
+            text, sizeof(text),
+            "  - at: projector\n"
+            "    scorer: {kind: norm}\n"
+            "    selector: topk\n"
+            "    budget: {ratio: 2/3, scope: image}\n"
+            "  - at: llm:2\n"
+            "    scorer: {kind: attention}\n"
+            "    selector: topk\n"
+            "    budget: {ratio: %s, scope: %s, of: original, rounding: floor}\n",
+            cases[i].ratio, cases[i].scope);
+        tkp_policy *policy = test_policy(text);
+        test_batch_begin(&batch);
+        test_batch_add(&batch, 5, 24, images, 2);
+        test_batch_fill(&batch);
+        test_run(&r, &engine, policy, &batch, TEST_QK);
+        ck_assert_int_eq(r.layer_visual[1], 9);
+        ck_assert_int_eq(r.layer_visual[2], cases[i].left);
+        test_outcome_release(&r);
+        test_batch_release(&batch);
+        tkp_policy_destroy(policy);
+    }
+    test_engine_close(&engine);
+}
+END_TEST
+
 /* --- what can go wrong --------------------------------------------------------------------------------- */
 
 /* Of a still picture nothing goes. */
@@ -1702,12 +1750,11 @@ START_TEST(begin__again_with_other_policies__as_with_a_fresh_one)
             tkp_sequence_begin(
                 sequence, engine.exec, policy, batch.layout, &batch.model),
             TKP_OK);
+        const int32_t kind = first.point, boundary = first.boundary;
         tkp_policy_destroy(policy); /* the sequence has a reference */
         ck_assert_int_eq(tkp_sequence_next(sequence, &point), TKP_OK);
-        if (point.kind != TKP_POINT_PROJECTOR) {
-            ck_assert_int_eq(point.kind, TKP_POINT_LLM);
-            ck_assert_int_eq(point.boundary, first.boundary);
-        }
+        ck_assert_int_eq(point.kind, kind);
+        ck_assert_int_eq(point.boundary, boundary);
         ck_assert_int_eq(point.rows_in, batch.rows);
     }
     tkp_sequence_destroy(sequence);
@@ -1728,6 +1775,7 @@ int main(void)
     TEST(every_preset__all_tokens_kept__no_point);
     TEST(every_preset__no_token_kept__exactly_the_visual_ones_go);
     TEST(none__runs_without_a_point);
+    TEST(prune__ratio_of_original__counts_from_before_the_first_cut);
     CASE("fastv");
     TEST(fastv__made_up_batch__brute_force_agrees);
     TEST(fastv_reverse__complement_of_fastv);

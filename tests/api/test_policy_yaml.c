@@ -864,9 +864,9 @@ END_TEST
 /* Those that stand elsewhere: their stages are held against published results
  * (tests/golden/published). */
 static const char *const other_presets[] = {
-    "dart",  "dart-embed", "divprune",   "fastervlm",  "mmr",
-    "scope", "mmtok",      "eadp",       "cdpruner",   "tops",
-    "evs",   "apet",       "apet-embed", "framefusion"};
+    "dart",  "dart-embed", "divprune",   "fastervlm",   "mmr",
+    "scope", "mmtok",      "eadp",       "cdpruner",    "tops",
+    "evs",   "apet",       "apet-embed", "framefusion", "pyramiddrop"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)
@@ -1087,6 +1087,15 @@ START_TEST(with_point__score_layer_follows__rules_are_checked_anew)
         tkp_policy_with_point(&moved, policy, 0, TKP_POINT_PROJECTOR, 0),
         TKP_OK);
     ck_assert_int_eq(stage_of(moved, 0).point, TKP_POINT_PROJECTOR);
+    round_trip(moved);
+    tkp_policy_destroy(moved);
+    tkp_policy_destroy(policy);
+    ck_assert_int_eq(tkp_policy_load_preset(&policy, "pyramiddrop"), TKP_OK);
+    ck_assert_int_eq(
+        tkp_policy_with_point(&moved, policy, 0, TKP_POINT_LLM, 0), TKP_OK);
+    ck_assert_int_eq(stage_of(moved, 0).score_layer, 0);
+    ck_assert_int_eq(stage_of(moved, 1).score_layer, 16);
+    ck_assert_int_eq(stage_of(moved, 1).budget->of, TKP_OF_ORIGINAL);
     round_trip(moved);
     tkp_policy_destroy(moved);
     tkp_policy_destroy(policy);

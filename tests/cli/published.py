@@ -162,6 +162,22 @@ def fastervlm(p, z):
                                    "scores": [v for crop in z["out_scores"] for v in crop]}
 
 
+def pyramiddrop(p, z):
+    """The last row's q and the k of the layer behind the cut; a share of what there was at first."""
+    n, start = p["n_current"], p["image_start"]
+    tensors = {"hidden": z["in_hidden"], "q": [z["in_q_last"]], "k": [list(rows) for rows in zip(*z["in_k"])],
+               "span": [start, start + n], "grid": [1, n]}
+    budget = f"count: {p['keep']}"
+    if n == p["n_original"]:
+        share = p["ratio_list"][p["stage"] + 1]
+        budget = f"ratio: {share}, of: original, rounding: double-truncate"
+    stage = ("llm:8", "score_layer: next", "positions: repack", "scorer: {kind: attention, query: last}",
+             "selector: topk", f"budget: {{{budget}}}")
+    return tensors, stage, None, {"kept": z["out_kept"], "scores": z["out_scores"], "indices": z["out_new_index"],
+                                  "positions": [z["out_position_ids"]],
+                                  "rows": [z["in_hidden"][start + i] for i in z["out_kept"]]}
+
+
 def sparsevlm_cluster(p, z):
     """Clusters of what SparseVLM drops; ours stand in the order of their centres, theirs in that of scores."""
     rank = sorted(range(p["cluster_num"]), key=lambda c: z["out_centres"][c])
@@ -192,7 +208,7 @@ def evs(p, z):
 
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
-           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "scope": scope,
+           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "pyramiddrop": pyramiddrop, "scope": scope,
            "sparsevlm-cluster": sparsevlm_cluster}
 
 

@@ -24,8 +24,8 @@ static const model_case cases[] = {
 
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
-/* Presets that these models cannot run (no tower for text, too few layers), and
- * what the answer says. */
+/* Presets that these models cannot run (no tower for text), and what the answer
+ * says. */
 static const struct {
     const char *name;
     tkp_status status;
@@ -33,8 +33,6 @@ static const struct {
 } refused[] = {
     {"eadp", TKP_ERR_UNSUPPORTED, "CLIP"},
     {"cdpruner", TKP_ERR_UNSUPPORTED, "CLIP"},
-    {"tops", TKP_ERR_OPTION, "layers of the model"},
-    {"apet", TKP_ERR_OPTION, "layers of the model"},
 };
 
 static const model_case *now;
@@ -231,7 +229,7 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
     const int32_t layers = model->decoder.layers;
     tkp_policy_info info = TKP_POLICY_INFO_INIT;
     assert_ok(tkp_policy_query(policy, &info));
-    int64_t left = visual;
+    int64_t left = visual, keep;
     int32_t layer = 0;
     if (info.flags & TKP_POLICY_ADAPTIVE)
         return false;
@@ -247,9 +245,13 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
             in_layer[layer++] = left;
         if (stage.budget->at_least == TKP_LEAST_FRAME)
             left = visual; /* a picture is one frame */
-        else if (stage.selector->kind != TKP_SELECTOR_ALL)
-            assert_ok(
-                tkp_budget_resolve(stage.budget, left, from, layers, &left));
+        else if (stage.selector->kind != TKP_SELECTOR_ALL) {
+            assert_ok(tkp_budget_resolve(
+                stage.budget,
+                stage.budget->of == TKP_OF_ORIGINAL ? visual : left, from,
+                layers, &keep));
+            left = keep < left ? keep : left;
+        }
     }
     while (layer < layers)
         in_layer[layer++] = left;
@@ -281,12 +283,50 @@ static void check_counts(const run *r, const char *name, tkp_policy *policy)
 
 /* --- the tests ------------------------------------------------------------- */
 
+/* A stage inside the decoder, moved to layer `to`; what it reads moves along. */
+static void move(tkp_stage_options *stage, int32_t to)
+{
+    if (stage->score_layer >= 0)
+        stage->score_layer += to - stage->boundary;
+    stage->boundary = to;
+}
+
+static bool reads_next(const tkp_stage_options *stage)
+{
+    return stage->score_layer == stage->boundary;
+}
+
+/* A preset for a deeper model, on this one: its cuts inside the decoder come
+ * one layer after the other, as many as there are layers for. */
+static tkp_policy *make_shallow(tkp_policy *policy)
+{
+    const int32_t layers = model->decoder.layers;
+    tkp_policy *out;
+    int32_t next = 1;
+    assert_ok(tkp_policy_create(&out, tkp_policy_name(policy)));
+    for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
+        tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+        assert_ok(tkp_policy_get_stage(policy, i, &stage));
+        if (stage.point == TKP_POINT_LLM) {
+            if (next + reads_next(&stage) > layers)
+                continue;
+            move(&stage, next++);
+        }
+        assert_ok(tkp_policy_add_stage(out, &stage));
+    }
+    tkp_policy_destroy(policy);
+    return out;
+}
+
 static tkp_policy *load_preset(int32_t i, const char **name)
 {
     tkp_policy *policy;
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
     *name = tkp_policy_preset_name(i);
     assert_ok(tkp_policy_load_preset(&policy, *name));
-    return policy;
+    assert_ok(tkp_policy_query(policy, &info));
+    return info.last_boundary < model->decoder.layers ? policy
+                                                      : make_shallow(policy);
 }
 
 START_TEST(generate__every_preset__answers_and_counts_what_ran)

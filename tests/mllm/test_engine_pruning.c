@@ -646,6 +646,41 @@ START_TEST(generate__early_score_layer__its_keys_are_kept)
 }
 END_TEST
 
+/* The cut comes before its score layer: the same scores as of the layer once it
+ * has run, and the layer sees what is left. */
+START_TEST(generate__next_layer_scores__as_if_it_had_run)
+{
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    const tkp_mllm_request two[2] = {request, request};
+    const int32_t boundary = _i;
+    tkp_policy *after = policy_fastv(boundary + 1, 5, 0);
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    assert_ok(tkp_policy_get_stage(after, 0, &stage));
+    stage.boundary = boundary;
+    stage.score_layer = TKP_SCORE_LAYER_NEXT;
+    tkp_policy *next;
+    assert_ok(tkp_policy_create(&next, "next"));
+    assert_ok(tkp_policy_add_stage(next, &stage));
+    tkp_mllm_result_destroy(answer(&request, 1, after, -1));
+    const recorded *r = recorder_get(&seen, "prune.scores", boundary + 1);
+    float scores[16];
+    memcpy(scores, r->values, sizeof(scores));
+    for (int32_t n = 1; n <= 2; n++) {
+        tkp_mllm_result *result = answer(two, n, next, 3);
+        r = recorder_get(&seen, "prune.scores", boundary);
+        for (int32_t i = 0; i < n; i++)
+            compare_rows(
+                "scores", r->values + 16 * i, 1, scores, 1, 16, 1e-6, false);
+        if (n == 1)
+            check_against_rerun(result, false);
+        tkp_mllm_result_destroy(result);
+    }
+    tkp_policy_destroy(after);
+    tkp_policy_destroy(next);
+}
+END_TEST
+
 START_TEST(generate__norm_of_final_norm__weight_is_given)
 {
     const char *images[1];
@@ -683,6 +718,8 @@ int main(void)
             t, generate__cls_scores_after_a_cut__follow_their_tokens);
         tcase_add_test(t, generate__fastv_on_a_batch__scores_as_one_by_one);
         tcase_add_test(t, generate__early_score_layer__its_keys_are_kept);
+        tcase_add_loop_test(
+            t, generate__next_layer_scores__as_if_it_had_run, 0, 3);
         tcase_add_test(t, generate__norm_of_final_norm__weight_is_given);
         suite_add_tcase(suite, t);
     }

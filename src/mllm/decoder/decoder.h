@@ -86,6 +86,16 @@ tkp_status tkp__decoder_set_positions(
     const tkp__forward *f,
     const int32_t *positions);
 
+/* q, k, v [rows, ..] that the layer makes of x, which stays as it is; v may be
+ * NULL. h is written to. */
+tkp_status tkp__decoder_project(
+    tkp__decoder_state *state,
+    const tkp__forward *f,
+    int32_t layer,
+    const tkp_tensor *q,
+    const tkp_tensor *k,
+    const tkp_tensor *v);
+
 /* One layer: x in, x out, keys and values into the cache. lse [rows, H] f32 of
  * its attention, or NULL. */
 tkp_status tkp__decoder_run_layer(

@@ -86,6 +86,27 @@ static tkp_status attend(
     return tkp_op_run(lse ? d->attention_lse : d->attention, f->exec, args, 7);
 }
 
+tkp_status tkp__decoder_project(
+    tkp__decoder_state *s,
+    const tkp__forward *f,
+    int32_t layer,
+    const tkp_tensor *q,
+    const tkp_tensor *k,
+    const tkp_tensor *v)
+{
+    const tkp__decoder *d = s->decoder;
+    const tkp__decoder_layer *l = &d->layer[layer];
+    const tkp_tensor x = tkp__rows(&s->x, s->rows);
+    const tkp_tensor h = tkp__rows(&s->h, s->rows);
+    TKP__TRY(tkp__norm_run(&l->input_norm, f, &x, &h));
+    TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, q));
+    TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, k));
+    if (v)
+        TKP__TRY(tkp__linear_run(&l->v, f, &h, NULL, v));
+    TKP__TRY(rotate(s, f, q, d->heads));
+    return rotate(s, f, k, d->kv_heads);
+}
+
 tkp_status tkp__decoder_run_layer(
     tkp__decoder_state *s,
     const tkp__forward *f,
@@ -106,13 +127,8 @@ tkp_status tkp__decoder_run_layer(
     TKP__TRY(tkp__kv_cache_extend(&s->cache, layer, s->count, s->new_keys));
     place_of_keys(s, layer, &k, &v);
 
-    TKP__TRY(tkp__norm_run(&l->input_norm, f, &x, &h));
+    TKP__TRY(tkp__decoder_project(s, f, layer, &q, &k, &v));
     tkp__trace(f, "llm.input_norm", layer, &h);
-    TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, &q));
-    TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, &k));
-    TKP__TRY(tkp__linear_run(&l->v, f, &h, NULL, &v));
-    TKP__TRY(rotate(s, f, &q, d->heads));
-    TKP__TRY(rotate(s, f, &k, d->kv_heads));
     tkp__trace(f, "llm.q", layer, &q);
     tkp__trace(f, "llm.k", layer, &k);
     tkp__trace(f, "llm.v", layer, &v);
