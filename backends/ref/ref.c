@@ -16,6 +16,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_greedy_distance,  &tkp__ref_greedy_cover,
     &tkp__ref_greedy_dpp,       &tkp__ref_greedy_tri,
     &tkp__ref_pivots,           &tkp__ref_density_peaks,
+    &tkp__ref_principal_groups, &tkp__ref_nms,
     &tkp__ref_group_pool,       &tkp__ref_group_broadcast,
     &tkp__ref_gather_rows,      &tkp__ref_scatter_rows,
     &tkp__ref_nearest,          &tkp__ref_merge_rows,

@@ -45,6 +45,7 @@ typedef struct tkp__ref_plan {
         tkp_op_greedy_tri greedy_tri;
         tkp_op_pivots pivots;
         tkp_op_density_peaks density_peaks;
+        tkp_op_principal_groups principal_groups;
         tkp_op_nearest nearest;
         tkp_op_merge_rows merge_rows;
         tkp_op_group_pool group_pool;
@@ -94,6 +95,8 @@ extern const tkp__ref_op tkp__ref_greedy_dpp;
 extern const tkp__ref_op tkp__ref_greedy_tri;
 extern const tkp__ref_op tkp__ref_pivots;
 extern const tkp__ref_op tkp__ref_density_peaks;
+extern const tkp__ref_op tkp__ref_principal_groups;
+extern const tkp__ref_op tkp__ref_nms;
 extern const tkp__ref_op tkp__ref_nearest;
 extern const tkp__ref_op tkp__ref_merge_rows;
 extern const tkp__ref_op tkp__ref_group_pool;

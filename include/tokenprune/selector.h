@@ -33,6 +33,9 @@ enum tkp_selector_kind {
     TKP_SELECTOR_DPP = 12,   /* lets a kernel's determinant grow most */
     TKP_SELECTOR_TRI = 13,   /* score, distance and coverage */
     TKP_SELECTOR_PIVOTS = 14, /* tokens least like a few pivots */
+    /* Parts by principal component; in each, the best silence what is like
+     * them; a quota for each (PruneSID). */
+    TKP_SELECTOR_NMS_GROUPS = 16,
     /* Peaks of density; compares features. */
     TKP_SELECTOR_DENSITY = 17
 };
@@ -43,6 +46,19 @@ enum tkp_cover_weight {
     TKP_COVER_DEMAND = 1, /* how much of a token there is to cover */
     TKP_COVER_ADD = 2,    /* added to the gain */
     TKP_COVER_NONE = 3    /* not asked for */
+};
+
+/* NMS groups: what tokens are ranked by. */
+enum tkp_nms_rank {
+    TKP_NMS_SCORES = 0,
+    TKP_NMS_STRENGTH = 1 /* how much of its component is in a token */
+};
+
+/* NMS groups: silenced is what is more like a better one than this many times
+ * the mean likeness of all pairs. K is what is kept of N. */
+enum tkp_nms_limit {
+    TKP_NMS_LIMIT_COUNT = 0, /* K / 32 */
+    TKP_NMS_LIMIT_SHARE = 1  /* 18 K / N, at least 1 */
 };
 
 /* How many tokens a part of a chain keeps of a group (a sequence, or an image
@@ -123,13 +139,21 @@ typedef struct tkp_selector_options {
     const tkp_chain_part *parts; /* copied deep */
     int32_t neighbours;          /* density: 0 = as many as a group keeps */
     int32_t others; /* density: 1 = a token is no neighbour of its own */
+    /* NMS groups. */
+    int32_t rank;        /* enum tkp_nms_rank */
+    int32_t limit;       /* enum tkp_nms_limit */
+    int32_t components;  /* parts of a group; 0 = K / 4 */
+    int32_t class_token; /* 1 = the class token counts as one of K */
+    int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
+                            logistic function */
+    int32_t reserved4;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0                              \
+            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0            \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

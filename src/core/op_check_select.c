@@ -15,6 +15,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_greedy_dpp, largest);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_tri, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_pivots, per_pivot);
 TKP__ASSERT_NO_PADDING(tkp_op_density_peaks, others);
+TKP__ASSERT_NO_PADDING(tkp_op_principal_groups, largest_components);
 
 // clang-format off
 static const tkp__arg_rule topk_args[] = {
@@ -70,6 +71,26 @@ static const tkp__arg_rule density_peaks_args[] = {
     {"density",       "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
     {"score",         "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
 };
+static const tkp__arg_rule principal_groups_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
+    {"rows",          "N",  TKP__ARG_I32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"components",    "M",  TKP__ARG_I32, 0,                 0},
+    {"component",     "N",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+    {"strength",      "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule nms_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
+    {"rows",          "N",  TKP__ARG_I32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"parts",         "N",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"scores",        "N",  TKP__ARG_F32, 0,                 0},
+    {"factor",        "M",  TKP__ARG_F32, 0,                 0},
+    {"survives",      "N",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+    {"mean",          "M",  TKP__ARG_F32, TKP__ARG_OUT,      0},
+};
 static const tkp__arg_rule pivots_args[] = {
     {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
     {"rows",          "T",  TKP__ARG_I32, 0,                 0},
@@ -89,6 +110,19 @@ static tkp_status density_peaks_params(void *params)
     TKP__CHECK(
         p->others == 0 || p->others == 1, TKP_ERR_OPTION,
         "others: is %d, wanted 0 or 1", p->others);
+    return TKP_OK;
+}
+
+static tkp_status principal_groups_params(void *params)
+{
+    const tkp_op_principal_groups *p = params;
+    TKP__CHECK(
+        p->logistic == 0 || p->logistic == 1, TKP_ERR_OPTION,
+        "logistic: is %d, wanted 0 or 1", p->logistic);
+    TKP__CHECK(
+        p->largest >= 0 && p->largest_components >= 0, TKP_ERR_OPTION,
+        "largest: is %d, largest_components %d, wanted 0 or more", p->largest,
+        p->largest_components);
     return TKP_OK;
 }
 
@@ -295,6 +329,12 @@ const tkp__op_rule tkp__core_rules_select[] = {
     {TKP_OP_GREEDY_TRI, TKP__RULE_ARGS(greedy_args), "greedy_tri",
      TKP__RULE_PARAMS(tkp_op_greedy_tri, reserved), greedy_tri_params,
      greedy_tri_relations},
+    {TKP_OP_PRINCIPAL_GROUPS, TKP__RULE_ARGS(principal_groups_args),
+     "principal_groups",
+     TKP__RULE_PARAMS(tkp_op_principal_groups, largest_components),
+     principal_groups_params, NULL},
+    {TKP_OP_NMS, TKP__RULE_ARGS(nms_args), "nms", TKP__RULE_NO_PARAMS, NULL,
+     NULL},
     {TKP_OP_DENSITY_PEAKS, TKP__RULE_ARGS(density_peaks_args), "density_peaks",
      TKP__RULE_PARAMS(tkp_op_density_peaks, others), density_peaks_params,
      NULL},

@@ -321,6 +321,22 @@ const tkp__preset tkp__presets[] = {
         "    merger: {kind: chain, threshold: 0.6}\n"
         "    budget: {ratio: 3/10, label: equiv-in}\n"),
 
+    PRESET("prunesid", "The best of each principal component, none alike",
+        "PruneSID, ICLR 2026, arXiv 2603.09480",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: nms-groups, feature: vision, class_token: true}\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
+    PRESET("prunesid-qwen", "The same without a class token",
+        "PruneSID, ICLR 2026, arXiv 2603.09480, as its code has it for Qwen",
+        "\n"
+        "  - at: projector\n"
+        "    selector: {kind: nms-groups, feature: raw, rank: strength,\n"
+        "               limit: by-share}\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

@@ -111,7 +111,18 @@ static const tkp__word selector_kinds[] = {
     {"dpp", TKP_SELECTOR_DPP},
     {"tri", TKP_SELECTOR_TRI},
     {"density", TKP_SELECTOR_DENSITY},
+    {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
     {"pivots", TKP_SELECTOR_PIVOTS},
+    {NULL, 0}};
+
+static const tkp__word nms_ranks[] = {
+    {"scores", TKP_NMS_SCORES},
+    {"strength", TKP_NMS_STRENGTH},
+    {NULL, 0}};
+
+static const tkp__word nms_limits[] = {
+    {"by-count", TKP_NMS_LIMIT_COUNT},
+    {"by-share", TKP_NMS_LIMIT_SHARE},
     {NULL, 0}};
 
 static const tkp__word starts[] = {
@@ -330,6 +341,7 @@ static const tkp__key term_keys[] = {
 enum {
     RANDOM = KIND(TKP_SELECTOR_RANDOM),
     DENSITY = KIND(TKP_SELECTOR_DENSITY),
+    NMS_GROUPS = KIND(TKP_SELECTOR_NMS_GROUPS),
     WINDOW = KIND(TKP_SELECTOR_WINDOW),
     WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK),
     DIVERSE = KIND(TKP_SELECTOR_DIVERSE),
@@ -360,12 +372,23 @@ static const tkp__key selector_keys[] = {
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,
      .offset = AT(tkp_selector_options, seed)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
-     .kinds = GREEDY | PIVOTS | DENSITY, .offset = AT(tkp_selector_options, feature)},
+     .kinds = GREEDY | PIVOTS | DENSITY | NMS_GROUPS, .offset = AT(tkp_selector_options, feature)},
     {.name = "neighbours", .type = TKP__KEY_I32, .kinds = DENSITY,
      .low = 1, .high = INT32_MAX, .words = by_budget,
      .offset = AT(tkp_selector_options, neighbours)},
     {.name = "others", .type = TKP__KEY_BOOL, .kinds = DENSITY,
      .offset = AT(tkp_selector_options, others)},
+    {.name = "rank", .type = TKP__KEY_WORD, .words = nms_ranks,
+     .kinds = NMS_GROUPS, .offset = AT(tkp_selector_options, rank)},
+    {.name = "limit", .type = TKP__KEY_WORD, .words = nms_limits,
+     .kinds = NMS_GROUPS, .offset = AT(tkp_selector_options, limit)},
+    {.name = "components", .type = TKP__KEY_I32, .kinds = NMS_GROUPS,
+     .low = 1, .high = INT32_MAX, .words = by_budget,
+     .offset = AT(tkp_selector_options, components)},
+    {.name = "class_token", .type = TKP__KEY_BOOL, .kinds = NMS_GROUPS,
+     .offset = AT(tkp_selector_options, class_token)},
+    {.name = "plain", .type = TKP__KEY_BOOL, .kinds = NMS_GROUPS,
+     .offset = AT(tkp_selector_options, plain)},
     {.name = "start", .type = TKP__KEY_WORD, .words = starts,
      .kinds = DIVERSE | MMR, .offset = AT(tkp_selector_options, start)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,

@@ -342,7 +342,7 @@ find_key(const tkp__section *section, const char *name, int32_t *number)
 static tkp_status
 check_keys(const reader *r, const node *map, const tkp__section *section)
 {
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     for (const node *k = child(r, map); k; k = after(r, after(r, k))) {
         int32_t number;
         if (!is_text(k))
@@ -359,7 +359,7 @@ check_keys(const reader *r, const node *map, const tkp__section *section)
             return fail_at(
                 r, k, "key '%s' stands twice in %s, wanted it once", k->text,
                 section->name);
-        seen |= 1u << number;
+        seen |= UINT64_C(1) << number;
     }
     return TKP_OK;
 }

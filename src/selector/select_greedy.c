@@ -6,27 +6,6 @@
 
 enum { OP_MAIN };
 
-/* Most candidates of a group: of a sequence, or of a unit of the scope. */
-static int32_t largest_group(const tkp_selector *s)
-{
-    const tkp_layout *layout = s->batch->layout;
-    int64_t most = 1;
-    for (int32_t b = 0; b < layout->n_sequences; b++)
-        if (layout->sequences[b].visual > most)
-            most = layout->sequences[b].visual;
-    if (s->budget.scope == TKP_SCOPE_SEQUENCE)
-        return (int32_t)most;
-    int64_t unit = 1;
-    for (int32_t i = 0; i < layout->n_images; i++) {
-        const tkp__layout_image *image = &layout->images[i];
-        const int64_t cells = s->budget.scope == TKP_SCOPE_FRAME
-                                  ? (int64_t)image->rows * image->cols
-                                  : tkp__image_cells(image);
-        unit = cells > unit ? cells : unit;
-    }
-    return (int32_t)(unit < most ? unit : most);
-}
-
 /* The first arguments of all, at their largest. */
 static tkp_status plan_common(
     tkp_selector *s,
@@ -116,7 +95,7 @@ static tkp_status diverse_plan(tkp_selector *s, tkp_ledger *ledger)
         .start = o->start,
         .weighted = o->weighted,
         .lambda = o->lambda,
-        .largest = largest_group(s),
+        .largest = tkp__selector_largest_group(s),
     };
     return plan_weighted(s, ledger, TKP_OP_GREEDY_DISTANCE, &params);
 }
@@ -133,7 +112,7 @@ static tkp_status dpp_plan(tkp_selector *s, tkp_ledger *ledger)
         .struct_size = sizeof(params),
         .kernel = o->determinant,
         .theta = o->theta,
-        .largest = largest_group(s),
+        .largest = tkp__selector_largest_group(s),
     };
     return plan_weighted(s, ledger, TKP_OP_GREEDY_DPP, &params);
 }
@@ -152,7 +131,7 @@ static tkp_status tri_plan(tkp_selector *s, tkp_ledger *ledger)
         .alpha = o->alpha,
         .lambda = o->lambda,
         .min_max = o->min_max,
-        .largest = largest_group(s),
+        .largest = tkp__selector_largest_group(s),
     };
     return plan_weighted(s, ledger, TKP_OP_GREEDY_TRI, &params);
 }
@@ -228,7 +207,7 @@ static tkp_status cover_plan(tkp_selector *s, tkp_ledger *ledger)
         .scale = o->scale,
         .power = o->power,
         .add = o->weight == TKP_COVER_ADD,
-        .largest = largest_group(s),
+        .largest = tkp__selector_largest_group(s),
     };
     tkp_tensor args[TKP_OP_MAX_ARGS];
     TKP__TRY(plan_common(s, ledger, args));

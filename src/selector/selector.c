@@ -37,6 +37,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_tri;
     case TKP_SELECTOR_DENSITY:
         return &tkp__select_density;
+    case TKP_SELECTOR_NMS_GROUPS:
+        return &tkp__select_nms;
     default:
         return NULL; /* ALL: nothing to run */
     }
@@ -125,6 +127,27 @@ tkp_status tkp__selector_features(tkp_selector *s, tkp_ledger *ledger)
     return tkp__features_plan(
         &s->features, s->context, s->batch, &s->model, s->spec.options.feature,
         0.0f, 0, ledger);
+}
+
+/* Most candidates of a group: of a sequence, or of a unit of the scope. */
+int32_t tkp__selector_largest_group(const tkp_selector *s)
+{
+    const tkp_layout *layout = s->batch->layout;
+    int64_t most = 1;
+    for (int32_t b = 0; b < layout->n_sequences; b++)
+        if (layout->sequences[b].visual > most)
+            most = layout->sequences[b].visual;
+    if (s->budget.scope == TKP_SCOPE_SEQUENCE)
+        return (int32_t)most;
+    int64_t unit = 1;
+    for (int32_t i = 0; i < layout->n_images; i++) {
+        const tkp__layout_image *image = &layout->images[i];
+        const int64_t cells = s->budget.scope == TKP_SCOPE_FRAME
+                                  ? (int64_t)image->rows * image->cols
+                                  : tkp__image_cells(image);
+        unit = cells > unit ? cells : unit;
+    }
+    return (int32_t)(unit < most ? unit : most);
 }
 
 static tkp_status plan_compact(tkp_selector *s, int64_t n)

@@ -101,6 +101,7 @@ extern const tkp__selector_kind tkp__select_cover;
 extern const tkp__selector_kind tkp__select_dpp;
 extern const tkp__selector_kind tkp__select_tri;
 extern const tkp__selector_kind tkp__select_density;
+extern const tkp__selector_kind tkp__select_nms;
 
 enum { TKP__SELECTOR_OPS = 8 };
 
@@ -192,6 +193,8 @@ tkp_status tkp__selector_run_op(
     const tkp_tensor *args,
     int32_t n_args,
     void *workspace);
+/* Most candidates of a group: of a sequence, or of an image. */
+int32_t tkp__selector_largest_group(const tkp_selector *s);
 /* Plan s->features from the options' feature. */
 tkp_status tkp__selector_features(tkp_selector *s, tkp_ledger *ledger);
 

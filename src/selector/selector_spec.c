@@ -2,8 +2,8 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, others);
 TKP__ASSERT_NO_PADDING(tkp_budget, of);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved4);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -228,6 +228,11 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     }
     TKP__TRY(check_range(o->neighbours, INT32_MAX, "neighbours"));
     TKP__TRY(check_range(o->others, 1, "others"));
+    TKP__TRY(check_range(o->rank, TKP_NMS_STRENGTH, "rank"));
+    TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
+    TKP__TRY(check_range(o->class_token, 1, "class_token"));
+    TKP__TRY(check_range(o->plain, 1, "plain"));
+    TKP__TRY(check_range(o->components, INT32_MAX, "components"));
     TKP__TRY(check_window(o));
     TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
@@ -286,6 +291,8 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
         return spec->options.weight != TKP_COVER_NONE;
     case TKP_SELECTOR_WINDOW:
         return spec->options.pick == TKP_PICK_SCORE;
+    case TKP_SELECTOR_NMS_GROUPS:
+        return spec->options.rank == TKP_NMS_SCORES;
     case TKP_SELECTOR_CUSTOM: {
         tkp_selector_vtable vtable;
         void *user;
@@ -305,7 +312,8 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 static bool compares(int32_t kind)
 {
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
-           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY;
+           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY ||
+           kind == TKP_SELECTOR_NMS_GROUPS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

@@ -143,13 +143,12 @@ static tkp_layout *layout_of(const batch *b, int32_t first, int32_t end)
 
 /* --- a selector ------------------------------------------------------------------ */
 
-static const int32_t kinds[] = {TKP_SELECTOR_CHAIN,   TKP_SELECTOR_TOPK,
-                                TKP_SELECTOR_WINDOW,  TKP_SELECTOR_WINDOW_RANK,
-                                TKP_SELECTOR_RANDOM,  TKP_SELECTOR_STRIDE,
-                                TKP_SELECTOR_UNIFORM, TKP_SELECTOR_DIVERSE,
-                                TKP_SELECTOR_MMR,     TKP_SELECTOR_COVER,
-                                TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
-                                TKP_SELECTOR_PIVOTS,  TKP_SELECTOR_DENSITY};
+static const int32_t kinds[] = {
+    TKP_SELECTOR_CHAIN,       TKP_SELECTOR_TOPK,    TKP_SELECTOR_WINDOW,
+    TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,  TKP_SELECTOR_STRIDE,
+    TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE, TKP_SELECTOR_MMR,
+    TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
+    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY, TKP_SELECTOR_NMS_GROUPS};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)

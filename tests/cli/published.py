@@ -55,6 +55,8 @@ def save(path, tensors):
     for name, array in tensors.items():
         values = flat(array)
         kind, code = ("F32", "f") if isinstance(values[0], float) else ("I64", "q")
+        if name in ("valid", "keep_always"):
+            kind, code = "U8", "B"
         raw = struct.pack(f"<{len(values)}{code}", *values)
         header[name] = {"dtype": kind, "shape": shape_of(array), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
@@ -82,6 +84,15 @@ def load(path):
 def divprune(p, z):
     rows = [z["in_x"][i] for i in z["out_kept"]]
     return {"features": z["in_x"]}, None, p["K"], {"kept": z["out_kept"], "rows": rows}
+
+
+def prunesid(p, z):
+    """CLS is one of K and of the first row, column and index: the others are kept here."""
+    tensors = {"vision": z["in_hidden"][0][1:], "features": z["in_hidden"][0][1:],
+               "cls_attention": [row[1:] for row in z["in_cls_rows"][0]]}
+    side = math.isqrt(p["n"])
+    tensors["grid"] = [side, side] if side * side == p["n"] else [1, p["n"]]
+    return tensors, None, p["K"] - 1, {"kept": sorted(i - 1 for i in z["out_kept"][0] if i)}
 
 
 def scope(p, z):
@@ -209,6 +220,7 @@ def evs(p, z):
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
            "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "pyramiddrop": pyramiddrop, "scope": scope,
+           "prunesid": prunesid,
            "sparsevlm-cluster": sparsevlm_cluster}
 
 

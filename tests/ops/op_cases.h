@@ -51,6 +51,7 @@ typedef struct tkp_test_case {
         tkp_op_greedy_tri greedy_tri;
         tkp_op_pivots pivots;
         tkp_op_density_peaks density_peaks;
+        tkp_op_principal_groups principal_groups;
         tkp_op_nearest nearest;
         tkp_op_merge_rows merge_rows;
         tkp_op_group_pool group_pool;

@@ -206,11 +206,76 @@ static void build_density_peaks(tkp_test_case *c, int32_t i)
         c->params.density_peaks.others, ties ? " ties" : "");
 }
 
+/* x, rows, offsets and members of a ragged batch; how many candidates. */
+static int32_t
+build_rows(tkp_test_case *c, const int32_t *batch, int32_t dtype, bool listed)
+{
+    const int32_t n = tkp_test_batch_total(batch);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n + 2, 24}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 2, tkp_test_random(c, 2));
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    if (listed)
+        tkp_test_distinct(c, tkp_test_arg_i32(c, 3, n, NULL), n, n, false);
+    return n;
+}
+
+static void build_principal_groups(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool listed = tkp_test_pick(&i, 2);
+    const int32_t groups = tkp_test_batch_size(batch);
+    tkp_test_params(c, sizeof(tkp_op_principal_groups));
+    c->params.principal_groups.logistic = (int32_t)tkp_test_random(c, 2);
+    const int64_t n = build_rows(c, batch, dtype, listed);
+    int32_t *components = tkp_test_arg_i32(c, 4, groups, NULL);
+    for (int32_t g = 0; g < groups; g++)
+        components[g] =
+            batch[g] ? 1 + (int32_t)tkp_test_random(
+                               c, (uint32_t)(batch[g] < 8 ? batch[g] : 8))
+                     : 0;
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &n);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &n);
+    c->degenerate = true;
+    tkp_test_describe(
+        c, ",%s,n%d m%d%s", tkp_dtype_string(dtype), (int)n, groups,
+        listed ? " members" : "");
+}
+
+static void build_nms(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool listed = tkp_test_pick(&i, 2);
+    const int64_t groups = tkp_test_batch_size(batch);
+    const int64_t n = build_rows(c, batch, dtype, listed);
+    tkp_test_arg_none(c, 4);
+    if (tkp_test_random(c, 2)) {
+        int32_t *parts = tkp_test_arg_i32(c, 4, n, NULL);
+        for (int64_t j = 0; j < n; j++)
+            parts[j] = (int32_t)tkp_test_random(c, 3);
+    }
+    tkp_test_arg_float(c, 5, TKP_DTYPE_F32, 1, &n, 0, TKP_TEST_TIES);
+    tkp_test_arg_float(c, 6, TKP_DTYPE_F32, 1, &groups, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_out(c, 7, TKP_DTYPE_I32, 1, &n);
+    tkp_test_arg_out(c, 8, TKP_DTYPE_F32, 1, &groups);
+    c->degenerate = true;
+    tkp_test_describe(
+        c, ",%s,n%d m%d%s", tkp_dtype_string(dtype), (int)n, (int)groups,
+        listed ? " members" : "");
+}
+
 const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
     {TKP_OP_PIVOTS, 80, build_pivots},
     {TKP_OP_DENSITY_PEAKS, 64, build_density_peaks},
+    {TKP_OP_PRINCIPAL_GROUPS, 28, build_principal_groups},
+    {TKP_OP_NMS, 28, build_nms},
     {0, 0, NULL},
 };

@@ -1093,10 +1093,79 @@ def make_reconstruction():
     reconstruction_case("inf", bad, rows, groups, basis, status="DATA")
 
 
+def principal_case(name, x, rows, groups, components, logistic, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    part, strength = np.full(len(rows), -1), np.zeros(len(rows))
+    for group, q in zip(groups, components):
+        if len(group) and status == "OK":
+            y = 1 / (1 + np.exp(-at[group])) if logistic else at[group]
+            values, vectors = np.linalg.eigh((y - y.mean(1, keepdims=True)) @ (y - y.mean(1, keepdims=True)).T)
+            weight = np.abs(vectors[:, ::-1][:, :q]) * (values[::-1][:q] > 1e-12 * values[-1])
+            part[group], strength[group] = weight.argmax(1), weight.max(1)
+    w.case("principal_groups", name, struct.pack("<iii", logistic, 0, 0), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          ("i32", components))
+    w.arg("out", "i32", part)
+    w.arg("out", "f32", strength)
+
+
+def nms_case(name, x, rows, groups, scores, factor, parts=None, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    norms = np.sqrt((at * at).sum(1))
+    u = np.divide(at, norms[:, None], out=np.zeros_like(at), where=norms[:, None] > 0)
+    s = u @ u.T
+    alive, means = np.full(len(rows), -1), []
+    for group, f in zip(groups, factor):
+        n = len(group)
+        inner = s[np.ix_(group, group)]
+        mean = (inner.sum() - np.trace(inner)) / (n * (n - 1)) if n > 1 else 0.0
+        means.append(mean)
+        order = sorted(group, key=lambda i: (-scores[i], i)) if status == "OK" else []
+        alive[group] = 1
+        for a, i in enumerate(order):
+            for j in order[a + 1:]:
+                if alive[i] and s[i, j] > f * mean and (parts is None or parts[i] == parts[j]):
+                    alive[j] = 0
+    w.case("nms", name, None, status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          NONE if parts is None else ("i32", parts), ("f32", scores), ("f32", factor))
+    w.arg("out", "i32", alive)
+    w.arg("out", "f32", means)
+
+
+def make_prunesid():
+    own = np.random.default_rng(46)
+    x = (own.standard_normal((44, 24)) + own.standard_normal(24)).astype(np.float32)
+    rows = own.permutation(44)[:30]
+    groups = [np.arange(9), np.arange(9, 9), np.arange(9, 22), np.arange(22, 30)]
+    scores = own.random(30).astype(np.float32)
+    holes, bad = x.copy(), x.copy()
+    holes[rows[10]] = 0
+    bad[rows[14], 2] = np.nan
+    big = own.standard_normal((150, 40)).astype(np.float32) @ own.standard_normal((40, 64)).astype(np.float32)
+    for logistic in (0, 1):
+        principal_case(f"groups_{logistic}", x, rows, groups, [3, 0, 13, 1], logistic)
+        principal_case(f"members_{logistic}", x, rows, [own.permutation(30)[:17]], [5], logistic, True)
+    principal_case("many", big.astype(np.float32), np.arange(150), [np.arange(150)], [36], 1)
+    principal_case("zero_row", holes, rows, groups, [2, 0, 4, 2], 0)
+    principal_case("one", x, rows, [np.arange(1)], [1], 1)
+    principal_case("nan", bad, rows, groups, [3, 0, 4, 1], 1, status="DATA")
+    for factor in (0.3, 1.0, 1.5):
+        nms_case(f"groups_{factor}", x, rows, groups, scores, [factor] * 4)
+    parts = own.integers(0, 3, 30)
+    nms_case("parts", x, rows, groups, scores, [0.5, 1, 0.8, 0.2], parts)
+    nms_case("members", x, rows, [own.permutation(30)[:17]], scores, [0.9], parts, True)
+    nms_case("ties", x, rows, groups, np.round(3 * scores) / 4, [1.0] * 4)
+    nms_case("zero_row", holes, rows, groups, scores, [0.7] * 4)
+    nms_case("one", x, rows, [np.arange(1)], scores, [1.0])
+    nms_case("nan", bad, rows, groups, scores, [0.7] * 4, status="DATA")
+
+
 def main():
     for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
+                 make_prunesid,
                  make_pivots, make_merging, make_temporal, make_reconstruction,
                  make_gaussian_scores, make_curvature):
         make()

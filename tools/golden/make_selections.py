@@ -124,8 +124,92 @@ def make_apet():
         save("apet", number, stage, {"features": x, "grid": np.array(grid)}, apet(x, k, b, share), note)
 
 
+# --- prunesid ------------------------------------------------------------------
+
+
+def principal(x, q, logistic=True):
+    """The q first principal components of the tokens as columns: |weight| [n, q]."""
+    y = 1 / (1 + np.exp(-x)) if logistic else x
+    y = y - y.mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh(y @ y.T)
+    assert np.diff(values[-q - 1:]).min() > 1e-6 * values[-1], "components are not told apart"
+    return np.abs(vectors[:, ::-1][:, :q])
+
+
+def prunesid_quota(size, alive, keep, k):
+    size, alive = np.array(size), np.array(alive)
+    most = np.minimum(np.minimum(size, alive), 5 * -(-k // 64))
+    while most.sum() < min(k, size.sum()):
+        most = np.minimum(most + 1, size)
+    low = np.minimum(1, size)
+    rest = keep - low.sum()
+    steps = np.diff(np.concatenate([[0], np.round(rest * np.cumsum(alive) / alive.sum())])).astype(int)
+    quota = np.minimum(low + steps, most)
+    filled = 0
+    for c in np.argsort(-alive, kind="stable"):
+        more = min(keep - quota.sum(), most[c] - quota[c])
+        filled += more
+        quota[c] += more
+    assert quota.sum() == keep
+    return quota, filled
+
+
+def prunesid(x, a, keep, class_token=True, by_share=False, strength=False, logistic=True, valid=None):
+    """Kept tokens of one group; `valid`: the members."""
+    members = np.arange(len(x)) if valid is None else np.flatnonzero(valid)
+    x = np.asarray(x, np.float64)[members]
+    n, k = len(x), keep + class_token
+    q = min(max(1, k // 4), n)
+    weights = principal(x, q, logistic)
+    part = weights.argmax(1)
+    score = weights.max(1) if strength else np.asarray(a, np.float64)[members]
+    u = unit(x)
+    s = u @ u.T
+    tau = (max(18 * k / n, 1.0) if by_share else k / 32) * (s.sum() - np.trace(s)) / (n * (n - 1))
+    assert np.abs(s - tau).min() > 1e-7
+    order = np.argsort(-score, kind="stable")
+    alive = np.ones(n, bool)
+    for rank, i in enumerate(order):
+        if alive[i]:
+            later = order[rank + 1:]
+            alive[later[(part[later] == part[i]) & (s[i, later] > tau)]] = False
+    sizes = [int((part == c).sum()) for c in range(q)]
+    quota, filled = prunesid_quota(sizes, [int((alive & (part == c)).sum()) for c in range(q)], keep, k)
+    kept = []
+    for c in range(q):
+        line = sorted(np.flatnonzero(part == c), key=lambda i: (not alive[i], -score[i], i))
+        kept += line[:quota[c]]
+    return members[np.sort(kept)], filled
+
+
+def make_prunesid():
+    rng = np.random.default_rng(92)
+    number = 0
+    for height, width, d, keep, more in (
+            (8, 8, 32, 15, {}), (9, 7, 24, 31, {}), (12, 12, 48, 24, {"by_share": True, "strength": True}),
+            (10, 10, 40, 30, {"class_token": False}), (8, 9, 20, 60, {}), (6, 6, 16, 5, {"logistic": False}),
+            (12, 12, 32, 90, {"class_token": False})):
+        x = smooth(rng, height, width, d)
+        a = rng.random(height * width).astype(np.float32)
+        valid = rng.random(height * width) < 0.85 if number in (1, 3) else np.ones(height * width, bool)
+        kept, filled = prunesid(x, a, keep, valid=valid, **more)
+        number += 1
+        options = {"class_token": True} | more
+        words = ["kind: nms-groups", "feature: vision"]
+        words += ["class_token: true"] if options["class_token"] else []
+        words += ["limit: by-share"] if options.get("by_share") else []
+        words += ["rank: strength"] if options.get("strength") else []
+        words += ["plain: true"] if options.get("logistic") is False else []
+        stage = ["projector", "scorer: cls-attention"] if not options.get("strength") else ["projector"]
+        stage += ["selector: {%s}" % ", ".join(words), f"budget: {{count: {keep}}}"]
+        tensors = {"vision": x, "features": x, "cls_attention": a, "grid": np.array([height, width]),
+                   "valid": valid.astype(int)}
+        save("prunesid", number, stage, tensors, {"kept": kept, "rows": x[kept]},
+             f"{filled} tokens fill the groups of most survivors")
+
+
 def main():
-    for make in (make_apet,):
+    for make in (make_apet, make_prunesid):
         make()
 
 

@@ -57,6 +57,8 @@ enum tkp_op_kind {
     TKP_OP_GREEDY_TRI = 27,
     TKP_OP_DENSITY_PEAKS = 29,
     TKP_OP_PIVOTS = 31,
+    TKP_OP_NMS = 32,
+    TKP_OP_PRINCIPAL_GROUPS = 33,
     /* groups, rows */
     TKP_OP_GROUP_POOL = 40,
     TKP_OP_GROUP_BROADCAST = 41,
@@ -537,6 +539,40 @@ typedef struct tkp_op_density_peaks {
     uint32_t struct_size;
     int32_t others; /* 0: a token is among its neighbours; 1: it is not */
 } tkp_op_density_peaks;
+
+/*
+ * PRINCIPAL_GROUPS: the principal component of its group that is strongest in
+ * each member. Y [n, D] = s(x), each row less its mean over the channels; v_c
+ * the unit eigenvectors of Y Y^T of the q largest eigenvalues, largest first.
+ *   component_j = arg max over c of |v_cj|    strength_j = that maximum
+ *   0 x [R, D] float              1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 components [M] i32 q of each group, 1 to its size (0 if that is 0)
+ *   5 component [N] i32, -1 for candidates of no group   6 strength [N] f32
+ * Of equal ones the lower component; one whose eigenvalue is at or below 1e-12
+ * times the largest has strength 0. A row that is not finite is TKP_ERR_DATA.
+ * O(n^2 (n + D)) time, O(n (n + D)) memory.
+ */
+typedef struct tkp_op_principal_groups {
+    uint32_t struct_size;
+    int32_t logistic; /* 1: s = 1 / (1 + exp(-x)); 0: x itself */
+    int32_t largest;  /* members of a group in any run; 0 = all there may be */
+    int32_t largest_components; /* q of a group in any run; 0 = its size */
+} tkp_op_principal_groups;
+
+/*
+ * NMS: members of a group that are left when the best silence what is like
+ * them. In order of score, best first (of equal ones the lower candidate): who
+ * is not silenced survives, and silences members of the same part with
+ * S_ij > factor mean; mean is that of S_ij over all pairs of the group.
+ *   0 x [R, D] float              1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 parts [N] i32 0..N-1, or none: one part   5 scores [N] f32
+ *   6 factor [M] f32              7 survives [N] i32 1 or 0; -1: of no group
+ *   8 mean [M] f32; 0 where a group has one member
+ * A cosine S_ij is 0 where a norm is 0. A row or a score of a member that is not
+ * finite is TKP_ERR_DATA. No params.
+ */
 
 /* ------------------------------------------------------------------------
  * Groups and rows
