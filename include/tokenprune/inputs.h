@@ -69,8 +69,8 @@ typedef struct tkp_inputs {
     /* The vision encoder, patches only: */
     const tkp_tensor *vision;      /* [N, Dv] rows of the feature layer */
     const tkp_tensor *vision_keys; /* [N, Dk] its keys, meaned over the heads */
-    const tkp_tensor *cls_shallow; /* [N] or [heads, N] CLS row of an early
-                                      layer, meaned */
+    const tkp_tensor *cls_shallow; /* [N] or [heads, N] CLS row of another
+                                      layer, an early one, meaned */
     /* A space shared by pictures and text (CLIP): */
     const tkp_tensor *clip;            /* [N, Dc] patches */
     const tkp_tensor *clip_text;       /* [m, Dc] one row a prompt */

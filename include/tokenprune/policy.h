@@ -131,11 +131,18 @@ typedef struct tkp_policy_info {
     uint32_t needs;        /* enum tkp_need of all stages together */
     uint32_t flags;        /* enum tkp_policy_flags */
     int32_t last_boundary; /* last decoder boundary that is cut; -1 = none */
+    /* Which rows of the CLS token are wanted as `cls_attention` and as
+     * `cls_shallow` where they are needed: encoder_layer of tkp_scorer_options;
+     * 1 = scaled logits, not probabilities. */
+    int32_t cls_layer;
+    int32_t cls_logits;
+    int32_t shallow_layer;
+    int32_t shallow_logits;
 } tkp_policy_info;
 
 #define TKP_POLICY_INFO_INIT                                                   \
     {                                                                          \
-        (uint32_t)sizeof(tkp_policy_info), 0, 0, 0                             \
+        (uint32_t)sizeof(tkp_policy_info), 0, 0, 0, 0, 0, 0, 0                 \
     }
 TKP_API void tkp_policy_info_init(tkp_policy_info *info);
 

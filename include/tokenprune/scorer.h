@@ -76,7 +76,8 @@ struct tkp_blend_term;
 typedef struct tkp_scorer_options {
     uint32_t struct_size;
     int32_t kind;       /* enum tkp_scorer_kind */
-    uint32_t flags;     /* enum tkp_attention_flags; CAUSAL is implied */
+    uint32_t flags;     /* enum tkp_attention_flags; attention: CAUSAL is
+                           implied; cls-attention: LOGITS alone */
     int32_t query;      /* attention: enum tkp_query */
     int32_t row_reduce; /* attention: enum tkp_row_reduce; 0 = LAST for one
                            row, MEAN_VISIBLE for several */
@@ -103,12 +104,17 @@ typedef struct tkp_scorer_options {
     float threshold; /* temporal: 0, or 1 where the cosine is below this or
                         nothing is before, else 0 */
     int32_t reserved2;
+    int32_t encoder_layer; /* cls-attention: of which block of the encoder,
+                              counted from 1; -1 = the last, 0 = that of the
+                              features (shallow: a quarter of the way up) */
+    int32_t shallow;       /* cls-attention: 1 = it is given as `cls_shallow` */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
-            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0   \
+            NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0,  \
+            0, 0                                                               \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

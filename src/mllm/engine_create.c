@@ -91,6 +91,24 @@ static tkp_status list_words(tkp__engine *e)
     return TKP_OK;
 }
 
+/* The block of the encoder that a policy asks for. */
+static tkp_status
+find_block(const tkp__engine *e, int32_t asked, int32_t normal, int32_t *block)
+{
+    const tkp__vision *v = &e->model->vision;
+    *block = asked == 0 ? normal : asked < 0 ? v->depth - 1 : asked - 1;
+    TKP__CHECK(
+        *block < v->depth, TKP_ERR_OPTION,
+        "policy '%s': encoder_layer is %d, but the encoder has %d",
+        tkp_policy_name(e->policy), *block + 1, v->depth);
+    TKP__CHECK(
+        *block <= v->last_seen, TKP_ERR_UNSUPPORTED,
+        "policy '%s': asks for the CLS row of encoder layer %d; this model runs "
+        "%d layers of its encoder, and shows layers 1 to %d",
+        tkp_policy_name(e->policy), *block + 1, v->layers, v->last_seen + 1);
+    return TKP_OK;
+}
+
 /* What the policy will ask for: points tell their needs one by one, but the
  * encoder runs before most. */
 static tkp_status query_policy(tkp__engine *e)
@@ -109,8 +127,12 @@ static tkp_status query_policy(tkp__engine *e)
         tkp_policy_name(e->policy));
     kept->needs = info.needs;
     e->evicts = info.flags & TKP_POLICY_EVICTS;
-    kept->of.cls_layer = vision->layers - 1;
-    kept->of.shallow_layer = vision->layers / 4;
+    kept->of.cls_logits = info.cls_logits;
+    kept->of.shallow_logits = info.shallow_logits;
+    TKP__TRY(
+        find_block(e, info.cls_layer, vision->layers - 1, &kept->of.cls_layer));
+    TKP__TRY(find_block(
+        e, info.shallow_layer, vision->layers / 4, &kept->of.shallow_layer));
     return list_words(e);
 }
 

@@ -26,6 +26,16 @@ tkp__planner_weight(tkp__planner *p, tkp_tensor *out, const char *format, ...)
     return take_weight(p, out, name);
 }
 
+bool tkp__planner_has(const tkp__planner *p, const char *format, ...)
+{
+    char name[NAME_BYTES];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(name, sizeof(name), format, list);
+    va_end(list);
+    return tkp__weights_has(p->weights, name);
+}
+
 tkp_status tkp__planner_op(
     tkp__planner *p,
     tkp_op **out,

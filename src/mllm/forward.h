@@ -30,6 +30,10 @@ tkp_status tkp__planner_weight(
     const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
+/* Whether the file has a weight of that name. */
+bool tkp__planner_has(const tkp__planner *planner, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Plan an op for the largest shapes; `args` have no data but constants. */
 tkp_status tkp__planner_op(
     tkp__planner *planner,

@@ -4,7 +4,7 @@
 #include "util/text.h"
 
 TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
-TKP__ASSERT_NO_PADDING(tkp_policy_info, last_boundary);
+TKP__ASSERT_NO_PADDING(tkp_policy_info, shallow_logits);
 
 tkp_status tkp__policy_new(tkp_policy **out, const char *name)
 {
@@ -88,13 +88,63 @@ static bool asks_text(const tkp__stage *stage)
     return leaf_asks_text(&scorer->options);
 }
 
+/* --- rows of the CLS token ------------------------------------------------- */
+
+typedef struct cls_row {
+    bool asked;
+    int32_t layer, logits;
+} cls_row;
+
+/* False: the row is asked for in another way already. */
+static bool join_cls(cls_row rows[2], const tkp_scorer_options *o)
+{
+    if (o->kind != TKP_SCORER_CLS_ATTENTION)
+        return true;
+    cls_row *row = &rows[o->shallow];
+    const int32_t logits = (o->flags & TKP_ATTENTION_LOGITS) != 0;
+    if (row->asked)
+        return row->layer == o->encoder_layer && row->logits == logits;
+    *row = (cls_row){true, o->encoder_layer, logits};
+    return true;
+}
+
+static bool join_stage_cls(cls_row rows[2], const tkp__stage *stage)
+{
+    const tkp__scorer_spec *scorer = &stage->scorer;
+    bool fits = true;
+    if (tkp__selector_needs_scores(&stage->selector)) {
+        fits = join_cls(rows, &scorer->options);
+        for (int32_t t = 0; t < scorer->options.n_terms; t++)
+            fits = join_cls(rows, &scorer->term_scorers[t]) && fits;
+    }
+    return fits;
+}
+
+/* An engine runs the encoder once: one row of each name for all stages. */
+static tkp_status
+check_cls(const tkp_policy *policy, const tkp__stage *s, int32_t number)
+{
+    cls_row rows[2] = {{0}};
+    for (int32_t i = 0; i < policy->n_stages; i++)
+        join_stage_cls(rows, policy->stages[i]);
+    TKP__CHECK(
+        join_stage_cls(rows, s), TKP_ERR_POLICY,
+        "stage %d: asks for two CLS rows of the encoder under one name "
+        "(encoder_layer, logits), wanted one; another may be asked for as "
+        "shallow",
+        number);
+    return TKP_OK;
+}
+
 void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
 {
+    cls_row rows[2] = {{0}};
     *info = (tkp_policy_info)TKP_POLICY_INFO_INIT;
     info->last_boundary = -1;
     for (int32_t i = 0; i < policy->n_stages; i++) {
         const tkp__stage *stage = policy->stages[i];
         info->needs |= tkp__stage_needs(stage);
+        join_stage_cls(rows, stage);
         if (asks_text(stage))
             info->flags |= TKP_POLICY_TEXT_DEPENDENT;
         if (stage->merger.options.kind != TKP_MERGER_NONE)
@@ -110,6 +160,10 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
             info->last_boundary = stage->boundary;
         }
     }
+    info->cls_layer = rows[0].layer;
+    info->cls_logits = rows[0].logits;
+    info->shallow_layer = rows[1].layer;
+    info->shallow_logits = rows[1].logits;
 }
 
 static tkp_status check_point(tkp__stage *s, int32_t number)
@@ -323,6 +377,8 @@ tkp__policy_add_stage(tkp_policy *policy, const tkp_stage_options *options)
     tkp_status status = fill_stage(stage, options, number);
     if (status == TKP_OK)
         status = check_order(policy, stage, number);
+    if (status == TKP_OK)
+        status = check_cls(policy, stage, number);
     if (status != TKP_OK) {
         tkp__free(stage);
         return status;

@@ -71,6 +71,11 @@ static const tkp__word references[] = {
     {"mean-frame", TKP_REFERENCE_MEAN_FRAME},
     {NULL, 0}};
 
+static const tkp__word encoder_layers[] = {
+    {"default", 0},
+    {"last", -1},
+    {NULL, 0}};
+
 static const tkp__word centres[] = {
     {"both", TKP_CENTRE_BOTH},
     {"video", TKP_CENTRE_VIDEO},
@@ -264,6 +269,7 @@ static const tkp__key stage_keys[] = {
 
 enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
+    CLS = KIND(TKP_SCORER_CLS_ATTENTION),
     ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
     RECONSTRUCTION = KIND(TKP_SCORER_RECONSTRUCTION),
@@ -283,8 +289,13 @@ static const tkp__key scorer_keys[] = {
     {.name = "emulate_half", .type = TKP__KEY_FLAG, .kinds = ATTENTION,
      .bit = TKP_ATTENTION_EMULATE_HALF,
      .offset = AT(tkp_scorer_options, flags)},
-    {.name = "logits", .type = TKP__KEY_FLAG, .kinds = ATTENTION,
+    {.name = "logits", .type = TKP__KEY_FLAG, .kinds = ATTENTION | CLS,
      .bit = TKP_ATTENTION_LOGITS, .offset = AT(tkp_scorer_options, flags)},
+    {.name = "encoder_layer", .type = TKP__KEY_I32, .words = encoder_layers,
+     .kinds = CLS, .low = 1, .high = 65536,
+     .offset = AT(tkp_scorer_options, encoder_layer)},
+    {.name = "shallow", .type = TKP__KEY_BOOL, .kinds = CLS,
+     .offset = AT(tkp_scorer_options, shallow)},
     {.name = "norm", .type = TKP__KEY_WORD, .words = norms,
      .kinds = KIND(TKP_SCORER_NORM), .offset = AT(tkp_scorer_options, norm)},
     {.name = "reference", .type = TKP__KEY_WORD, .words = references,

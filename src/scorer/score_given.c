@@ -1,6 +1,6 @@
 /*
- * Scores the engine already has: the CLS row of the vision encoder (meaned
- * over its heads here), or the caller's own vector. Given for all candidates
+ * Scores the engine already has: a CLS row of the vision encoder (meaned over
+ * its heads here), or the caller's own vector. Given for all candidates
  * of the layout, or for those that are still there.
  */
 #include "scorer/scorer.h"
@@ -135,8 +135,13 @@ static tkp_status given_run(
     void *workspace,
     const tkp_tensor *dst)
 {
-    const tkp_tensor *t = of_cls(leaf) ? in->cls_attention : in->scores;
-    const char *name = of_cls(leaf) ? "cls_attention" : "scores";
+    const bool shallow = leaf->options.shallow;
+    const tkp_tensor *t = !of_cls(leaf) ? in->scores
+                          : shallow     ? in->cls_shallow
+                                        : in->cls_attention;
+    const char *name = !of_cls(leaf) ? "scores"
+                       : shallow     ? "cls_shallow"
+                                     : "cls_attention";
     int64_t heads = 0;
     int64_t given = 0;
     TKP__TRY(check_given(leaf, t, name, &heads, &given));

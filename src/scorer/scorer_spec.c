@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved2);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, shallow);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -102,6 +102,10 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
+    TKP__CHECK(
+        out->encoder_layer >= -1 && out->encoder_layer <= 65536, TKP_ERR_OPTION,
+        "scorer: encoder_layer is %d, wanted -1 to 65536", out->encoder_layer);
+    TKP__TRY(check_range(out->shallow, 1, "shallow"));
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
     TKP__CHECK(
         out->threshold >= 0.0f && out->threshold <= 1.0f, TKP_ERR_OPTION,
@@ -178,7 +182,7 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
     case TKP_SCORER_ATTENTION:
         return TKP_NEED_ATTENTION;
     case TKP_SCORER_CLS_ATTENTION:
-        return TKP_NEED_CLS_ATTENTION;
+        return o->shallow ? TKP_NEED_CLS_SHALLOW : TKP_NEED_CLS_ATTENTION;
     case TKP_SCORER_EXTERNAL:
         return TKP_NEED_SCORES;
     case TKP_SCORER_NORM:

@@ -894,6 +894,33 @@ START_TEST(preset__query__says_who_asks_the_question)
 }
 END_TEST
 
+START_TEST(policy__query__says_which_rows_of_the_encoder)
+{
+    static const char text[] =
+        "tokenprune: 1\nname: rows\nstages:\n"
+        "  - at: projector\n"
+        "    scorer: {kind: cls-attention, encoder_layer: last, logits: true}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2}\n"
+        "  - at: llm:2\n"
+        "    scorer: {kind: cls-attention, shallow: true, encoder_layer: 6}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2}\n";
+    tkp_policy *policy = NULL;
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    ck_assert_int_eq(
+        tkp_policy_load_text(&policy, text, strlen(text), NULL), TKP_OK);
+    ck_assert_int_eq(tkp_policy_query(policy, &info), TKP_OK);
+    ck_assert_uint_eq(
+        info.needs, TKP_NEED_CLS_ATTENTION | TKP_NEED_CLS_SHALLOW);
+    ck_assert_int_eq(info.cls_layer, -1);
+    ck_assert_int_eq(info.cls_logits, 1);
+    ck_assert_int_eq(info.shallow_layer, 6);
+    ck_assert_int_eq(info.shallow_logits, 0);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
 START_TEST(preset__each__is_in_one_of_the_tables)
 {
     const int32_t cases =
@@ -1348,6 +1375,7 @@ int main(void)
     tcase_add_test(t, preset__none__has_no_stage);
     tcase_add_test(t, preset__each__is_in_one_of_the_tables);
     tcase_add_test(t, preset__query__says_who_asks_the_question);
+    tcase_add_test(t, policy__query__says_which_rows_of_the_encoder);
     tcase_add_test(t, preset__alpha_blend__half_attention_half_unlikeness);
     tcase_add_test(t, preset__unknown_name__nearest_or_all_are_named);
     tcase_add_test(t, manual__every_example__loads_and_round_trips);

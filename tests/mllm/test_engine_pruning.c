@@ -507,13 +507,13 @@ policy_by(int32_t scorer_kind, int32_t point, int32_t boundary, int64_t keep)
     return policy;
 }
 
-/* What the CLS row of the last block attends to, from its q and k. */
-static void cls_attention(float *scores, int64_t *count)
+/* What the CLS row of a block attends to, from its q and k; or its logits. */
+static void
+cls_attention(int32_t block, bool logits, float *scores, int64_t *count)
 {
-    const int32_t last = bed.model->vision.layers - 1;
     const int64_t heads = bed.model->vision.heads;
-    const recorded *q = recorder_get(&seen, "vision.q", last);
-    const recorded *k = recorder_get(&seen, "vision.k", last);
+    const recorded *q = recorder_get(&seen, "vision.q", block);
+    const recorded *k = recorder_get(&seen, "vision.k", block);
     const int64_t n = k->rows, c = k->width / heads;
     memset(scores, 0, (size_t)n * sizeof(*scores));
     for (int64_t h = 0; h < heads; h++) {
@@ -523,13 +523,81 @@ static void cls_attention(float *scores, int64_t *count)
             for (int64_t e = 0; e < c; e++)
                 s += (double)q->values[h * c + e] *
                      k->values[j * k->width + h * c + e];
-            sum += p[j] = exp(s / sqrt((double)c));
+            p[j] = s / sqrt((double)c);
+            sum += exp(p[j]);
         }
         for (int64_t j = 1; j < n; j++)
-            scores[j - 1] += (float)(p[j] / sum / (double)heads);
+            scores[j - 1] +=
+                (float)((logits ? p[j] : exp(p[j]) / sum) / (double)heads);
     }
     *count = n - 1;
 }
+
+static tkp_policy *policy_of_row(int32_t block, bool logits, bool shallow)
+{
+    tkp_policy *policy;
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    tkp_scorer_options scorer = TKP_SCORER_OPTIONS_INIT;
+    tkp_selector_options selector = TKP_SELECTOR_OPTIONS_INIT;
+    tkp_budget budget = TKP_BUDGET_INIT;
+    scorer.kind = TKP_SCORER_CLS_ATTENTION;
+    scorer.encoder_layer = block;
+    scorer.flags = logits ? TKP_ATTENTION_LOGITS : 0;
+    scorer.shallow = shallow;
+    selector.kind = TKP_SELECTOR_TOPK;
+    budget.kind = TKP_BUDGET_COUNT;
+    budget.count = 5;
+    stage.point = TKP_POINT_PROJECTOR;
+    stage.scorer = &scorer;
+    stage.selector = &selector;
+    stage.budget = &budget;
+    assert_ok(tkp_policy_create(&policy, "row"));
+    assert_ok(tkp_policy_add_stage(policy, &stage));
+    return policy;
+}
+
+/* Any block, the one behind those that run, too, which is the last here. */
+START_TEST(generate__cls_rows__are_those_asked_for)
+{
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    const int32_t layers = bed.model->vision.layers;
+    ck_assert_int_eq(bed.model->vision.depth, layers + 1);
+    for (int32_t i = -1; i <= layers + 1; i++)
+        for (int32_t how = 0; how < 4; how++) {
+            const bool logits = how & 1, shallow = how & 2;
+            const int32_t normal = shallow ? layers / 4 : layers - 1;
+            const int32_t block = i == 0 ? normal : i < 0 ? layers : i - 1;
+            tkp_policy *policy = policy_of_row(i, logits, shallow);
+            tkp_mllm_result *result = answer(&request, 1, policy, 1);
+            float scores[64];
+            int64_t n;
+            cls_attention(block, logits, scores, &n);
+            const recorded *got = recorder_get(&seen, "prune.scores", 0);
+            compare_rows("cls", got->values, 1, scores, 1, n, 1e-5, false);
+            tkp_mllm_result_destroy(result);
+            tkp_policy_destroy(policy);
+        }
+}
+END_TEST
+
+START_TEST(generate__cls_row_of_no_block__refused)
+{
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    tkp_policy *policy =
+        policy_of_row(bed.model->vision.depth + 1, false, false);
+    tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
+    tkp_mllm_result *result = NULL;
+    options.policy = policy;
+    options.max_new_tokens = 1;
+    ck_assert_int_eq(
+        tkp_mllm_generate(&result, bed.model, &request, 1, &options),
+        TKP_ERR_OPTION);
+    ck_assert_ptr_nonnull(strstr(tkp_last_message(), "encoder_layer is"));
+    tkp_policy_destroy(policy);
+}
+END_TEST
 
 START_TEST(generate__cls_scores__are_those_of_the_last_block)
 {
@@ -540,7 +608,7 @@ START_TEST(generate__cls_scores__are_those_of_the_last_block)
     tkp_mllm_result *result = answer(&request, 1, policy, 1);
     float scores[64];
     int64_t n;
-    cls_attention(scores, &n);
+    cls_attention(bed.model->vision.layers - 1, false, scores, &n);
     const recorded *got = recorder_get(&seen, "prune.scores", 0);
     compare_rows("cls", got->values, 1, scores, 1, n, 1e-5, false);
     tkp_mllm_result_destroy(result);
@@ -562,7 +630,7 @@ START_TEST(generate__cls_scores_after_a_cut__follow_their_tokens)
     tkp_mllm_result *result = answer(&request, 1, policy, 1);
     float scores[64], left[64];
     int64_t n, at = 0;
-    cls_attention(scores, &n);
+    cls_attention(bed.model->vision.layers - 1, false, scores, &n);
     const recorded *rows = recorder_get(&seen, "prune.rows", 0);
     const tkp_tensor ids = fixture_get(&bed, "input_ids");
     int32_t first = 0;
@@ -714,6 +782,8 @@ int main(void)
             t, generate__cut_before_the_decoder__as_without_a_cache, 0, 2);
         tcase_add_loop_test(t, generate__three_cuts__as_without_a_cache, 0, 2);
         tcase_add_test(t, generate__cls_scores__are_those_of_the_last_block);
+        tcase_add_test(t, generate__cls_rows__are_those_asked_for);
+        tcase_add_test(t, generate__cls_row_of_no_block__refused);
         tcase_add_test(
             t, generate__cls_scores_after_a_cut__follow_their_tokens);
         tcase_add_test(t, generate__fastv_on_a_batch__scores_as_one_by_one);

@@ -90,6 +90,7 @@ tkp_status tkp__weights_get(
     const tkp__weights *weights,
     const char *name,
     tkp_tensor *view);
+bool tkp__weights_has(const tkp__weights *weights, const char *name);
 /* Dtype most weight bytes have (enum tkp_dtype). */
 int32_t tkp__weights_dtype(const tkp__weights *weights);
 int64_t tkp__weights_bytes(const tkp__weights *weights);

@@ -209,6 +209,13 @@ tkp_status tkp__weights_get(
     return TKP_OK;
 }
 
+bool tkp__weights_has(const tkp__weights *weights, const char *name)
+{
+    const tkp__weight_slot *slot =
+        tkp__weight_slots_find(&weights->slots, name);
+    return slot && slot->found;
+}
+
 int32_t tkp__weights_dtype(const tkp__weights *weights)
 {
     return weights->dtype;

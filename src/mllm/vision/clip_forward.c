@@ -91,6 +91,7 @@ static tkp_status attend(
 static tkp_status cls_attention(
     const tkp__vision *v,
     const tkp__forward *f,
+    const tkp_op *op,
     int64_t views,
     int32_t layer,
     const tkp_tensor *q,
@@ -108,7 +109,7 @@ static tkp_status cls_attention(
     args[7] = tkp__ints(v->patch_offsets, views + 1);
     args[8] = tkp__ints(v->patch_keys, views * v->patches);
     tkp_tensor_make_1d(&args[9], cls, TKP_DTYPE_F32, views * v->patches);
-    TKP__TRY(tkp_op_run(v->cls_scores, f->exec, args, 10));
+    TKP__TRY(tkp_op_run(op, f->exec, args, 10));
     tkp__trace(f, "vision.cls_attention", layer, &args[9]);
     return TKP_OK;
 }
@@ -145,9 +146,13 @@ static tkp_status keep(
     const tkp__vision_wants *w)
 {
     if (w->cls && layer == w->cls_layer)
-        TKP__TRY(cls_attention(v, f, views, layer, q, k, w->cls));
+        TKP__TRY(cls_attention(
+            v, f, w->cls_logits ? v->cls_logits : v->cls_scores, views, layer,
+            q, k, w->cls));
     if (w->shallow && layer == w->shallow_layer)
-        TKP__TRY(cls_attention(v, f, views, layer, q, k, w->shallow));
+        TKP__TRY(cls_attention(
+            v, f, w->shallow_logits ? v->cls_logits : v->cls_scores, views,
+            layer, q, k, w->shallow));
     if (w->keys && layer == v->layers - 1)
         TKP__TRY(mean_keys(v, f, views, k, w->keys));
     return TKP_OK;
@@ -186,6 +191,30 @@ static tkp_status run_layer(
     return TKP_OK;
 }
 
+/* Queries and keys of a block that does not run, of what comes out of the last
+ * one that does. */
+static tkp_status look_behind(
+    const tkp__vision *v,
+    const tkp__forward *f,
+    tkp__vision_state *s,
+    int64_t views,
+    const tkp__vision_wants *wants)
+{
+    const tkp__vision_layer *l = &v->layer[v->layers];
+    const int64_t rows = views * (v->patches + 1);
+    const tkp_tensor x = tkp__rows(&s->x, rows), h = tkp__rows(&s->h, rows);
+    const tkp_tensor q = tkp__rows(&s->q, rows), k = tkp__rows(&s->k, rows);
+    if (!(wants->cls && wants->cls_layer == v->layers) &&
+        !(wants->shallow && wants->shallow_layer == v->layers))
+        return TKP_OK;
+    TKP__TRY(tkp__norm_run(&l->norm1, f, &x, &h));
+    TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, &q));
+    TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, &k));
+    tkp__trace(f, "vision.q", v->layers, &q);
+    tkp__trace(f, "vision.k", v->layers, &k);
+    return keep(v, f, views, v->layers, &q, &k, wants);
+}
+
 tkp_status tkp__vision_run(
     const tkp__vision *v,
     const tkp__forward *f,
@@ -201,6 +230,7 @@ tkp_status tkp__vision_run(
         TKP__TRY(tkp__go_on(f));
         TKP__TRY(run_layer(v, f, s, i, views, wants));
     }
+    TKP__TRY(look_behind(v, f, s, views, wants));
     const tkp_tensor x = tkp__rows(&s->x, rows);
     const tkp_tensor patch_rows = tkp__ints(v->patch_rows, views * v->patches);
     TKP__TRY(tkp__gather_run(v->pick, f, &x, &patch_rows, features));

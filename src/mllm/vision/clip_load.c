@@ -27,6 +27,29 @@ load_layer(tkp__vision *v, tkp__planner *p, double eps, int32_t i)
     return tkp__linear_load(&l->fc2, p, rows, onto, "%s.%d.mlp.fc2", layer, i);
 }
 
+/* Of the block behind the last one that runs: what its attention needs. Not
+ * counted among the parameters. */
+static tkp_status load_behind(tkp__vision *v, tkp__planner *p, double eps)
+{
+    tkp__vision_layer *l = &v->layer[v->layers];
+    const int64_t rows = TKP__VISION_VIEWS * (v->patches + 1);
+    const int64_t parameters = p->parameters;
+    const int32_t i = v->layers;
+    static const char layer[] = "vit.encoder.layers";
+    v->last_seen = v->layers - 1;
+    if (!tkp__planner_has(p, "%s.%d.self_attn.k_proj.weight", layer, i))
+        return TKP_OK;
+    TKP__TRY(tkp__norm_load(
+        &l->norm1, p, rows, true, eps, "%s.%d.layer_norm1", layer, i));
+    TKP__TRY(tkp__linear_load(
+        &l->q, p, rows, TKP__LINEAR_BIAS, "%s.%d.self_attn.q_proj", layer, i));
+    TKP__TRY(tkp__linear_load(
+        &l->k, p, rows, TKP__LINEAR_BIAS, "%s.%d.self_attn.k_proj", layer, i));
+    p->parameters = parameters;
+    v->last_seen = v->layers;
+    return TKP_OK;
+}
+
 static tkp_status
 load_embeddings(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
 {
@@ -87,8 +110,14 @@ static tkp_status load_attention(tkp__vision *v, tkp__planner *p)
     args[5] = tkp__ints(NULL, views);
     args[8] = tkp__ints(NULL, views * v->patches);
     tkp_tensor_make_1d(&args[9], NULL, TKP_DTYPE_F32, views * v->patches);
+    TKP__TRY(tkp__planner_op(
+        p, &v->cls_scores, TKP_OP_ATTENTION_SCORES, args, 10, &scores));
+    const tkp_op_attention_scores logits = {
+        .struct_size = sizeof(logits),
+        .flags = TKP_ATTENTION_LOGITS,
+    };
     return tkp__planner_op(
-        p, &v->cls_scores, TKP_OP_ATTENTION_SCORES, args, 10, &scores);
+        p, &v->cls_logits, TKP_OP_ATTENTION_SCORES, args, 10, &logits);
 }
 
 static tkp_status load_mean_keys(tkp__vision *v, tkp__planner *p)
@@ -155,6 +184,7 @@ take_shapes(tkp__vision *v, const tkp__planner *p, const tkp__vision_config *c)
         "\"default\" is available in this version");
     v->dtype = p->dtype;
     v->layers = (int32_t)c->feature_layer;
+    v->depth = (int32_t)c->layers;
     v->heads = (int32_t)c->heads;
     v->hidden = c->hidden;
     v->intermediate = c->intermediate;
@@ -174,13 +204,14 @@ tkp_status
 tkp__vision_load(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
 {
     TKP__TRY(take_shapes(v, p, c));
-    v->layer = tkp__zalloc((size_t)v->layers, sizeof(*v->layer));
+    v->layer = tkp__zalloc((size_t)v->layers + 1, sizeof(*v->layer));
     if (!v->layer)
         return TKP_ERR_MEMORY;
     TKP__TRY(make_lists(v));
     TKP__TRY(load_embeddings(v, p, c));
     for (int32_t i = 0; i < v->layers; i++)
         TKP__TRY(load_layer(v, p, c->norm_eps, i));
+    TKP__TRY(load_behind(v, p, c->norm_eps));
     TKP__TRY(load_attention(v, p));
     TKP__TRY(load_mean_keys(v, p));
     const int64_t rows = TKP__VISION_VIEWS * (v->patches + 1);
@@ -191,7 +222,7 @@ tkp__vision_load(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
 
 void tkp__vision_release(tkp__vision *v)
 {
-    for (int32_t i = 0; v->layer && i < v->layers; i++) {
+    for (int32_t i = 0; v->layer && i <= v->layers; i++) {
         tkp__vision_layer *l = &v->layer[i];
         tkp__linear *const linears[] = {&l->q,   &l->k,   &l->v,
                                         &l->out, &l->fc1, &l->fc2};
@@ -204,9 +235,10 @@ void tkp__vision_release(tkp__vision *v)
     tkp__free(v->lists);
     tkp__linear_free(&v->patch_embedding);
     tkp__norm_free(&v->pre_norm);
-    tkp_op *const ops[] = {v->cut,  v->place,      v->place_class,
-                           v->add,  v->attention,  v->activation,
-                           v->pick, v->cls_scores, v->mean_keys};
+    tkp_op *const ops[] = {v->cut,      v->place,      v->place_class,
+                           v->add,      v->attention,  v->activation,
+                           v->pick,     v->cls_scores, v->cls_logits,
+                           v->mean_keys};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
         tkp_op_destroy(ops[i]);
     *v = (tkp__vision){0};

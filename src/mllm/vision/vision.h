@@ -19,6 +19,9 @@ typedef struct tkp__vision_layer {
 /* Immutable after load. V views, N patches a view, N + 1 rows with CLS. */
 typedef struct tkp__vision {
     int32_t layers, heads;
+    int32_t depth;     /* blocks of the whole encoder */
+    int32_t last_seen; /* block whose attention there is at most: one that does
+                          not run may follow */
     int64_t hidden, intermediate, image;
     int64_t patch, patch_values; /* side of a patch; 3 patch^2 */
     int64_t grid, patches;       /* grid^2 = N */
@@ -27,9 +30,10 @@ typedef struct tkp__vision {
     tkp_tensor position_embedding; /* [N + 1, D] */
     tkp__linear patch_embedding;
     tkp__norm pre_norm;
-    tkp__vision_layer *layer; /* [layers] those that run */
+    tkp__vision_layer *layer; /* [layers + 1] those that run; norm1, q and k of
+                                 the one behind, if the file has it */
     tkp_op *cut, *place, *place_class, *add, *attention, *activation, *pick;
-    tkp_op *cls_scores, *mean_keys;
+    tkp_op *cls_scores, *cls_logits, *mean_keys;
     /* index lists for TKP__VISION_VIEWS views; fewer use the front */
     void *lists;
     int32_t *patch_rows;    /* [V * N] rows of the patches among all */
@@ -72,6 +76,7 @@ typedef struct tkp__vision_wants {
                                heads meaned */
     int32_t cls_layer; /* blocks, from 0 */
     int32_t shallow_layer;
+    bool cls_logits, shallow_logits; /* scaled, in place of probabilities */
 } tkp__vision_wants;
 
 /*
