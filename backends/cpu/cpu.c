@@ -14,6 +14,7 @@ static const tkp__cpu_op *const ops[] = {
     &tkp__cpu_op_attention_scores, &tkp__cpu_op_attention_rows_reduce,
     &tkp__cpu_op_row_norm,         &tkp__cpu_op_cosine,
     &tkp__cpu_op_cosine_pairs,     &tkp__cpu_op_blend,
+    &tkp__cpu_op_temporal,         &tkp__cpu_op_gaussian_scores,
     &tkp__cpu_op_similarity,       &tkp__cpu_op_topk,
     &tkp__cpu_op_compact,          &tkp__cpu_op_greedy_distance,
     &tkp__cpu_op_greedy_cover,     &tkp__cpu_op_greedy_dpp,

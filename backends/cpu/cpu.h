@@ -57,6 +57,8 @@ extern const tkp__cpu_op tkp__cpu_op_row_norm;
 extern const tkp__cpu_op tkp__cpu_op_cosine;
 extern const tkp__cpu_op tkp__cpu_op_cosine_pairs;
 extern const tkp__cpu_op tkp__cpu_op_blend;
+extern const tkp__cpu_op tkp__cpu_op_temporal;
+extern const tkp__cpu_op tkp__cpu_op_gaussian_scores;
 extern const tkp__cpu_op tkp__cpu_op_similarity;
 extern const tkp__cpu_op tkp__cpu_op_topk;
 extern const tkp__cpu_op tkp__cpu_op_pivots;

@@ -9,6 +9,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_dnnl.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_elementwise.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_exec.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_frames.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_cover.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_greedy_distance.c
