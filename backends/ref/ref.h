@@ -37,6 +37,8 @@ typedef struct tkp__ref_plan {
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
+        tkp_op_quota quota;
+        tkp_op_reconcile reconcile;
         tkp_op_sample sample;
         tkp_op_compact compact;
         tkp_op_greedy_distance greedy_distance;
@@ -87,6 +89,8 @@ extern const tkp__ref_op tkp__ref_gaussian_scores;
 extern const tkp__ref_op tkp__ref_curvature;
 extern const tkp__ref_op tkp__ref_smooth_grid;
 extern const tkp__ref_op tkp__ref_topk;
+extern const tkp__ref_op tkp__ref_quota;
+extern const tkp__ref_op tkp__ref_reconcile;
 extern const tkp__ref_op tkp__ref_sample;
 extern const tkp__ref_op tkp__ref_compact;
 extern const tkp__ref_op tkp__ref_greedy_distance;
@@ -160,6 +164,17 @@ tkp_status tkp__ref_check_keep(
     const tkp_tensor *keep,
     const tkp_tensor *out_offsets,
     int64_t kept);
+
+/* Groups that are lists of members (none = 0..n), and sets of those groups: no
+ * set keeps more than its members. */
+tkp_status tkp__ref_check_members(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *members,
+    int64_t n);
+tkp_status tkp__ref_check_sets(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *set_offsets,
+    const tkp_tensor *keep);
 
 /* --- elements ------------------------------------------------------------ */
 

@@ -96,3 +96,38 @@ tkp_status tkp__ref_check_keep(
         (long long)kept);
     return TKP_OK;
 }
+
+tkp_status tkp__ref_check_sets(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *set_offsets,
+    const tkp_tensor *keep)
+{
+    const int32_t *offsets = tkp__ref_i32(group_offsets);
+    const int32_t *sets = tkp__ref_i32(set_offsets);
+    TKP__TRY(tkp__ref_check_covering(
+        set_offsets, group_offsets->shape[0] - 1, "set_offsets"));
+    for (int64_t b = 0; b < keep->shape[0]; b++) {
+        const int32_t k = tkp__ref_i32(keep)[b];
+        const int32_t n = offsets[sets[b + 1]] - offsets[sets[b]];
+        TKP__CHECK(
+            k >= 0 && k <= n, TKP_ERR_ARGUMENT,
+            "keep: entry %lld is %d, its set has %d members", (long long)b, k,
+            n);
+    }
+    return TKP_OK;
+}
+
+tkp_status tkp__ref_check_members(
+    const tkp_tensor *group_offsets,
+    const tkp_tensor *members,
+    int64_t n)
+{
+    const bool listed = tkp__present(members);
+    TKP__TRY(tkp__ref_check_offsets(
+        group_offsets, listed ? members->shape[0] : n, "group_offsets"));
+    const int64_t groups = group_offsets->shape[0] - 1;
+    return listed
+               ? tkp__ref_check_index(
+                     members, tkp__ref_i32(group_offsets)[groups], n, "members")
+               : TKP_OK;
+}

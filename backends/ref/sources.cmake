@@ -40,5 +40,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_smooth_grid.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_gaussian_scores.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_curvature.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_quota.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_reconcile.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_temporal.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c)

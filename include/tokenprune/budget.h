@@ -41,11 +41,13 @@ enum tkp_rounding {
     TKP_ROUND_DOUBLE_TRUNCATE = 3
 };
 
-/* A clamp from below that follows from the pictures. */
+/* A clamp from below that follows from the pictures: of each picture (image of
+ * the layout) that the scope covers; before any other cut only. A picture of one
+ * frame stays whole with either. */
 enum tkp_budget_least {
     TKP_LEAST_NONE = 0,
-    TKP_LEAST_FRAME = 1 /* the tokens of the first frame (of each picture of the
-                           scope); before any other cut only */
+    TKP_LEAST_FRAME = 1,     /* the tokens of its first frame */
+    TKP_LEAST_EACH_FRAME = 2 /* one of each frame */
 };
 
 enum tkp_budget_scope {

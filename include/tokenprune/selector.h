@@ -36,6 +36,8 @@ enum tkp_selector_kind {
     /* Parts by principal component; in each, the best silence what is like
      * them; a quota for each (PruneSID). */
     TKP_SELECTOR_NMS_GROUPS = 16,
+    /* The best of each group; how many follows from the groups' weights. */
+    TKP_SELECTOR_QUOTA = 19,
     /* Peaks of density; compares features. */
     TKP_SELECTOR_DENSITY = 17
 };
@@ -147,13 +149,23 @@ typedef struct tkp_selector_options {
     int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
                             logistic function */
     int32_t reserved4;
+    /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
+     * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
+    const tkp_scorer_options *weigh; /* one kind, no blend; copied */
+    int32_t groups;                  /* enum tkp_budget_scope; 0 = FRAME */
+    int32_t rule;                    /* enum tkp_quota_rule */
+    int32_t reduce; /* over a group's weights: MEAN (= 0), SUM or MAX */
+    int32_t lowest; /* 1: the lower the weight, the more */
+    int32_t least;  /* tokens of each group */
+    float base;     /* SOFT; 0 = the budget's share */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0            \
+            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0,  \
+            0, 0, 0, 0, 0.0f                                                   \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

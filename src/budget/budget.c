@@ -90,8 +90,9 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         tkp__scope_known(out->scope), TKP_ERR_OPTION,
         "%s: scope is %d, wanted 0, 1 or 3", name, out->scope);
     TKP__CHECK(
-        out->at_least == TKP_LEAST_NONE || out->at_least == TKP_LEAST_FRAME,
-        TKP_ERR_OPTION, "%s: at_least is %d, wanted 0 or 1", name,
+        out->at_least >= TKP_LEAST_NONE &&
+            out->at_least <= TKP_LEAST_EACH_FRAME,
+        TKP_ERR_OPTION, "%s: at_least is %d, wanted 0 to 2", name,
         out->at_least);
     TKP__CHECK(
         out->of == TKP_OF_PRESENT ||

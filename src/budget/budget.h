@@ -2,6 +2,7 @@
 #define TKP_BUDGET_BUDGET_H
 
 #include "tokenprune/budget.h"
+#include "util/apportion.h"
 #include "util/util.h"
 
 /* Copy with the struct_size rule, checking every field. */
@@ -22,13 +23,6 @@ tkp_status tkp__budget_resolve(
     int32_t boundary,
     int32_t layers,
     int64_t *keep_out);
-
-tkp_status tkp__apportion(
-    int64_t total,
-    int64_t n,
-    const int64_t *weight,
-    const int64_t *limit,
-    int64_t *share);
 
 /* Round num / den (num >= 0, den > 0) to a whole number. */
 int64_t tkp__round_rational(__int128 num, __int128 den, int32_t rounding);

@@ -1,4 +1,3 @@
 target_sources(
   tokenprune
-  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/apportion.c
-          ${CMAKE_CURRENT_LIST_DIR}/budget.c)
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/budget.c)

@@ -7,6 +7,8 @@
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_topk, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_quota, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_reconcile, order);
 TKP__ASSERT_NO_PADDING(tkp_op_sample, seed);
 TKP__ASSERT_NO_PADDING(tkp_op_compact, rows);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_distance, reserved);
@@ -18,6 +20,24 @@ TKP__ASSERT_NO_PADDING(tkp_op_density_peaks, others);
 TKP__ASSERT_NO_PADDING(tkp_op_principal_groups, largest_components);
 
 // clang-format off
+static const tkp__arg_rule quota_args[] = {
+    {"weights",       "N", TKP__ARG_F32, 0,                 0},
+    {"group_offsets", "m", TKP__ARG_I32, 0,                 0},
+    {"members",       "*", TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"set_offsets",   "b", TKP__ARG_I32, 0,                 0},
+    {"keep",          "B", TKP__ARG_I32, 0,                 0},
+    {"quota",         "M", TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule reconcile_args[] = {
+    {"scores",        "N", TKP__ARG_F32, 0,                 0},
+    {"group_offsets", "m", TKP__ARG_I32, 0,                 0},
+    {"members",       "*", TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"quota",         "M", TKP__ARG_I32, 0,                 0},
+    {"set_offsets",   "b", TKP__ARG_I32, 0,                 0},
+    {"keep",          "B", TKP__ARG_I32, 0,                 0},
+    {"out_offsets",   "b", TKP__ARG_I32, 0,                 0},
+    {"dst",           "K", TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
 static const tkp__arg_rule topk_args[] = {
     {"scores",        "N",  TKP__ARG_F32, 0,                 0},
     {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
@@ -132,6 +152,47 @@ static tkp_status pivots_params(void *params)
     TKP__CHECK(
         p->per_pivot >= 0, TKP_ERR_OPTION, "per_pivot: is %d, wanted 0 or more",
         p->per_pivot);
+    return TKP_OK;
+}
+
+static tkp_status quota_params(void *params)
+{
+    tkp_op_quota *p = params;
+    if (p->reduce == TKP_ROW_REDUCE_DEFAULT)
+        p->reduce = TKP_ROW_REDUCE_MEAN;
+    TKP__CHECK(
+        p->rule >= TKP_QUOTA_LARGEST_REMAINDER && p->rule <= TKP_QUOTA_SOFT,
+        TKP_ERR_OPTION, "rule: is %d, wanted 0 to %d", p->rule, TKP_QUOTA_SOFT);
+    TKP__CHECK(
+        p->reduce == TKP_ROW_REDUCE_MEAN || p->reduce == TKP_ROW_REDUCE_SUM ||
+            p->reduce == TKP_ROW_REDUCE_MAX,
+        TKP_ERR_OPTION, "reduce: is %d, wanted %d, %d or %d", p->reduce,
+        TKP_ROW_REDUCE_MEAN, TKP_ROW_REDUCE_SUM, TKP_ROW_REDUCE_MAX);
+    TKP__CHECK(
+        p->lowest == 0 || (p->lowest == 1 && p->temperature > 0.0f),
+        TKP_ERR_OPTION,
+        "lowest: is %d, wanted 0, or 1 with a temperature above 0", p->lowest);
+    TKP__CHECK(
+        p->least >= 0, TKP_ERR_OPTION, "least: is %d, wanted 0 or more",
+        p->least);
+    TKP__CHECK(
+        p->temperature >= 0.0f && isfinite(p->temperature), TKP_ERR_OPTION,
+        "temperature: is %g, wanted 0 or more", (double)p->temperature);
+    TKP__CHECK(
+        p->base >= 0.0f && p->base <= 1.0f, TKP_ERR_OPTION,
+        "base: is %g, wanted 0 to 1", (double)p->base);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    return TKP_OK;
+}
+
+static tkp_status reconcile_params(void *params)
+{
+    const tkp_op_reconcile *p = params;
+    TKP__CHECK(
+        p->order == TKP_ORDER_HIGHEST || p->order == TKP_ORDER_LOWEST,
+        TKP_ERR_OPTION, "order: is %d, wanted 0 or 1", p->order);
     return TKP_OK;
 }
 
@@ -312,6 +373,10 @@ static tkp_status greedy_tri_relations(const tkp__check_call *call)
 }
 
 const tkp__op_rule tkp__core_rules_select[] = {
+    {TKP_OP_QUOTA, TKP__RULE_ARGS(quota_args), "quota",
+     TKP__RULE_PARAMS(tkp_op_quota, reserved), quota_params, NULL},
+    {TKP_OP_RECONCILE, TKP__RULE_ARGS(reconcile_args), "reconcile",
+     TKP__RULE_PARAMS(tkp_op_reconcile, order), reconcile_params, NULL},
     {TKP_OP_TOPK, TKP__RULE_ARGS(topk_args), "topk",
      TKP__RULE_PARAMS(tkp_op_topk, reserved), topk_params, NULL},
     {TKP_OP_SAMPLE, TKP__RULE_ARGS(sample_args), "sample",

@@ -206,9 +206,15 @@ tkp__batch_count tkp__batch_count_of(
             first_frame = tkp__batch_frame(
                 batch, unit_begin(batch, TKP_SCOPE_IMAGE, b, image));
         }
+        const int32_t frame = tkp__batch_frame(batch, n);
+        const bool alone = batch->layout->images[image].frames == 1;
+        const bool begins = n == batch->candidate_offsets[b] ||
+                            tkp__batch_unit(batch, TKP_SCOPE_FRAME, n) !=
+                                tkp__batch_unit(batch, TKP_SCOPE_FRAME, n - 1);
         count.candidates++;
         count.kept += batch->candidate_kept[n];
-        count.least += tkp__batch_frame(batch, n) == first_frame;
+        count.first += frame == first_frame;
+        count.frames += alone || begins;
     }
     return count;
 }
@@ -260,12 +266,15 @@ tkp_status tkp__batch_resolve(
     int32_t layers,
     int64_t *keep_out)
 {
+    const int64_t least = budget->at_least == TKP_LEAST_FRAME ? count->first
+                          : budget->at_least == TKP_LEAST_EACH_FRAME
+                              ? count->frames
+                              : 0;
     int64_t keep;
     TKP__TRY(tkp__budget_resolve(
         budget,
         budget->of == TKP_OF_ORIGINAL ? count->original : count->candidates,
-        budget->at_least == TKP_LEAST_FRAME ? count->least : 0, first_layer,
-        layers, &keep));
+        least, first_layer, layers, &keep));
     if (keep > count->candidates)
         keep = count->candidates;
     *keep_out = keep > count->kept ? keep : count->kept;

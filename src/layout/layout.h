@@ -169,7 +169,8 @@ tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)
 typedef struct tkp__batch_count {
     int64_t candidates;
     int64_t kept;     /* protected ones */
-    int64_t least;    /* of the first frame that has any, of each image */
+    int64_t first;    /* of the first frame that has any, of each image */
+    int64_t frames;   /* one a frame that has any; all of one that is alone */
     int64_t original; /* before any cut; tkp__batch_original() */
 } tkp__batch_count;
 tkp__batch_count tkp__batch_count_of(

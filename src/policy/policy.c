@@ -77,6 +77,9 @@ static bool asks_text(const tkp__stage *stage)
     if (tkp__stage_needs(stage) &
         (TKP_NEED_TEXT | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS))
         return true;
+    if (stage->selector.options.kind == TKP_SELECTOR_QUOTA &&
+        leaf_asks_text(&stage->selector.weigh.options))
+        return true;
     if (stage->selector.options.kind == TKP_SELECTOR_PIVOTS &&
         stage->selector.options.pivots_text > 0)
         return true;
@@ -315,7 +318,7 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
             s->budget.at_least == TKP_LEAST_NONE ||
                 before->selector.options.kind == TKP_SELECTOR_ALL,
             TKP_ERR_POLICY,
-            "stage %d: at_least frame after the cut of stage %d: counts would "
+            "stage %d: at_least after the cut of stage %d: counts would "
             "not be known beforehand",
             number, i);
         TKP__CHECK(

@@ -320,6 +320,44 @@ const tkp__preset tkp__presets[] = {
         "    selector: topk\n"
         "    merger: {kind: chain, threshold: 0.6}\n"
         "    budget: {ratio: 3/10, label: equiv-in}\n"),
+    PRESET("vidcom2", "What differs from the middle of video and frame",
+        "VidCom2 2025, arXiv 2505.14454",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: gaussian, feature: raw, centre: both}\n"
+        "    selector:\n"
+        "      kind: quota\n"
+        "      order: lowest\n"
+        "      groups: frame\n"
+        "      weigh: {kind: gaussian, feature: raw, centre: video}\n"
+        "      rule: soft\n"
+        "      lowest: true\n"
+        "      temperature: 0.01\n"
+        "      least: 1\n"
+        "    budget: {ratio: 1/4, scope: image, rounding: double-truncate}\n"),
+
+    PRESET("v-cast", "Outliers of each frame, more where the video turns",
+        "V-CAST 2026, arXiv 2603.27650",
+        "\n"
+        "  - at: projector\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      scope: frame\n"
+        "      terms:\n"
+        "        - weight: 1\n"
+        "          complement: true\n"
+        "          scorer: {kind: cosine, reference: mean-frame, feature: raw}\n"
+        "        - weight: 1\n"
+        "          normalise: min-max\n"
+        "          scorer: {kind: norm, norm: l2, feature: raw}\n"
+        "    selector:\n"
+        "      kind: quota\n"
+        "      groups: frame\n"
+        "      weigh: {kind: curvature, feature: raw}\n"
+        "      rule: spill\n"
+        "      temperature: 0.7\n"
+        "      least: 1\n"
+        "    budget: {ratio: 1/4, scope: image, at_least: each-frame}\n"),
 
     PRESET("prunesid", "The best of each principal component, none alike",
         "PruneSID, ICLR 2026, arXiv 2603.09480",

@@ -76,6 +76,18 @@ static const tkp__word encoder_layers[] = {
     {"last", -1},
     {NULL, 0}};
 
+static const tkp__word quota_rules[] = {
+    {"largest-remainder", TKP_QUOTA_LARGEST_REMAINDER},
+    {"spill", TKP_QUOTA_SPILL},
+    {"soft", TKP_QUOTA_SOFT},
+    {NULL, 0}};
+
+static const tkp__word quota_reductions[] = {
+    {"mean", TKP_ROW_REDUCE_MEAN},
+    {"sum", TKP_ROW_REDUCE_SUM},
+    {"max", TKP_ROW_REDUCE_MAX},
+    {NULL, 0}};
+
 static const tkp__word centres[] = {
     {"both", TKP_CENTRE_BOTH},
     {"video", TKP_CENTRE_VIDEO},
@@ -117,6 +129,7 @@ static const tkp__word selector_kinds[] = {
     {"tri", TKP_SELECTOR_TRI},
     {"density", TKP_SELECTOR_DENSITY},
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
+    {"quota", TKP_SELECTOR_QUOTA},
     {"pivots", TKP_SELECTOR_PIVOTS},
     {NULL, 0}};
 
@@ -206,6 +219,7 @@ static const tkp__word roundings[] = {
 static const tkp__word leasts[] = {
     {"none", TKP_LEAST_NONE},
     {"frame", TKP_LEAST_FRAME},
+    {"each-frame", TKP_LEAST_EACH_FRAME},
     {NULL, 0}};
 
 static const tkp__word bases[] = {
@@ -361,14 +375,15 @@ enum {
     DPP = KIND(TKP_SELECTOR_DPP),
     TRI = KIND(TKP_SELECTOR_TRI),
     GREEDY = DIVERSE | MMR | COVER | DPP | TRI,
-    PIVOTS = KIND(TKP_SELECTOR_PIVOTS)
+    PIVOTS = KIND(TKP_SELECTOR_PIVOTS),
+    QUOTA = KIND(TKP_SELECTOR_QUOTA)
 };
 
 static const tkp__key selector_keys[] = {
     {.name = "kind", .type = TKP__KEY_WORD, .words = selector_kinds,
      .required = true, .offset = AT(tkp_selector_options, kind)},
     {.name = "order", .type = TKP__KEY_WORD, .words = orders,
-     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK,
+     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | QUOTA,
      .offset = AT(tkp_selector_options, order)},
     {.name = "window", .type = TKP__KEY_PAIR, .words = by_budget,
      .kinds = WINDOW | WINDOW_RANK | RANDOM, .low = 1, .high = INT32_MAX,
@@ -414,7 +429,7 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, power)},
     {.name = "scale", .type = TKP__KEY_DECIMAL, .kinds = COVER,
      .offset = AT(tkp_selector_options, scale)},
-    {.name = "temperature", .type = TKP__KEY_DECIMAL, .kinds = COVER,
+    {.name = "temperature", .type = TKP__KEY_DECIMAL, .kinds = COVER | QUOTA,
      .offset = AT(tkp_selector_options, temperature)},
     {.name = "text", .type = TKP__KEY_BOOL, .kinds = COVER,
      .offset = AT(tkp_selector_options, text)},
@@ -441,6 +456,21 @@ static const tkp__key selector_keys[] = {
     {.name = "per_pivot", .type = TKP__KEY_I32, .words = by_budget,
      .kinds = PIVOTS, .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_selector_options, per_pivot)},
+    {.name = "weigh", .type = TKP__KEY_PART, .part = TKP__PART_WEIGH,
+     .required = true, .kinds = QUOTA,
+     .offset = AT(tkp_selector_options, weigh)},
+    {.name = "groups", .type = TKP__KEY_WORD, .words = tkp__scope_words,
+     .kinds = QUOTA, .offset = AT(tkp_selector_options, groups)},
+    {.name = "rule", .type = TKP__KEY_WORD, .words = quota_rules,
+     .kinds = QUOTA, .offset = AT(tkp_selector_options, rule)},
+    {.name = "reduce", .type = TKP__KEY_WORD, .words = quota_reductions,
+     .kinds = QUOTA, .offset = AT(tkp_selector_options, reduce)},
+    {.name = "lowest", .type = TKP__KEY_BOOL, .kinds = QUOTA,
+     .offset = AT(tkp_selector_options, lowest)},
+    {.name = "least", .type = TKP__KEY_I32, .kinds = QUOTA, .high = INT32_MAX,
+     .offset = AT(tkp_selector_options, least)},
+    {.name = "base", .type = TKP__KEY_DECIMAL, .kinds = QUOTA,
+     .offset = AT(tkp_selector_options, base)},
     {.name = "parts", .type = TKP__KEY_PARTS, .required = true,
      .kinds = KIND(TKP_SELECTOR_CHAIN),
      .offset = AT(tkp_selector_options, parts),
@@ -576,6 +606,7 @@ const tkp__section *tkp__part_section(int32_t part)
 {
     switch (part) {
     case TKP__PART_SCORER:
+    case TKP__PART_WEIGH:
         return &tkp__section_scorer;
     case TKP__PART_SELECTOR:
         return &tkp__section_selector;

@@ -24,6 +24,8 @@ typedef struct stage_parts {
     tkp_chain_part chain[TKP_CHAIN_MAX_PARTS];
     tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
     int32_t part; /* the one being read, -1 = none */
+    tkp_scorer_options weigh;
+    bool weighs; /* it is being read */
 } stage_parts;
 
 typedef struct reader {
@@ -342,7 +344,7 @@ find_key(const tkp__section *section, const char *name, int32_t *number)
 static tkp_status
 check_keys(const reader *r, const node *map, const tkp__section *section)
 {
-    uint64_t seen = 0;
+    bool seen[128] = {false}; /* more than any section has keys */
     for (const node *k = child(r, map); k; k = after(r, after(r, k))) {
         int32_t number;
         if (!is_text(k))
@@ -355,11 +357,11 @@ check_keys(const reader *r, const node *map, const tkp__section *section)
                 r, k, "unknown key %s in %s, %s", met(k).text, section->name,
                 hint.text);
         }
-        if (seen >> number & 1u)
+        if (seen[number])
             return fail_at(
                 r, k, "key '%s' stands twice in %s, wanted it once", k->text,
                 section->name);
-        seen |= UINT64_C(1) << number;
+        seen[number] = true;
     }
     return TKP_OK;
 }
@@ -441,6 +443,8 @@ static void *part_of(stage_parts *parts, int32_t part)
     case TKP__PART_SCORER:
         return parts->term < 0 ? &parts->scorer
                                : &parts->term_scorers[parts->term];
+    case TKP__PART_WEIGH:
+        return &parts->weigh;
     case TKP__PART_SELECTOR:
         return parts->part < 0 ? &parts->selector
                                : &parts->part_selectors[parts->part];
@@ -455,7 +459,9 @@ static tkp_status
 read_part(reader *r, const node *value, const tkp__key *key, void *field)
 {
     void *options = part_of(&r->parts, key->part);
+    r->parts.weighs = key->part == TKP__PART_WEIGH;
     TKP__TRY(read_section(r, value, tkp__part_section(key->part), options));
+    r->parts.weighs = false;
     *(void **)field = options;
     return TKP_OK;
 }
@@ -466,6 +472,9 @@ static tkp_status read_terms(
     const tkp__key *key,
     tkp_scorer_options *scorer)
 {
+    if (r->parts.weighs)
+        return fail_at(
+            r, list, "a blend weighs, wanted a scorer of another kind");
     if (r->parts.term >= 0)
         return fail_at(
             r, list, "a blend inside a blend, wanted terms of other kinds");

@@ -168,8 +168,13 @@ put_flow(writer *w, const tkp__section *section, const void *options)
     for (const tkp__key *key = section->keys; key->name; key++) {
         if (!tkp__key_applies(key, kind))
             continue;
+        const void *field = (const char *)options + key->offset;
         put(w, "%s%s: ", comma, key->name);
-        put_value(w, key, (const char *)options + key->offset);
+        if (key->type == TKP__KEY_PART)
+            put_flow(
+                w, tkp__part_section(key->part), *(const void *const *)field);
+        else
+            put_value(w, key, field);
         comma = ", ";
     }
     put(w, "}");

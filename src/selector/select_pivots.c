@@ -36,22 +36,25 @@ static int32_t wanted(int32_t option)
 
 /* --- planning ---------------------------------------------------------------- */
 
-/* Groups are sequences, images or frames; each brings its sequence's text. */
-static int64_t most_groups(const tkp_layout *layout)
+/* Groups are sequences, or units of the budget's scope, which bring their
+ * sequence's text each. */
+static int64_t most_groups(const tkp_selector *s)
 {
-    return layout->n_sequences +
-           (int64_t)tkp__layout_units(layout, TKP_SCOPE_FRAME);
+    return tkp__layout_groups(s->batch->layout, s->budget.scope);
 }
 
-static int64_t listed_text(const tkp_layout *layout)
+static int64_t listed_text(const tkp_selector *selector)
 {
+    const tkp_layout *layout = selector->batch->layout;
+    const int32_t scope = selector->budget.scope;
     int64_t text = 0;
     for (int32_t b = 0; b < layout->n_sequences; b++) {
         const tkp__layout_sequence *s = &layout->sequences[b];
         int64_t groups = 1;
         for (int32_t i = 0; i < layout->n_images; i++)
             if (layout->images[i].sequence == b)
-                groups += layout->images[i].frames;
+                groups +=
+                    scope == TKP_SCOPE_FRAME ? layout->images[i].frames : 1;
         text += groups * (s->text_end - s->text_begin);
     }
     return text;
@@ -68,11 +71,10 @@ static int64_t all_text(const tkp_layout *layout)
 static void carve_pivots(const tkp_selector *s, pivots *p, tkp__carver *c)
 {
     const tkp_layout *layout = s->batch->layout;
-    const int64_t m = most_groups(layout);
+    const int64_t m = most_groups(s);
     p->text_rows = tkp__carve(c, p->most_text, sizeof(int32_t));
     p->text_first = tkp__carve(c, layout->n_sequences + 1, sizeof(int32_t));
-    p->member =
-        tkp__carve(c, layout->visual + listed_text(layout), sizeof(int32_t));
+    p->member = tkp__carve(c, layout->visual + listed_text(s), sizeof(int32_t));
     p->offsets = tkp__carve(c, 2 * m + 1, sizeof(int32_t));
     p->keep = tkp__carve(c, 2 * m, sizeof(int32_t));
     p->out_offsets = tkp__carve(c, 2 * m + 1, sizeof(int32_t));
@@ -96,7 +98,7 @@ static tkp_status plan_norm(tkp_selector *s, const tkp__features *f, int64_t n)
 static tkp_status plan_order(tkp_selector *s, const pivots *p, int64_t n)
 {
     const tkp_layout *layout = s->batch->layout;
-    const int64_t m = most_groups(layout);
+    const int64_t m = most_groups(s);
     const tkp_op_topk params = {
         .struct_size = sizeof(params),
         .order = TKP_ORDER_HIGHEST,
@@ -106,7 +108,7 @@ static tkp_status plan_order(tkp_selector *s, const pivots *p, int64_t n)
     tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_F32, n);
     tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, 2 * m + 1);
     tkp_tensor_make_1d(
-        &args[2], NULL, TKP_DTYPE_I32, layout->visual + listed_text(layout));
+        &args[2], NULL, TKP_DTYPE_I32, layout->visual + listed_text(s));
     tkp_tensor_make_1d(&args[3], NULL, TKP_DTYPE_I32, 2 * m);
     tkp_tensor_make_1d(&args[4], NULL, TKP_DTYPE_I32, 2 * m + 1);
     tkp_tensor_make_1d(&args[5], NULL, TKP_DTYPE_I32, p->most_pivots);
@@ -117,7 +119,7 @@ static tkp_status plan_choice(tkp_selector *s, const pivots *p, int64_t n)
 {
     const tkp__features *f = &s->features;
     const int64_t visual = s->batch->layout->visual;
-    const int64_t m = most_groups(s->batch->layout);
+    const int64_t m = most_groups(s);
     const tkp_op_pivots params = {
         .struct_size = sizeof(params),
         .per_pivot = s->spec.options.per_pivot,
@@ -164,10 +166,9 @@ static tkp_status pivots_plan(tkp_selector *s, tkp_ledger *ledger)
     s->state = p;
     p->most_text = wanted(o->pivots_text) ? all_text(layout) : 0;
     const int64_t n = layout->visual + p->most_text;
-    const int64_t most =
-        most_groups(layout) *
-        ((int64_t)wanted(o->pivots_visual) + wanted(o->pivots_text));
-    const int64_t there = layout->visual + listed_text(layout);
+    const int64_t most = most_groups(s) * ((int64_t)wanted(o->pivots_visual) +
+                                           wanted(o->pivots_text));
+    const int64_t there = layout->visual + listed_text(s);
     p->most_pivots = (int32_t)(most < there ? most : there);
     tkp__carver c = {NULL, 0};
     carve_pivots(s, p, &c);

@@ -39,6 +39,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_density;
     case TKP_SELECTOR_NMS_GROUPS:
         return &tkp__select_nms;
+    case TKP_SELECTOR_QUOTA:
+        return &tkp__select_quota;
     default:
         return NULL; /* ALL: nothing to run */
     }
@@ -79,7 +81,8 @@ static void carve_selector(tkp_selector *s, tkp__carver *c)
     const tkp_layout *layout = s->batch->layout;
     const int64_t n = layout->visual;
     carve_groups(&s->groups, c, n, layout->n_sequences);
-    if (s->spec.options.kind == TKP_SELECTOR_WINDOW_RANK)
+    if (s->spec.options.kind == TKP_SELECTOR_WINDOW_RANK ||
+        s->spec.options.kind == TKP_SELECTOR_QUOTA)
         carve_groups(&s->windows, c, n, layout->n_sequences);
     s->grids = tkp__carve(c, layout->n_images, sizeof(*s->grids));
     s->kept_offsets = tkp__carve(c, layout->n_sequences + 1, sizeof(int32_t));

@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "features/features.h"
 #include "layout/layout.h"
+#include "scorer/scorer.h"
 #include "tokenprune/selector.h"
 
 /* Options with every rule checked; `custom` points into the struct. */
@@ -18,6 +19,7 @@ typedef struct tkp__selector_spec {
     char custom[64];
     tkp_chain_part parts[TKP_CHAIN_MAX_PARTS]; /* `selector` leads to */
     tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
+    tkp__scorer_spec weigh; /* quota */
 } tkp__selector_spec;
 tkp_status tkp__selector_spec_copy(
     tkp__selector_spec *out,
@@ -102,6 +104,7 @@ extern const tkp__selector_kind tkp__select_dpp;
 extern const tkp__selector_kind tkp__select_tri;
 extern const tkp__selector_kind tkp__select_density;
 extern const tkp__selector_kind tkp__select_nms;
+extern const tkp__selector_kind tkp__select_quota;
 
 enum { TKP__SELECTOR_OPS = 8 };
 
@@ -130,7 +133,8 @@ struct tkp_selector {
     int32_t first_layer, layers; /* what the budget's label counts with */
     uint32_t salt;               /* of the random draws: the boundary */
     tkp__groups groups;
-    tkp__groups windows;     /* WINDOW_RANK: the windows it ranks */
+    tkp__groups windows;     /* WINDOW_RANK: the windows it ranks; QUOTA: groups
+                                of the sets that `groups` are */
     tkp__window_grid *grids; /* [images] */
     int32_t kept;            /* K, protected ones included */
     int32_t *kept_offsets;   /* [B + 1] */

@@ -2,8 +2,8 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
+TKP__ASSERT_NO_PADDING(tkp_selector_options, base);
 TKP__ASSERT_NO_PADDING(tkp_budget, of);
-TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved4);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -117,6 +117,43 @@ static tkp_status check_pivots(const tkp_selector_options *o)
         "selector: text pivots have no rows in the encoder; wanted another "
         "feature, or no text pivots");
     return TKP_OK;
+}
+
+/* --- quotas ---------------------------------------------------------------- */
+
+/* Who reads attention asks for query rows, and those are the stage's. */
+static tkp_status copy_weigh(tkp__selector_spec *out)
+{
+    tkp_selector_options *o = &out->options;
+    TKP__CHECK(
+        o->weigh, TKP_ERR_OPTION, "selector: quota has no weigh, wanted one");
+    const tkp_status status = tkp__scorer_spec_copy(&out->weigh, o->weigh);
+    if (status != TKP_OK)
+        return tkp__fail_prefix(status, "weigh");
+    const int32_t kind = out->weigh.options.kind;
+    TKP__CHECK(
+        kind != TKP_SCORER_NONE && kind != TKP_SCORER_BLEND &&
+            kind != TKP_SCORER_ATTENTION,
+        TKP_ERR_OPTION,
+        "selector: weigh is a scorer of kind %d, wanted one that is neither "
+        "none, a blend nor attention",
+        kind);
+    o->groups = o->groups ? o->groups : TKP_SCOPE_FRAME;
+    TKP__CHECK(
+        tkp__scope_known(o->groups), TKP_ERR_OPTION,
+        "selector: groups is %d, wanted one of enum tkp_budget_scope",
+        o->groups);
+    TKP__TRY(check_range(o->rule, TKP_QUOTA_SOFT, "rule"));
+    if (!o->reduce)
+        o->reduce = TKP_ROW_REDUCE_MEAN;
+    TKP__CHECK(
+        o->reduce == TKP_ROW_REDUCE_MEAN || o->reduce == TKP_ROW_REDUCE_SUM ||
+            o->reduce == TKP_ROW_REDUCE_MAX,
+        TKP_ERR_OPTION, "selector: reduce is %d, wanted mean, sum or max",
+        o->reduce);
+    TKP__TRY(check_range(o->lowest, o->temperature > 0.0f, "lowest"));
+    TKP__TRY(check_range(o->least, INT32_MAX, "least"));
+    return check_number(o->base, 1.0f, "base");
 }
 
 /* --- chains ---------------------------------------------------------------- */
@@ -247,6 +284,8 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         TKP__TRY(copy_parts(out, o->parts));
     else
         o->n_parts = 0;
+    if (o->kind == TKP_SELECTOR_QUOTA)
+        TKP__TRY(copy_weigh(out));
     tkp__selector_spec_relink(out);
     return TKP_OK;
 }
@@ -259,6 +298,9 @@ void tkp__selector_spec_relink(tkp__selector_spec *spec)
         spec->options.kind == TKP_SELECTOR_CHAIN ? spec->parts : NULL;
     for (int32_t p = 0; p < spec->options.n_parts; p++)
         spec->parts[p].selector = &spec->part_selectors[p];
+    spec->options.weigh =
+        spec->options.kind == TKP_SELECTOR_QUOTA ? &spec->weigh.options : NULL;
+    tkp__scorer_spec_relink(&spec->weigh);
 }
 
 bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
@@ -279,6 +321,7 @@ bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
         }
         return false;
     case TKP_SELECTOR_TOPK:
+    case TKP_SELECTOR_QUOTA:
     case TKP_SELECTOR_WINDOW_RANK:
     case TKP_SELECTOR_MMR:
     case TKP_SELECTOR_DPP:
@@ -326,6 +369,8 @@ uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
     }
     if (o->kind == TKP_SELECTOR_COVER && o->text)
         needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
+    if (o->kind == TKP_SELECTOR_QUOTA)
+        needs |= tkp__scorer_spec_needs(&spec->weigh);
     if (o->kind == TKP_SELECTOR_PIVOTS)
         needs |= tkp__features_needs(o->pivot_feature);
     return needs;

@@ -7,6 +7,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c
           ${CMAKE_CURRENT_LIST_DIR}/select_nms.c
           ${CMAKE_CURRENT_LIST_DIR}/select_pivots.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_random.c
           ${CMAKE_CURRENT_LIST_DIR}/select_rank.c
           ${CMAKE_CURRENT_LIST_DIR}/select_greedy.c

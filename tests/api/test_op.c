@@ -75,6 +75,9 @@ static const tkp_op_gaussian_scores gaussian_params = {
     sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {
     sizeof(smooth_params), 16, 1.0f, 0.0f};
+static const tkp_op_quota quota_params = {
+    sizeof(quota_params), 0, 0, 0, 1, 0.5f, 0.0f, 0};
+static const tkp_op_reconcile reconcile_params = {sizeof(reconcile_params), 0};
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
 static const tkp_op_sample sample_params = {sizeof(sample_params), 1, 2};
 static const tkp_op_compact compact_params = {sizeof(compact_params), 0, 20};
@@ -141,6 +144,12 @@ static const struct op_case {
     {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
      {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
      &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},
+    {"quota", TKP_OP_QUOTA, 6,
+     {F32(10), I32(5), I32(10), I32(3), I32(2), I32(4)},
+     &quota_params, sizeof(quota_params), 1 << 2, 1 << 5, 0},
+    {"reconcile", TKP_OP_RECONCILE, 8,
+     {F32(10), I32(5), I32(10), I32(4), I32(3), I32(2), I32(3), I32(5)},
+     &reconcile_params, sizeof(reconcile_params), 1 << 2, 1 << 7, 0},
     {"topk", TKP_OP_TOPK, 6,
      {F32(10), I32(3), I32(10), I32(2), I32(3), I32(5)},
      &topk_params, sizeof(topk_params), 1 << 2, 1 << 5, 0},
@@ -521,6 +530,14 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, rule, 3, "rule");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reduce, 1, "reduce");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, lowest, 2, "lowest");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, least, -1, "least");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, temperature, -1.0f, "temperature");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, base, 1.5f, "base");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reserved, 1, "reserved");
+    TRY_PARAMS(TKP_OP_RECONCILE, tkp_op_reconcile, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, sorted_by_score, 2, "sorted");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, reserved, 1, "reserved");

@@ -1402,7 +1402,7 @@ static bool wants_frames(const tkp_policy *policy)
 {
     tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
     ck_assert_int_eq(tkp_policy_get_stage(policy, 0, &stage), TKP_OK);
-    return stage.budget->at_least == TKP_LEAST_FRAME;
+    return stage.budget->at_least != TKP_LEAST_NONE;
 }
 
 /* A policy begun on one image, up to its first point. */

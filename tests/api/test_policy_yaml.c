@@ -112,6 +112,10 @@ static void same_stage(const tkp_stage_options *a, const tkp_stage_options *b)
         ck_assert_mem_eq(&pa, &pb, sizeof(pa));
     }
     sa.parts = sb.parts = NULL;
+    ck_assert(!sa.weigh == !sb.weigh);
+    if (sa.weigh)
+        same_scorer(sa.weigh, sb.weigh);
+    sa.weigh = sb.weigh = NULL;
     ck_assert_mem_eq(&sa, &sb, sizeof(sa));
     tkp_merger_options ma = *a->merger;
     tkp_merger_options mb = *b->merger;
@@ -864,9 +868,10 @@ END_TEST
 /* Those that stand elsewhere: their stages are held against published results
  * (tests/golden/published). */
 static const char *const other_presets[] = {
-    "dart", "dart-embed", "divprune", "fastervlm", "mmr", "scope", "mmtok",
-    "eadp", "cdpruner", "tops", "evs", "apet", "apet-embed", "framefusion",
-    "pyramiddrop", "prunesid", "prunesid-qwen"};
+    "dart",        "dart-embed",  "divprune", "fastervlm",    "mmr",
+    "scope",       "mmtok",       "eadp",     "cdpruner",     "tops",
+    "evs",         "vidcom2",     "v-cast",   "apet",         "apet-embed",
+    "framefusion", "pyramiddrop", "prunesid", "prunesid-qwen"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

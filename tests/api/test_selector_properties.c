@@ -148,7 +148,8 @@ static const int32_t kinds[] = {
     TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,  TKP_SELECTOR_STRIDE,
     TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE, TKP_SELECTOR_MMR,
     TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
-    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY, TKP_SELECTOR_NMS_GROUPS};
+    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY, TKP_SELECTOR_NMS_GROUPS,
+    TKP_SELECTOR_QUOTA};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -180,6 +181,19 @@ static void make_chain(tkp_selector_options *o)
     }
 }
 
+/* Norms of small whole numbers: the same on every backend. */
+static void make_quota(tkp_selector_options *o)
+{
+    static tkp_scorer_options weigh = TKP_SCORER_OPTIONS_INIT;
+    weigh.kind = TKP_SCORER_NORM;
+    o->weigh = &weigh;
+    o->rule = (int32_t)below(3);
+    o->temperature = one_in(2) ? 2.0f : 0.0f;
+    o->lowest = o->temperature > 0.0f && one_in(2);
+    o->least = (int32_t)below(3);
+    o->order = (int32_t)below(2);
+}
+
 static void make_options(tkp_selector_options *o, tkp_budget *budget)
 {
     *o = (tkp_selector_options)TKP_SELECTOR_OPTIONS_INIT;
@@ -187,6 +201,8 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
     o->kind = kinds[below(N_KINDS)];
     if (o->kind == TKP_SELECTOR_CHAIN)
         make_chain(o);
+    if (o->kind == TKP_SELECTOR_QUOTA)
+        make_quota(o);
     const bool windows =
         o->kind == TKP_SELECTOR_WINDOW || o->kind == TKP_SELECTOR_WINDOW_RANK;
     if (o->kind == TKP_SELECTOR_RANDOM) {

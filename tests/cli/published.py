@@ -218,10 +218,33 @@ def evs(p, z):
     return tensors, stage, None, {"kept": z["out_kept"]}
 
 
+def vidcom2(p, z):
+    """Their count follows from the frames' shares; ours is asked for, and is the same then."""
+    n = p["tokens_per_frame"]
+    scores = [v for frame in z["out_score"] for v in frame]
+    stage = ("projector", "scorer: gaussian",
+             "selector: {kind: quota, order: lowest, groups: frame, weigh: {kind: gaussian, centre: video}, "
+             f"rule: soft, lowest: true, temperature: 0.01, least: 1, base: {p['base_scale']}}}",
+             f"budget: {{count: {len(z['out_kept'])}}}")
+    return {"features": z["in_x"], "grid": [p["T"], 1, n]}, stage, None, {"kept": z["out_kept"], "scores": scores}
+
+
+def vcast(p, z):
+    tensors = {"features": z["in_x"], "grid": [p["T"], p["h"], p["w"]]}
+    stage = ("projector",
+             "scorer: {kind: blend, scope: frame, terms: ["
+             "{weight: 1, complement: true, scorer: {kind: cosine, reference: mean-frame}}, "
+             "{weight: 1, normalise: min-max, scorer: {kind: norm, norm: l2}}]}",
+             f"selector: {{kind: quota, groups: frame, weigh: curvature, rule: {p.get('rule', 'spill')}, "
+             f"temperature: {p['temperature']}, least: {p['min_k']}}}",
+             f"budget: {{ratio: {p['retain_ratio']}, at_least: each-frame, min_keep: {p['T'] * p['min_k']}}}")
+    return tensors, stage, None, {"kept": z["out_kept"]}
+
+
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
            "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "pyramiddrop": pyramiddrop, "scope": scope,
            "prunesid": prunesid,
-           "sparsevlm-cluster": sparsevlm_cluster}
+           "sparsevlm-cluster": sparsevlm_cluster, "vcast": vcast, "vidcom2": vidcom2}
 
 
 def stated(note, z):

@@ -243,7 +243,7 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
                                                            : 0;
         while (layer < from && layer < layers)
             in_layer[layer++] = left;
-        if (stage.budget->at_least == TKP_LEAST_FRAME)
+        if (stage.budget->at_least != TKP_LEAST_NONE)
             left = visual; /* a picture is one frame */
         else if (stage.selector->kind != TKP_SELECTOR_ALL) {
             assert_ok(tkp_budget_resolve(

@@ -43,6 +43,8 @@ typedef struct tkp_test_case {
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
+        tkp_op_quota quota;
+        tkp_op_reconcile reconcile;
         tkp_op_sample sample;
         tkp_op_compact compact;
         tkp_op_greedy_distance greedy_distance;

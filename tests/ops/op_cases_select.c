@@ -269,8 +269,99 @@ static void build_nms(tkp_test_case *c, int32_t i)
         listed ? " members" : "");
 }
 
+/* Sets of groups of members: offsets of the groups, of the sets, members, keep.
+ * Gives the groups. */
+static int32_t build_sets(
+    tkp_test_case *c,
+    const int32_t *batch,
+    int32_t members_arg,
+    int32_t sets_arg,
+    bool listed,
+    int32_t *keep)
+{
+    const int32_t n = tkp_test_batch_total(batch);
+    const int32_t most = 1 + (int32_t)tkp_test_random(c, 40);
+    int32_t groups[4096], sets[16];
+    int32_t m = 0, b = 0;
+    for (; batch[b] >= 0; b++) {
+        const int32_t before = m;
+        for (int32_t left = batch[b]; left > 0; m++) {
+            const int32_t size =
+                (int32_t)tkp_test_random(c, (uint32_t)most + 1);
+            groups[m] = size < left ? size : left;
+            left -= groups[m];
+        }
+        sets[b] = m - before;
+        keep[b] = some_of(c, batch[b]);
+    }
+    groups[m] = sets[b] = -1;
+    tkp_test_arg_offsets(c, 1, groups);
+    tkp_test_arg_offsets(c, sets_arg, sets);
+    tkp_test_arg_none(c, members_arg);
+    if (listed)
+        tkp_test_distinct(
+            c, tkp_test_arg_i32(c, members_arg, n, NULL), n, n, false);
+    return m;
+}
+
+static void build_quota(tkp_test_case *c, int32_t i)
+{
+    static const int32_t reduces[] = {
+        0, TKP_ROW_REDUCE_MEAN, TKP_ROW_REDUCE_SUM, TKP_ROW_REDUCE_MAX};
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const bool listed = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    int32_t keep[16];
+    tkp_test_params(c, sizeof(tkp_op_quota));
+    tkp_op_quota *p = &c->params.quota;
+    p->rule = tkp_test_pick(&i, 3);
+    p->reduce = reduces[tkp_test_random(c, 4)];
+    p->temperature = tkp_test_random(c, 2) ? 0.5f : 0.0f;
+    p->lowest = p->temperature > 0.0f && tkp_test_random(c, 2);
+    p->least = (int32_t)tkp_test_random(c, 3);
+    p->base = tkp_test_random(c, 2) ? 0.25f : 0.0f;
+    c->exact = true;
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &n, 0, TKP_TEST_NORMAL);
+    for (int64_t k = 0; k < n; k++)
+        ((float *)c->args[0].data)[k] = fabsf(((float *)c->args[0].data)[k]);
+    const int64_t m = build_sets(c, batch, 2, 3, listed, keep);
+    tkp_test_arg_i32(c, 4, tkp_test_batch_size(batch), keep);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &m);
+    tkp_test_describe(
+        c, ",f32,n%d b%d m%d rule=%d least=%d%s", (int)n,
+        tkp_test_batch_size(batch), (int)m, p->rule, p->least,
+        listed ? " members" : "");
+}
+
+static void build_reconcile(tkp_test_case *c, int32_t i)
+{
+    static const int32_t fills[] = {
+        TKP_TEST_NORMAL, TKP_TEST_TIES, TKP_TEST_RISING};
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t fill = fills[tkp_test_pick(&i, 3)];
+    const bool listed = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    int32_t keep[16];
+    tkp_test_params(c, sizeof(tkp_op_reconcile));
+    c->params.reconcile.order = (int32_t)tkp_test_random(c, 2);
+    c->exact = true;
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &n, 0, fill);
+    const int32_t m = build_sets(c, batch, 2, 4, listed, keep);
+    int32_t *quota = tkp_test_arg_i32(c, 3, m, NULL);
+    for (int32_t g = 0; g < m; g++)
+        quota[g] = (int32_t)tkp_test_random(c, 12);
+    const int64_t kept = build_keep(c, 5, batch, keep);
+    tkp_test_arg_out(c, 7, TKP_DTYPE_I32, 1, &kept);
+    tkp_test_describe(
+        c, ",f32,n%d b%d m%d k%d order=%d%s", (int)n,
+        tkp_test_batch_size(batch), m, (int)kept, c->params.reconcile.order,
+        listed ? " members" : "");
+}
+
 const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
+    {TKP_OP_QUOTA, 60, build_quota},
+    {TKP_OP_RECONCILE, 60, build_reconcile},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
     {TKP_OP_PIVOTS, 80, build_pivots},

@@ -14,12 +14,13 @@
 #include "op_main.h"
 
 /* Members of SAMPLE are copied, never followed; who joins or follows nobody says
- * -1. */
+ * -1; a quota may be above its group. */
 static bool free_to_choose(int32_t kind, int32_t arg)
 {
     return kind == TKP_OP_ROTARY_TABLE ||
            (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_TEMPORAL && arg == 2) ||
+           (kind == TKP_OP_RECONCILE && arg == 3) ||
            (kind == TKP_OP_SAMPLE && (arg == 1 || arg == 4));
 }
 
@@ -84,6 +85,8 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_TEMPORAL * 100 + 1:
     case TKP_OP_GAUSSIAN_SCORES * 100 + 1:
     case TKP_OP_TOPK * 100 + 2:
+    case TKP_OP_QUOTA * 100 + 2:
+    case TKP_OP_RECONCILE * 100 + 2:
     case TKP_OP_SIMILARITY * 100 + 1:
     case TKP_OP_GREEDY_DISTANCE * 100 + 1:
     case TKP_OP_GREEDY_COVER * 100 + 1:

@@ -18,6 +18,156 @@ static void expect(const int32_t *got, const int32_t *want, int64_t n)
             got[i], want[i]);
 }
 
+/* --- quota and reconcile --------------------------------------------------------- */
+
+/* One set of three groups: of 4, 4 and 4 members, each weighing the same. */
+static tkp_status quota(
+    const float by_group[3],
+    int32_t keep,
+    const tkp_op_quota *p,
+    int32_t *dst)
+{
+    float weights[12];
+    int32_t offsets[4] = {0, 4, 8, 12}, sets[2] = {0, 3}, keeps[1] = {keep};
+    for (int32_t i = 0; i < 12; i++)
+        weights[i] = by_group[i / 4];
+    const tkp_tensor args[] = {
+        TKP_TEST_F32(weights), TKP_TEST_I32(offsets),
+        tkp_test_none(),       TKP_TEST_I32(sets),
+        TKP_TEST_I32(keeps),   tkp_test_1d(dst, TKP_DTYPE_I32, 3)};
+    return tkp_test_run(TKP_OP_QUOTA, p, args, 6);
+}
+
+START_TEST(quota__each_rule__as_worked_out_by_hand)
+{
+    static const float lean[3] = {3.0f, 1.0f, 1.0f};
+    static const float none[3] = {0.0f, 0.0f, 0.0f};
+    static const float even[3] = {2.0f, 2.0f, 2.0f};
+    static const struct {
+        const float *weights;
+        int32_t rule, keep, least;
+        int32_t want[3];
+    } cases[] = {
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 5, 0, {3, 1, 1}},
+        /* 4.2, 1.4, 1.4: the first is full, the others 1.5 each */
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 7, 0, {4, 2, 1}},
+        /* one each; 3 to share: 1.8, 0.6, 0.6 */
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 6, 1, {3, 2, 1}},
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 2, 1, {1, 1, 0}},
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 12, 1, {4, 4, 4}},
+        {lean, TKP_QUOTA_LARGEST_REMAINDER, 0, 1, {0, 0, 0}},
+        {none, TKP_QUOTA_LARGEST_REMAINDER, 4, 0, {2, 1, 1}},
+        /* 2.4, 0.8, 0.8: both that are left go to the second */
+        {lean, TKP_QUOTA_SPILL, 4, 0, {2, 2, 0}},
+        /* one each; 6 to share: 3.6 of 3, 1.2, 1.2; 1 left */
+        {lean, TKP_QUOTA_SPILL, 9, 1, {4, 3, 2}},
+        {even, TKP_QUOTA_SPILL, 5, 0, {3, 1, 1}},
+        /* half of 4 each, times 1 + w - 1/3 */
+        {lean, TKP_QUOTA_SOFT, 6, 1, {3, 2, 2}},
+        {even, TKP_QUOTA_SOFT, 3, 2, {2, 2, 2}},
+        {none, TKP_QUOTA_SOFT, 12, 0, {4, 4, 4}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int32_t dst[3] = {-1, -1, -1};
+        const tkp_op_quota p = {
+            .struct_size = sizeof(p),
+            .rule = cases[i].rule,
+            .least = cases[i].least,
+        };
+        ck_assert_int_eq(
+            quota(cases[i].weights, cases[i].keep, &p, dst), TKP_OK);
+        expect(dst, cases[i].want, 3);
+    }
+}
+END_TEST
+
+START_TEST(quota__softmax_and_lowest__and_what_is_no_weight)
+{
+    int32_t dst[3];
+    tkp_op_quota p = {.struct_size = sizeof(p), .temperature = 1.0f};
+    const float ln2 = 0.69314718f;
+    /* 1 : 2 : 4, and 4 : 2 : 1 */
+    ck_assert_int_eq(quota((float[]){0.0f, ln2, 2 * ln2}, 7, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){1, 2, 4}, 3);
+    p.lowest = 1;
+    ck_assert_int_eq(quota((float[]){0.0f, ln2, 2 * ln2}, 7, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){4, 2, 1}, 3);
+    ck_assert_int_eq(
+        quota((float[]){0.0f, NAN, 0.0f}, 7, &p, dst), TKP_ERR_DATA);
+    ck_assert_int_eq(quota((float[]){0.0f, -1.0f, 0.0f}, 7, &p, dst), TKP_OK);
+    p = (tkp_op_quota){.struct_size = sizeof(p)};
+    ck_assert_int_eq(
+        quota((float[]){0.0f, -1.0f, 0.0f}, 7, &p, dst), TKP_ERR_DATA);
+    ck_assert_int_eq(
+        quota((float[]){1.0f, 1.0f, 1.0f}, 13, &p, dst), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
+/* 100 tokens over 25 equal frames: the f32 next to 1/25 is a little less, and
+ * yet each gets its 4. */
+START_TEST(quota__spill_of_equal_frames__computed_in_f32)
+{
+    float weights[250];
+    int32_t offsets[26], sets[2] = {0, 25}, keep[1] = {100}, dst[25];
+    const tkp_op_quota p = {
+        .struct_size = sizeof(p),
+        .rule = TKP_QUOTA_SPILL,
+        .temperature = 0.7f,
+    };
+    for (int32_t i = 0; i < 250; i++)
+        weights[i] = 1.0f;
+    for (int32_t g = 0; g <= 25; g++)
+        offsets[g] = 10 * g;
+    const tkp_tensor args[] = {TKP_TEST_F32(weights), TKP_TEST_I32(offsets),
+                               tkp_test_none(),       TKP_TEST_I32(sets),
+                               TKP_TEST_I32(keep),    TKP_TEST_I32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_QUOTA, &p, args, 6), TKP_OK);
+    for (int32_t g = 0; g < 25; g++)
+        ck_assert_int_eq(dst[g], 4);
+}
+END_TEST
+
+START_TEST(reconcile__too_much_and_too_little__exactly_keep)
+{
+    /* groups {5, 4} and {3, 2, 5}; the second one's best ties with the first's */
+    float scores[5] = {5.0f, 4.0f, 3.0f, 2.0f, 5.0f};
+    int32_t offsets[3] = {0, 2, 5}, sets[2] = {0, 2};
+    static const struct {
+        int32_t quota[2], keep, order;
+        int32_t want[5];
+    } cases[] = {
+        {{1, 1}, 2, TKP_ORDER_HIGHEST, {0, 4}},
+        {{1, 1}, 1, TKP_ORDER_HIGHEST, {0}},
+        {{1, 2}, 4, TKP_ORDER_HIGHEST, {0, 1, 2, 4}},
+        {{0, 2}, 2, TKP_ORDER_HIGHEST, {2, 4}},
+        {{0, 2}, 3, TKP_ORDER_HIGHEST, {0, 2, 4}},
+        {{0, 2}, 1, TKP_ORDER_HIGHEST, {4}},
+        {{9, 9}, 3, TKP_ORDER_HIGHEST, {0, 1, 4}},
+        {{0, 0}, 3, TKP_ORDER_HIGHEST, {0, 1, 4}},
+        {{1, 1}, 2, TKP_ORDER_LOWEST, {1, 3}},
+        {{1, 1}, 1, TKP_ORDER_LOWEST, {3}},
+        {{1, 1}, 5, TKP_ORDER_LOWEST, {0, 1, 2, 3, 4}},
+        {{1, 1}, 0, TKP_ORDER_LOWEST, {0}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const int32_t k = cases[i].keep;
+        int32_t quotas[2] = {cases[i].quota[0], cases[i].quota[1]};
+        int32_t keep[1] = {k}, out[2] = {0, k}, dst[5];
+        const tkp_op_reconcile p = {sizeof(p), cases[i].order};
+        const tkp_tensor args[] = {
+            TKP_TEST_F32(scores), TKP_TEST_I32(offsets),
+            tkp_test_none(),      TKP_TEST_I32(quotas),
+            TKP_TEST_I32(sets),   TKP_TEST_I32(keep),
+            TKP_TEST_I32(out),    tkp_test_1d(dst, TKP_DTYPE_I32, k)};
+        ck_assert_int_eq(tkp_test_run(TKP_OP_RECONCILE, &p, args, 8), TKP_OK);
+        expect(dst, cases[i].want, k);
+        quotas[0] = -1;
+        ck_assert_int_eq(
+            tkp_test_run(TKP_OP_RECONCILE, &p, args, 8), TKP_ERR_ARGUMENT);
+    }
+}
+END_TEST
+
 /* --- topk ---------------------------------------------------------------------- */
 
 /* One group of all scores. */
@@ -475,6 +625,10 @@ int main(void)
     TCase *topk_case = tcase_create("topk");
     tcase_add_loop_test(
         topk_case, topk__ties_zeros_and_nan__strict_order, 0, 11);
+    tcase_add_test(topk_case, quota__each_rule__as_worked_out_by_hand);
+    tcase_add_test(topk_case, quota__softmax_and_lowest__and_what_is_no_weight);
+    tcase_add_test(topk_case, quota__spill_of_equal_frames__computed_in_f32);
+    tcase_add_test(topk_case, reconcile__too_much_and_too_little__exactly_keep);
     tcase_add_test(
         topk_case, density_peaks__three_on_a_line__lower_of_equal_is_denser);
     tcase_add_test(topk_case, topk__infinities__are_numbers);

@@ -466,6 +466,90 @@ def philox(counter, key):
     return c
 
 
+def shares(w, sizes, rest):
+    """Hamilton; groups that are full give what is too much to the others."""
+    got = np.zeros(len(w), int)
+    while rest:
+        room = [g for g in range(len(w)) if got[g] < sizes[g]]
+        total = sum(w[g] for g in room)
+        ideal = {g: rest * (w[g] / total) for g in room}
+        full = [g for g in room if ideal[g] >= sizes[g] - got[g]]
+        if any(ideal[g] >= sizes[g] - got[g] + 1 for g in room):
+            for g in full:
+                rest -= sizes[g] - got[g]
+                got[g] = sizes[g]
+            continue
+        for g in room:
+            got[g] += int(ideal[g])
+        rest -= sum(int(v) for v in ideal.values())
+        for g in sorted(room, key=lambda g: -(ideal[g] - int(ideal[g])))[:rest]:
+            got[g] += 1
+        break
+    return got
+
+
+def make_quota():
+    own = np.random.default_rng(3434)
+    for name, rule, lowest, least, temperature, base in (
+            ("shares", 0, 0, 0, 0.0, 0.0), ("shares_softmax", 0, 0, 1, 0.4, 0.0), ("spill", 1, 0, 1, 0.7, 0.0),
+            ("spill_lowest", 1, 1, 2, 0.3, 0.0), ("soft", 2, 1, 1, 0.05, 0.25), ("soft_share", 2, 0, 0, 0.1, 0.0)):
+        counts, keep = [4, 1, 6], [17, 3, 29]
+        sizes = [9, 12, 7, 8, 5, 11, 10, 4, 10, 12, 9]
+        weights = own.random(sum(sizes)).astype(np.float32) * np.repeat(own.uniform(0.3, 2, 11), sizes).astype(np.float32)
+        at, want = offsets(sizes), []
+        v = np.array([weights[a:b].astype(np.float64).mean() for a, b in zip(at, at[1:])])
+        for lo, hi, k in zip(offsets(counts), offsets(counts)[1:], keep):
+            z, n = v[lo:hi] * (-1 if lowest else 1), np.array(sizes[lo:hi])
+            part = np.exp((z - z.max()) / np.float32(temperature)) if temperature else z
+            part = part / part.sum()
+            f = part.astype(np.float32)
+            if rule == 2:
+                b32 = np.float32(base or np.float32(k) / np.float32(n.sum()))
+                scale = np.minimum(np.float32(1), b32 * (np.float32(1) + f - np.float32(f.astype(np.float64).mean())))
+                want.append(np.minimum(n, np.maximum(least, np.rint(scale * n.astype(np.float32)).astype(int))))
+                continue
+            first = least
+            while np.minimum(n, first).sum() > k:
+                first -= 1
+            got = np.minimum(n, first)
+            rest = int(k - got.sum())
+            if rule == 0:
+                got = got + shares(part, n - got, rest)
+            else:
+                ideal = np.float32(rest) * f
+                whole = np.minimum(np.floor(ideal).astype(int), n - got)
+                got, left, fraction = got + whole, rest - whole.sum(), ideal - np.floor(ideal)
+                for g in np.argsort(-fraction, kind="stable"):
+                    more = min(left, n[g] - got[g])
+                    got[g], left = got[g] + more, left - more
+            want.append(got)
+        w.case("quota", name, struct.pack("<iiiiffi", rule, 0, lowest, least, temperature, base, 0))
+        w.ins(("f32", weights), ("i32", at), NONE, ("i32", offsets(counts)), ("i32", keep))
+        w.arg("out", "i32", np.concatenate(want).astype(np.int32))
+
+
+def make_reconcile():
+    own = np.random.default_rng(5555)
+    for name, order in (("highest", 0), ("lowest", 1)):
+        counts, keep, sizes = [3, 2, 1], [11, 1, 6], [6, 8, 5, 7, 4, 6]
+        quota = [4, 5, 4, 3, 3, 1]
+        n = sum(sizes)
+        scores = (own.integers(0, 9, n) / 4).astype(np.float32)
+        members = own.permutation(n)
+        key = lambda i: (scores[i] * (1 if order else -1), i)
+        at, chosen = offsets(sizes), []
+        for lo, hi, k in zip(offsets(counts), offsets(counts)[1:], keep):
+            first, then = [], []
+            for g in range(lo, hi):
+                ranked = sorted(members[at[g]:at[g + 1]], key=key)
+                first, then = first + ranked[:quota[g]], then + ranked[quota[g]:]
+            chosen += sorted((sorted(first, key=key) + sorted(then, key=key))[:k])
+        w.case("reconcile", name, struct.pack("<i", order))
+        w.ins(("f32", scores), ("i32", at), ("i32", members), ("i32", quota), ("i32", offsets(counts)), ("i32", keep),
+              ("i32", offsets(keep)))
+        w.arg("out", "i32", np.array(chosen, np.int32))
+
+
 def make_sample():
     assert philox([0] * 4, [0] * 2) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
     plans = (
@@ -1167,7 +1251,7 @@ def main():
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,
                  make_pivots, make_merging, make_temporal, make_reconstruction,
-                 make_gaussian_scores, make_curvature):
+                 make_gaussian_scores, make_curvature, make_quota, make_reconcile):
         make()
     w.save()
 

@@ -88,8 +88,113 @@ def make_evs():
              {"in_x": x.reshape(-1, d), "out_kept": evs(x, q).astype(np.int32)})
 
 
+# --- vidcom2 -------------------------------------------------------------------
+
+
+def gaussian(square):
+    return sum(np.exp(-square / (2 * 2.0**k)) for k in range(-3, 2))
+
+
+def vidcom2(x, base, count=None):
+    """Scores [T, n], and the lowest by frames; exactly `count` if it is given."""
+    t, n, d = x.shape
+    y = x.astype(np.float64).reshape(t * n, d)
+    y = y[:, np.sort(np.argsort(y.var(axis=0), kind="stable")[: d // 2])]
+    norm = np.linalg.norm(y, axis=1, keepdims=True)
+    y = np.divide(y, norm, out=np.zeros_like(y), where=norm > 0).reshape(t, n, -1)
+    u = gaussian(((y - y.reshape(t * n, -1).mean(0)) ** 2).sum(-1))
+    w = gaussian(((y - y.mean(1, keepdims=True)) ** 2).sum(-1))
+    score = (u + w).astype(np.float32)
+    z = -u.mean(1)
+    p = np.exp((z - z.max()) / 0.01)
+    p /= p.sum()
+    scale = np.minimum(1, base * (1 + p - p.mean()))
+    quota = np.maximum(1, np.rint(scale * n).astype(int))
+    first, then = [], []
+    for i in range(t):
+        ranked = list(i * n + np.argsort(score[i], kind="stable"))
+        first, then = first + ranked[:quota[i]], then + ranked[quota[i]:]
+    flat = score.ravel()
+    ranked = sorted(first, key=lambda i: (flat[i], i)) + sorted(then, key=lambda i: (flat[i], i))
+    return score, np.sort(ranked[:len(first) if count is None else count])
+
+
+def make_vidcom2():
+    cases = (("noise", noise, 4, 18, 12, 0.25, None), ("a cut", smooth, 6, 20, 16, 0.25, None),
+             ("one frame", noise, 1, 22, 12, 0.25, None), ("two frames", smooth, 2, 22, 13, 0.25, None),
+             ("zero rows", with_zero_rows, 5, 18, 12, 0.25, None), ("more than the shares", smooth, 6, 18, 12, 0.25, 40),
+             ("less than the shares", noise, 6, 18, 12, 0.25, 9), ("less than a token a frame", noise, 8, 3, 8, 0.1, 5),
+             ("another base", smooth, 7, 16, 12, 0.15, None))
+    for i, (note, video, t, n, d, base, count) in enumerate(cases, 1):
+        x = video(np.random.default_rng(200 + i), t, n, d) + np.float32(0.3) * np.arange(d, dtype=np.float32)
+        if video is with_zero_rows:
+            x[1, ::4] = 0
+        score, kept = vidcom2(x, base, count)
+        save("vidcom2", i, note, {"T": t, "tokens_per_frame": n, "base_scale": base},
+             {"in_x": x.reshape(-1, d), "out_kept": kept.astype(np.int32), "out_score": score})
+
+
+# --- v-cast --------------------------------------------------------------------
+
+
+def unit(x):
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+
+def curvature(x):
+    f = unit(x.astype(np.float64).mean(1))
+    step = np.diff(f, axis=0)
+    out = np.ones(len(x))
+    for i in range(1, len(x) - 1):
+        below = np.linalg.norm(step[i - 1]) * np.linalg.norm(step[i])
+        out[i] = 1 - (step[i - 1] @ step[i] / below if below > 1e-12 else 0)
+    return out, f
+
+
+def vcast(x, ratio, temperature, least, rule):
+    t, n, _ = x.shape
+    if t == 1:
+        return np.arange(n)
+    bend, f = curvature(x)
+    w = np.exp((bend - bend.max()) / temperature)
+    w = (w / w.sum()).astype(np.float32)
+    total = max(round(t * n * ratio), t * least)
+    quota = np.full(t, least)
+    ideal = np.float32(total - t * least) * w
+    quota += np.minimum(np.floor(ideal).astype(int), n - least)
+    left, fraction = total - quota.sum(), ideal - np.floor(ideal)
+    for i in np.argsort(-fraction, kind="stable"):
+        more = min(left, n - quota[i]) if rule == "spill" else min(left, 1)
+        quota[i], left = quota[i] + more, left - more
+    assert left == 0 and quota.max() <= n
+    wide = x.astype(np.float64)
+    norm = np.linalg.norm(wide, axis=-1)
+    low, span = norm.min(1, keepdims=True), np.ptp(norm, axis=1)[:, None]
+    score = 1 - (unit(wide) * f[:, None]).sum(-1) + np.divide(norm - low, span, out=np.zeros_like(norm), where=span > 0)
+    return np.concatenate([i * n + best(score[i], quota[i]) for i in range(t)])
+
+
+def make_vcast():
+    cases = (("noise", noise, 5, 4, 4, 12, 0.25, 0.7, 1, "spill"), ("a cut", smooth, 8, 4, 4, 16, 0.25, 0.7, 1, "spill"),
+             ("one frame", noise, 1, 4, 5, 8, 0.25, 0.7, 1, "spill"), ("two frames", noise, 2, 4, 5, 8, 0.3, 0.7, 1, "spill"),
+             ("constant", constant, 25, 2, 4, 10, 0.5, 0.7, 1, "spill"),
+             ("zero rows", with_zero_rows, 5, 4, 4, 12, 0.4, 0.7, 1, "spill"),
+             ("one goes to the largest remainders", noise, 6, 3, 5, 12, 0.37, 0.7, 1, "largest-remainder"),
+             ("two a frame", noise, 6, 3, 5, 12, 0.3, 0.7, 2, "spill"),
+             ("a frame that fills up", noise, 6, 2, 3, 12, 0.6, 0.1, 1, "spill"),
+             ("one a frame is more than the ratio", noise, 9, 2, 3, 10, 0.1, 0.7, 1, "spill"))
+    for i, (note, video, t, h, w, d, ratio, temperature, least, rule) in enumerate(cases, 1):
+        x = video(np.random.default_rng(300 + i), t, h * w, d)
+        save("vcast", i, note, {"T": t, "h": h, "w": w, "retain_ratio": ratio, "min_k": least,
+                                "temperature": temperature, "rule": rule},
+             {"in_x": x.reshape(-1, d), "out_kept": vcast(x, ratio, temperature, least, rule).astype(np.int32)})
+
+
 def main():
     make_evs()
+    make_vidcom2()
+    make_vcast()
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ enum tkp_op_kind {
     TKP_OP_PIVOTS = 31,
     TKP_OP_NMS = 32,
     TKP_OP_PRINCIPAL_GROUPS = 33,
+    TKP_OP_QUOTA = 34,
     /* groups, rows */
     TKP_OP_GROUP_POOL = 40,
     TKP_OP_GROUP_BROADCAST = 41,
@@ -67,6 +68,7 @@ enum tkp_op_kind {
     TKP_OP_NEAREST = 44,
     TKP_OP_MERGE_ROWS = 45,
     TKP_OP_CURVATURE = 54,
+    TKP_OP_RECONCILE = 55,
     /* forward */
     TKP_OP_LINEAR = 60,
     TKP_OP_RMS_NORM = 61,
@@ -573,6 +575,57 @@ typedef struct tkp_op_principal_groups {
  * A cosine S_ij is 0 where a norm is 0. A row or a score of a member that is not
  * finite is TKP_ERR_DATA. No params.
  */
+
+enum tkp_quota_rule {
+    TKP_QUOTA_LARGEST_REMAINDER =
+        0,               /* in proportion to w, as tkp_apportion() */
+    TKP_QUOTA_SPILL = 1, /* floor(rest w), at most the group; what is left all
+                            goes to the largest fraction until it is full, then
+                            to the next (V-CAST's code) */
+    TKP_QUOTA_SOFT = 2   /* about n base (1 + w - mean of w), at most n: the sum
+                            is not keep; see RECONCILE (VidCom2) */
+};
+
+/*
+ * QUOTA: how many members each group keeps out of what its set keeps, by the
+ * weights of its members: v their mean, times -1 if `lowest`; over the groups of
+ * a set w = softmax(v / temperature), or without one v / sum of v (equal shares
+ * where that is 0).
+ *   0 weights [N] f32              1 group_offsets [M + 1] i32
+ *   2 members [..] i32 index into weights; none = 0..N
+ *   3 set_offsets [B + 1] i32 groups of each set, all of them
+ *   4 keep [B] i32, 0 to the members of the set
+ *   5 quota [M] i32
+ * `least` tokens of each group (as many as there are; fewer, alike for all, where
+ * keep does not suffice) come first, the rest by the rule. SOFT: round half to
+ * even in f32, at least `least`. Equal ones: the lower group. Weights that are
+ * not finite, or below 0 without a temperature, are TKP_ERR_DATA.
+ */
+typedef struct tkp_op_quota {
+    uint32_t struct_size;
+    int32_t rule;   /* enum tkp_quota_rule */
+    int32_t reduce; /* 0 = MEAN, or SUM or MAX of enum tkp_row_reduce */
+    int32_t lowest; /* 1: the lower the weight, the more */
+    int32_t least;
+    float temperature; /* 0 = no softmax */
+    float base;        /* SOFT: 0 to 1; 0 = keep / members of the set */
+    int32_t reserved;
+} tkp_op_quota;
+
+/*
+ * RECONCILE: exactly keep[b] members of each set: first those that are among the
+ * quota[g] best of their group, best first, then the others, best first.
+ *   0 scores [N] f32               1 group_offsets [M + 1] i32
+ *   2 members [..] i32 index into scores; none = 0..N
+ *   3 quota [M] i32, 0 or more     4 set_offsets [B + 1] i32, as in QUOTA
+ *   5 keep [B] i32                 6 out_offsets [B + 1] i32 prefix sums of keep
+ *   7 dst [K] i32 index into scores, ascending in each set
+ * NaN as in TOPK. Quotas that sum up to keep are kept to the letter.
+ */
+typedef struct tkp_op_reconcile {
+    uint32_t struct_size;
+    int32_t order; /* enum tkp_order */
+} tkp_op_reconcile;
 
 /* ------------------------------------------------------------------------
  * Groups and rows

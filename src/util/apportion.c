@@ -2,7 +2,7 @@
  * Sharing out a whole number in proportion to weights: largest remainder
  * (Hamilton), parts that reach their limit give their excess to the others.
  */
-#include "budget/budget.h"
+#include "util/apportion.h"
 
 /* One round over the parts that still have room: floor shares first, then one
  * each by largest remainder. Returns what is left because limits were hit.
