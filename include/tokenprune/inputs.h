@@ -85,13 +85,15 @@ typedef struct tkp_inputs {
     const tkp_tensor *roles;           /* mergers alone: [K] i32 as
                                           tkp_selector_run_on() gave them; NULL =
                                           all 0 */
+    const tkp_tensor *pools;           /* mergers alone: [N] i32, likewise;
+                                          NULL = every part of every candidate */
 } tkp_inputs;
 
 #define TKP_INPUTS_INIT                                                        \
     {                                                                          \
         (uint32_t)sizeof(tkp_inputs), 0, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL                           \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                     \
     }
 TKP_API void tkp_inputs_init(tkp_inputs *inputs);
 

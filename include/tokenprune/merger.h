@@ -52,7 +52,10 @@ typedef struct tkp_merger_options {
                             one drawn by this seed */
     float threshold; /* chain: cosine from which a token goes on what is before
                         it; 0 = 0.6 */
-    int32_t reserved3;
+    int32_t
+        into; /* nearest: only tokens of this part of a chain are joined, and
+                     only by those of its pool; the rest goes nowhere. 0 = every
+                     part */
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \

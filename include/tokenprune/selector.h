@@ -77,10 +77,20 @@ enum tkp_chain_amount {
 
 struct tkp_selector_options;
 
+/* In which order a part of a chain gets its pool. */
+enum tkp_pool_order {
+    TKP_POOL_BY_CANDIDATE = 0, /* ascending */
+    TKP_POOL_BY_SCORE = 1      /* best first */
+};
+
 /**
- * A part of a chain. Kinds: topk, random, stride, diverse, mmr, cover, dpp and
- * tri; in the first part also window, window-rank, uniform, pivots and random
- * that is stratified. A quota is refused.
+ * A part of a chain. Kinds: topk, random, stride, diverse, mmr, cover, dpp, tri
+ * and density; in the first part also window, window-rank, uniform, pivots and
+ * random that is stratified. A quota is refused.
+ *
+ * A later part may choose from a pool: of the m that are left, the best by the
+ * stage's scores, the least of pool_count, pool_factor times what the part
+ * keeps, and floor(m pool_num / pool_den) + 1; never fewer than it keeps.
  */
 typedef struct tkp_chain_part {
     int32_t amount; /* enum tkp_chain_amount */
@@ -88,6 +98,11 @@ typedef struct tkp_chain_part {
     int64_t share_num, share_den; /* 0 <= share_num <= share_den */
     int64_t count;
     const struct tkp_selector_options *selector;
+    int64_t pool_num, pool_den; /* both 0 = 1 / 1: all */
+    int32_t pool_count;         /* 0 = all */
+    int32_t pool_factor;        /* 0 = all */
+    int32_t pool_order;         /* enum tkp_pool_order */
+    int32_t reserved2;
 } tkp_chain_part;
 
 /* Which token of a window stands for it. */
@@ -151,13 +166,16 @@ typedef struct tkp_selector_options {
     int32_t reserved4;
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
-    const tkp_scorer_options *weigh; /* one kind, no blend; copied */
+    const tkp_scorer_options *weigh; /* copied deep */
     int32_t groups;                  /* enum tkp_budget_scope; 0 = FRAME */
     int32_t rule;                    /* enum tkp_quota_rule */
     int32_t reduce; /* over a group's weights: MEAN (= 0), SUM or MAX */
     int32_t lowest; /* 1: the lower the weight, the more */
     int32_t least;  /* tokens of each group */
     float base;     /* SOFT; 0 = the budget's share */
+    const tkp_scorer_options *scorer; /* kinds that take scores: its own, in
+                                         place of those it is given; NULL =
+                                         none; copied deep */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -165,7 +183,7 @@ typedef struct tkp_selector_options {
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
             0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0,  \
-            0, 0, 0, 0, 0.0f                                                   \
+            0, 0, 0, 0, 0.0f, NULL                                             \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 
@@ -176,7 +194,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_create(
     const tkp_budget *budget,
     tkp_layout *layout);
 /**
- * The same for kinds that look at more than scores (tkp_selector_needs).
+ * The same for kinds that look at more than scores (tkp_selector_needs), or
+ * have a scorer of their own.
  * @param[in] model  Shapes and dtype of the inputs; fields that the kind does
  *                   not need may be 0.
  */
@@ -219,6 +238,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_run(
  * @param[in]  inputs  what tkp_selector_needs() says; NULL if that is 0
  * @param[out] roles   [K] i32 the part of a chain that chose each token, 0 for
  *                     the first and for other kinds; may be NULL
+ * @param[out] pools   [N] i32 bit p is set where part p could have chosen the
+ *                     candidate, 1 for other kinds; may be NULL
  */
 TKP_API TKP_NODISCARD tkp_status tkp_selector_run_on(
     const tkp_selector *selector,
@@ -227,7 +248,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_run_on(
     const tkp_tensor *scores,
     const tkp_tensor *indices,
     const tkp_tensor *offsets,
-    const tkp_tensor *roles);
+    const tkp_tensor *roles,
+    const tkp_tensor *pools);
 
 typedef struct tkp_selector_vtable {
     uint32_t struct_size;

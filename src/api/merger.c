@@ -112,6 +112,10 @@ static tkp_status check_run(
     if (in->roles)
         TKP__TRY(check_vector(
             in->roles, "inputs: roles", TKP_DTYPE_I32, m->selector->kept));
+    if (in->pools)
+        TKP__TRY(check_vector(
+            in->pools, "inputs: pools", TKP_DTYPE_I32,
+            m->selector->batch->candidates));
     const int32_t *list = tkp__data(kept);
     for (int32_t j = 0; j < m->selector->kept; j++)
         TKP__CHECK(

@@ -87,7 +87,7 @@ tkp_scorer_query(const tkp_scorer *scorer, tkp_requirements *requirements)
 int64_t
 tkp_scorer_query_rows(const tkp_scorer *scorer, int32_t *rows, int64_t capacity)
 {
-    return scorer ? tkp__scorer_query_rows(scorer, rows, capacity) : 0;
+    return scorer ? tkp__scorer_query_rows(&scorer, 1, rows, capacity) : 0;
 }
 
 tkp_status tkp_scorer_run(

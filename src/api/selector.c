@@ -152,7 +152,7 @@ tkp_status tkp_selector_run(
     const tkp_tensor *offsets)
 {
     return tkp_selector_run_on(
-        selector, exec, NULL, scores, indices, offsets, NULL);
+        selector, exec, NULL, scores, indices, offsets, NULL, NULL);
 }
 
 tkp_status tkp_selector_run_on(
@@ -162,7 +162,8 @@ tkp_status tkp_selector_run_on(
     const tkp_tensor *scores,
     const tkp_tensor *indices,
     const tkp_tensor *offsets,
-    const tkp_tensor *roles)
+    const tkp_tensor *roles,
+    const tkp_tensor *pools)
 {
     tkp_sys_message_clear();
     TKP__CHECK(selector, TKP_ERR_ARGUMENT, "selector is NULL");
@@ -181,13 +182,15 @@ tkp_status tkp_selector_run_on(
             check_list(offsets, "offsets", selector->batch->sequences + 1));
     if (roles)
         TKP__TRY(check_list(roles, "roles", selector->kept));
+    if (pools)
+        TKP__TRY(check_list(pools, "pools", selector->batch->candidates));
     TKP__CHECK(
         !scores || !tkp__overlap(scores, indices), TKP_ERR_ALIAS,
         "indices overlaps scores");
     TKP__TRY(tkp__core_exec_check_workspace(exec, selector->workspace_bytes));
     TKP__TRY(tkp__selector_run(
         selector, exec, &in, scores, tkp__core_exec_workspace(exec), indices,
-        roles));
+        roles, pools));
     if (offsets)
         memcpy(
             tkp__data(offsets), selector->kept_offsets,

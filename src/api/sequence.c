@@ -90,10 +90,10 @@ int64_t tkp_sequence_query_rows(
     int32_t *rows,
     int64_t capacity)
 {
-    if (!sequence || !sequence->ready || !sequence->stages[sequence->at].scorer)
+    if (!sequence || !sequence->ready)
         return 0;
-    return tkp__scorer_query_rows(
-        sequence->stages[sequence->at].scorer, rows, capacity);
+    return tkp__run_stage_query_rows(
+        &sequence->stages[sequence->at], rows, capacity);
 }
 
 tkp_status tkp_sequence_prune(

@@ -2,7 +2,8 @@
  * Each dropped token joins the kept one of its sequence (or image: the budget's
  * scope) that it is most like. Protected tokens stand for themselves. Tokens of
  * one part of a chain may be replaced by a basis of the group: they are joined
- * by none (ApET).
+ * by none (ApET). With `into`, only tokens of that part are joined, by those
+ * alone that it could have chosen (VisionZip, SparseVLM).
  */
 #include "merger/merger.h"
 
@@ -142,6 +143,24 @@ is_replaced(const tkp_merger *m, const int32_t *roles, int32_t j, int32_t token)
            !m->selector->batch->candidate_kept[token];
 }
 
+/* Whether entry j of the kept ones may be joined. */
+static bool
+is_joined(const tkp_merger *m, const int32_t *roles, int32_t j, int32_t token)
+{
+    const int32_t into = m->spec.options.into;
+    if (m->selector->batch->candidate_kept[token] ||
+        is_replaced(m, roles, j, token))
+        return false;
+    return !into || (roles && roles[j] == into);
+}
+
+/* Whether a token may join. */
+static bool joins(const tkp_merger *m, const int32_t *pools, int64_t i)
+{
+    const int32_t into = m->spec.options.into;
+    return !into || !pools || (pools[i] >> into & 1);
+}
+
 /* Those of `kept` that others may join, and where in `kept` they are. */
 static int32_t list_joined(
     const tkp_merger *m,
@@ -156,8 +175,7 @@ static int32_t list_joined(
     int32_t count = 0, group = 0;
     ends[0] = 0;
     for (int32_t j = 0; j < kept->shape[0]; j++) {
-        if (m->selector->batch->candidate_kept[from[j]] ||
-            is_replaced(m, roles, j, from[j]))
+        if (!is_joined(m, roles, j, from[j]))
             continue;
         while (group < state->of[from[j]])
             ends[++group] = count;
@@ -195,9 +213,11 @@ static tkp_status run_nearest(
     tkp_tensor_make_1d(&args[6], out->assignment, TKP_DTYPE_I32, n);
     TKP__TRY(
         tkp__merger_run_op(m, m->ops[OP_NEAREST], exec, args, 8, workspace));
+    const int32_t *pools = in->pools ? tkp__data(in->pools) : NULL;
     for (int64_t i = 0; i < n; i++)
         if (out->assignment[i] >= 0)
-            out->assignment[i] = place[out->assignment[i]];
+            out->assignment[i] =
+                joins(m, pools, i) ? place[out->assignment[i]] : -1;
     const int32_t *kept = tkp__data(out->kept);
     for (int32_t j = 0; j < out->kept->shape[0]; j++)
         out->assignment[kept[j]] = j;

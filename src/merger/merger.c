@@ -2,7 +2,7 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, reserved3);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, into);
 
 /* NULL: no kind at all. */
 static const tkp__merger_kind *kind_of(int32_t kind)
@@ -50,6 +50,12 @@ static tkp_status check_nearest(const tkp_merger_options *o)
         o->replace >= 0 && o->replace < TKP_CHAIN_MAX_PARTS, TKP_ERR_OPTION,
         "merger: replace is %d, wanted 0 to %d", o->replace,
         TKP_CHAIN_MAX_PARTS - 1);
+    TKP__CHECK(
+        o->into >= 0 && o->into < TKP_CHAIN_MAX_PARTS &&
+            (!o->into || o->into != o->replace),
+        TKP_ERR_OPTION,
+        "merger: into is %d, wanted 0 to %d, and not the part that is replaced",
+        o->into, TKP_CHAIN_MAX_PARTS - 1);
     TKP__CHECK(
         o->replace_share >= 0.0f && o->replace_share <= 1.0f, TKP_ERR_OPTION,
         "merger: replace_share is %g, wanted 0 to 1", (double)o->replace_share);

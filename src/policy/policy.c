@@ -71,24 +71,40 @@ static bool leaf_asks_text(const tkp_scorer_options *o)
     return o->kind == TKP_SCORER_COSINE && o->reference == TKP_REFERENCE_LAST;
 }
 
-static bool asks_text(const tkp__stage *stage)
+static bool scorer_asks_text(const tkp__scorer_spec *scorer)
 {
-    const tkp__scorer_spec *scorer = &stage->scorer;
-    if (tkp__stage_needs(stage) &
-        (TKP_NEED_TEXT | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS))
-        return true;
-    if (stage->selector.options.kind == TKP_SELECTOR_QUOTA &&
-        leaf_asks_text(&stage->selector.weigh.options))
-        return true;
-    if (stage->selector.options.kind == TKP_SELECTOR_PIVOTS &&
-        stage->selector.options.pivots_text > 0)
-        return true;
-    if (!tkp__selector_needs_scores(&stage->selector))
-        return false;
     for (int32_t t = 0; t < scorer->options.n_terms; t++)
         if (leaf_asks_text(&scorer->term_scorers[t]))
             return true;
     return leaf_asks_text(&scorer->options);
+}
+
+static bool selector_asks_text(const tkp__selector_spec *selector)
+{
+    for (int32_t p = 0; p < selector->options.n_parts; p++) {
+        tkp__selector_spec part;
+        tkp__selector_spec_part(&part, selector, p);
+        if (selector_asks_text(&part))
+            return true;
+    }
+    if (selector->options.kind == TKP_SELECTOR_PIVOTS &&
+        selector->options.pivots_text > 0)
+        return true;
+    if (selector->options.kind == TKP_SELECTOR_QUOTA &&
+        scorer_asks_text(&selector->weigh))
+        return true;
+    return selector->options.scorer && scorer_asks_text(&selector->scorer);
+}
+
+static bool asks_text(const tkp__stage *stage)
+{
+    if (tkp__stage_needs(stage) &
+        (TKP_NEED_TEXT | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS))
+        return true;
+    if (selector_asks_text(&stage->selector))
+        return true;
+    return tkp__selector_needs_scores(&stage->selector) &&
+           scorer_asks_text(&stage->scorer);
 }
 
 /* --- rows of the CLS token ------------------------------------------------- */
@@ -111,15 +127,35 @@ static bool join_cls(cls_row rows[2], const tkp_scorer_options *o)
     return true;
 }
 
+static bool join_scorer_cls(cls_row rows[2], const tkp__scorer_spec *scorer)
+{
+    bool fits = join_cls(rows, &scorer->options);
+    for (int32_t t = 0; t < scorer->options.n_terms; t++)
+        fits = join_cls(rows, &scorer->term_scorers[t]) && fits;
+    return fits;
+}
+
+static bool
+join_selector_cls(cls_row rows[2], const tkp__selector_spec *selector)
+{
+    bool fits = true;
+    for (int32_t p = 0; p < selector->options.n_parts; p++) {
+        tkp__selector_spec part;
+        tkp__selector_spec_part(&part, selector, p);
+        fits = join_selector_cls(rows, &part) && fits;
+    }
+    if (selector->options.kind == TKP_SELECTOR_QUOTA)
+        fits = join_scorer_cls(rows, &selector->weigh) && fits;
+    if (selector->options.scorer)
+        fits = join_scorer_cls(rows, &selector->scorer) && fits;
+    return fits;
+}
+
 static bool join_stage_cls(cls_row rows[2], const tkp__stage *stage)
 {
-    const tkp__scorer_spec *scorer = &stage->scorer;
-    bool fits = true;
-    if (tkp__selector_needs_scores(&stage->selector)) {
-        fits = join_cls(rows, &scorer->options);
-        for (int32_t t = 0; t < scorer->options.n_terms; t++)
-            fits = join_cls(rows, &scorer->term_scorers[t]) && fits;
-    }
+    bool fits = join_selector_cls(rows, &stage->selector);
+    if (tkp__selector_needs_scores(&stage->selector))
+        fits = join_scorer_cls(rows, &stage->scorer) && fits;
     return fits;
 }
 
@@ -262,12 +298,23 @@ static tkp_status check_name(const char *name, int32_t number)
     return TKP_OK;
 }
 
+static tkp_status
+check_scorer_names(const tkp__scorer_spec *scorer, int32_t number)
+{
+    for (int32_t t = 0; t < scorer->options.n_terms; t++)
+        TKP__TRY(check_name(scorer->term_scorers[t].custom, number));
+    return check_name(scorer->options.custom, number);
+}
+
 static tkp_status check_names(const tkp__stage *s, int32_t number)
 {
-    TKP__TRY(check_name(s->scorer.options.custom, number));
-    for (int32_t t = 0; t < s->scorer.options.n_terms; t++)
-        TKP__TRY(check_name(s->scorer.term_scorers[t].custom, number));
-    TKP__TRY(check_name(s->selector.options.custom, number));
+    const tkp__selector_spec *selector = &s->selector;
+    TKP__TRY(check_scorer_names(&s->scorer, number));
+    TKP__TRY(check_scorer_names(&selector->scorer, number));
+    TKP__TRY(check_scorer_names(&selector->weigh, number));
+    for (int32_t p = 0; p < selector->options.n_parts; p++)
+        TKP__TRY(check_scorer_names(&selector->part_scorers[p], number));
+    TKP__TRY(check_name(selector->options.custom, number));
     return check_name(s->merger.options.custom, number);
 }
 

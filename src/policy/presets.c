@@ -196,6 +196,19 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: cover, feature: vision, weight: factor}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("visionzip", "Most attention of CLS; of the rest, every so many takes in what is like it",
+        "Yang et al. 2024, VisionZip, arXiv 2412.04467",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: chain\n"
+        "      parts:\n"
+        "        - {share: 27/32, selector: topk}\n"
+        "        - {selector: stride}\n"
+        "    merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
     PRESET("mmtok", "Tokens that cover the picture and the question's words",
         "Dong et al. 2025, arXiv 2508.18264",
         "\n"

@@ -190,6 +190,13 @@ static const tkp__word score_layers[] = {
 
 static const tkp__word no_pivots[] = {{"none", -1}, {NULL, 0}};
 
+static const tkp__word whole[] = {{"all", 0}, {NULL, 0}};
+
+static const tkp__word pool_orders[] = {
+    {"candidates", TKP_POOL_BY_CANDIDATE},
+    {"scores", TKP_POOL_BY_SCORE},
+    {NULL, 0}};
+
 static const tkp__word by_budget[] = {{"by-budget", 0}, {NULL, 0}};
 
 static const tkp__word merger_kinds[] = {
@@ -456,7 +463,7 @@ static const tkp__key selector_keys[] = {
     {.name = "per_pivot", .type = TKP__KEY_I32, .words = by_budget,
      .kinds = PIVOTS, .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_selector_options, per_pivot)},
-    {.name = "weigh", .type = TKP__KEY_PART, .part = TKP__PART_WEIGH,
+    {.name = "weigh", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
      .required = true, .kinds = QUOTA,
      .offset = AT(tkp_selector_options, weigh)},
     {.name = "groups", .type = TKP__KEY_WORD, .words = tkp__scope_words,
@@ -471,6 +478,9 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, least)},
     {.name = "base", .type = TKP__KEY_DECIMAL, .kinds = QUOTA,
      .offset = AT(tkp_selector_options, base)},
+    {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
+     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | GREEDY | QUOTA,
+     .offset = AT(tkp_selector_options, scorer)},
     {.name = "parts", .type = TKP__KEY_PARTS, .required = true,
      .kinds = KIND(TKP_SELECTOR_CHAIN),
      .offset = AT(tkp_selector_options, parts),
@@ -489,6 +499,14 @@ static const tkp__key part_keys[] = {
     {.name = "all_but", .type = TKP__KEY_I64, .gives = TKP_CHAIN_ALL_BUT,
      .kinds = KIND(TKP_CHAIN_ALL_BUT), .offset = AT(tkp_chain_part, count),
      .high = INT32_MAX},
+    {.name = "pool_count", .type = TKP__KEY_I32, .words = whole, .gives = -1,
+     .low = 1, .high = INT32_MAX, .offset = AT(tkp_chain_part, pool_count)},
+    {.name = "pool_factor", .type = TKP__KEY_I32, .words = whole, .gives = -1,
+     .low = 1, .high = INT32_MAX, .offset = AT(tkp_chain_part, pool_factor)},
+    {.name = "pool_share", .type = TKP__KEY_RATIO, .gives = -1,
+     .offset = AT(tkp_chain_part, pool_num)},
+    {.name = "pool_order", .type = TKP__KEY_WORD, .words = pool_orders,
+     .gives = -1, .offset = AT(tkp_chain_part, pool_order)},
     {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
      .required = true, .gives = -1, .offset = AT(tkp_chain_part, selector)},
     END};
@@ -514,6 +532,10 @@ static const tkp__key merger_keys[] = {
     {.name = "beta", .type = TKP__KEY_DECIMAL,
      .kinds = KIND(TKP_MERGER_NEAREST),
      .offset = AT(tkp_merger_options, beta)},
+    {.name = "into", .type = TKP__KEY_I32, .words = whole,
+     .kinds = KIND(TKP_MERGER_NEAREST), .low = 1,
+     .high = TKP_CHAIN_MAX_PARTS - 1,
+     .offset = AT(tkp_merger_options, into)},
     {.name = "replace", .type = TKP__KEY_I32, .words = no_part,
      .kinds = KIND(TKP_MERGER_NEAREST), .low = 1,
      .high = TKP_CHAIN_MAX_PARTS - 1,
@@ -606,7 +628,6 @@ const tkp__section *tkp__part_section(int32_t part)
 {
     switch (part) {
     case TKP__PART_SCORER:
-    case TKP__PART_WEIGH:
         return &tkp__section_scorer;
     case TKP__PART_SELECTOR:
         return &tkp__section_selector;

@@ -36,8 +36,7 @@ enum tkp__part {
     TKP__PART_SCORER,
     TKP__PART_SELECTOR,
     TKP__PART_MERGER,
-    TKP__PART_BUDGET,
-    TKP__PART_WEIGH /* the scorer of a quota */
+    TKP__PART_BUDGET
 };
 
 typedef struct tkp__section tkp__section;

@@ -11,21 +11,26 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* A scorer, and what a blend is made of. */
+typedef struct scorer_parts {
+    tkp_scorer_options scorer;
+    tkp_blend_term terms[TKP_BLEND_MAX_TERMS];
+    tkp_scorer_options term_scorers[TKP_BLEND_MAX_TERMS];
+} scorer_parts;
+
 /* The structs of one stage; option pointers lead in here. */
 typedef struct stage_parts {
     tkp_stage_options stage;
-    tkp_scorer_options scorer;
+    scorer_parts scorers[1 + 2 + TKP_CHAIN_MAX_PARTS]; /* the stage's, the
+                                                   selector's, its parts' */
+    int32_t n_scorers;
     tkp_selector_options selector;
     tkp_merger_options merger;
     tkp_budget budget;
-    tkp_blend_term terms[TKP_BLEND_MAX_TERMS];
-    tkp_scorer_options term_scorers[TKP_BLEND_MAX_TERMS];
-    int32_t term; /* the one being read, -1 = none */
+    int32_t term; /* of the last scorer; the one being read, -1 = none */
     tkp_chain_part chain[TKP_CHAIN_MAX_PARTS];
     tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
     int32_t part; /* the one being read, -1 = none */
-    tkp_scorer_options weigh;
-    bool weighs; /* it is being read */
 } stage_parts;
 
 typedef struct reader {
@@ -437,14 +442,17 @@ static tkp_status read_section(
     const tkp__section *section,
     void *options);
 
+static scorer_parts *last_scorer(stage_parts *parts)
+{
+    return &parts->scorers[parts->n_scorers - 1];
+}
+
 static void *part_of(stage_parts *parts, int32_t part)
 {
     switch (part) {
     case TKP__PART_SCORER:
-        return parts->term < 0 ? &parts->scorer
-                               : &parts->term_scorers[parts->term];
-    case TKP__PART_WEIGH:
-        return &parts->weigh;
+        return parts->term < 0 ? &parts->scorers[parts->n_scorers++].scorer
+                               : &last_scorer(parts)->term_scorers[parts->term];
     case TKP__PART_SELECTOR:
         return parts->part < 0 ? &parts->selector
                                : &parts->part_selectors[parts->part];
@@ -459,9 +467,7 @@ static tkp_status
 read_part(reader *r, const node *value, const tkp__key *key, void *field)
 {
     void *options = part_of(&r->parts, key->part);
-    r->parts.weighs = key->part == TKP__PART_WEIGH;
     TKP__TRY(read_section(r, value, tkp__part_section(key->part), options));
-    r->parts.weighs = false;
     *(void **)field = options;
     return TKP_OK;
 }
@@ -472,9 +478,6 @@ static tkp_status read_terms(
     const tkp__key *key,
     tkp_scorer_options *scorer)
 {
-    if (r->parts.weighs)
-        return fail_at(
-            r, list, "a blend weighs, wanted a scorer of another kind");
     if (r->parts.term >= 0)
         return fail_at(
             r, list, "a blend inside a blend, wanted terms of other kinds");
@@ -483,14 +486,15 @@ static tkp_status read_terms(
         return fail_at(
             r, list, "terms is %s, wanted a list of 1 to %d", met(list).text,
             (int)key->high);
+    tkp_blend_term *terms = last_scorer(&r->parts)->terms;
     const node *item = child(r, list);
     for (int32_t t = 0; t < list->count; t++, item = after(r, item)) {
         r->parts.term = t;
-        TKP__TRY(read_section(r, item, &tkp__section_term, &r->parts.terms[t]));
+        TKP__TRY(read_section(r, item, &tkp__section_term, &terms[t]));
     }
     r->parts.term = -1;
     scorer->n_terms = list->count;
-    scorer->terms = r->parts.terms;
+    scorer->terms = terms;
     return TKP_OK;
 }
 
@@ -640,9 +644,13 @@ static tkp_status check_version(const reader *r, const node *root)
 
 static bool has_custom_scorer(const stage_parts *parts)
 {
-    bool custom = parts->scorer.kind == TKP_SCORER_CUSTOM;
-    for (int32_t t = 0; t < parts->scorer.n_terms; t++)
-        custom |= parts->term_scorers[t].kind == TKP_SCORER_CUSTOM;
+    bool custom = false;
+    for (int32_t i = 0; i < parts->n_scorers; i++) {
+        const scorer_parts *s = &parts->scorers[i];
+        custom |= s->scorer.kind == TKP_SCORER_CUSTOM;
+        for (int32_t t = 0; t < s->scorer.n_terms; t++)
+            custom |= s->term_scorers[t].kind == TKP_SCORER_CUSTOM;
+    }
     return custom;
 }
 

@@ -158,6 +158,12 @@ static void put_block(
     const void *options,
     int32_t indent);
 
+/* A part that is not there: a selector's own scorer. */
+static bool is_absent(const tkp__key *key, const void *field)
+{
+    return key->type == TKP__KEY_PART && !*(const void *const *)field;
+}
+
 /* "{kind: topk, order: highest}" */
 static void
 put_flow(writer *w, const tkp__section *section, const void *options)
@@ -166,7 +172,8 @@ put_flow(writer *w, const tkp__section *section, const void *options)
     const char *comma = "";
     put(w, "{");
     for (const tkp__key *key = section->keys; key->name; key++) {
-        if (!tkp__key_applies(key, kind))
+        if (!tkp__key_applies(key, kind) ||
+            is_absent(key, (const char *)options + key->offset))
             continue;
         const void *field = (const char *)options + key->offset;
         put(w, "%s%s: ", comma, key->name);
@@ -198,12 +205,14 @@ put_chain(writer *w, const tkp_selector_options *selector, int32_t indent)
     }
 }
 
-/* Sections that hold a list do not fit on a line. */
+/* Sections that hold a list or a part do not fit on a line. */
 static bool is_long(const tkp__section *section, const void *options)
 {
     const int32_t kind = kind_of(section, options);
-    return (section == &tkp__section_scorer && kind == TKP_SCORER_BLEND) ||
-           (section == &tkp__section_selector && kind == TKP_SELECTOR_CHAIN);
+    if (section == &tkp__section_selector)
+        return kind == TKP_SELECTOR_CHAIN ||
+               ((const tkp_selector_options *)options)->scorer;
+    return section == &tkp__section_scorer && kind == TKP_SCORER_BLEND;
 }
 
 static void
@@ -234,7 +243,7 @@ static void put_block(
         const bool unset = section == &tkp__section_stage &&
                            key->type == TKP__KEY_I32 &&
                            *(const int32_t *)field < key->low;
-        if (!tkp__key_applies(key, kind) || unset)
+        if (!tkp__key_applies(key, kind) || unset || is_absent(key, field))
             continue;
         if (!first)
             put(w, "\n%*s", indent, "");

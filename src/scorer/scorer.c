@@ -4,7 +4,7 @@
 #include "core/names.h"
 
 TKP__ASSERT_NO_PADDING(tkp_model_desc, norm_eps);
-TKP__ASSERT_NO_PADDING(tkp_inputs, roles);
+TKP__ASSERT_NO_PADDING(tkp_inputs, pools);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {
@@ -241,22 +241,28 @@ void tkp__scorer_bind(tkp_scorer *s)
 }
 
 /* Leaves that look at attention must agree on the rows: the first one's are
- * asked for, and a blend of different queries takes them from q of all rows. */
-int64_t
-tkp__scorer_query_rows(const tkp_scorer *s, int32_t *rows, int64_t capacity)
+ * asked for, and those of different queries take them from q of all rows. */
+int64_t tkp__scorer_query_rows(
+    const tkp_scorer *const *scorers,
+    int32_t n,
+    int32_t *rows,
+    int64_t capacity)
 {
     const tkp__leaf *chosen = NULL;
-    for (int32_t i = 0; i < s->n_leaves; i++) {
-        const tkp__leaf *leaf = &s->leaves[i];
-        if (leaf->kind != &tkp__leaf_attention)
-            continue;
-        if (chosen && chosen->options.query != leaf->options.query) {
-            for (int64_t r = 0; rows && r < s->batch->rows && r < capacity; r++)
-                rows[r] = (int32_t)r;
-            return s->batch->rows;
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t j = 0; j < scorers[i]->n_leaves; j++) {
+            const tkp_scorer *s = scorers[i];
+            const tkp__leaf *leaf = &s->leaves[j];
+            if (leaf->kind != &tkp__leaf_attention)
+                continue;
+            if (chosen && chosen->options.query != leaf->options.query) {
+                const int64_t all = s->batch->rows;
+                for (int64_t r = 0; rows && r < all && r < capacity; r++)
+                    rows[r] = (int32_t)r;
+                return all;
+            }
+            chosen = leaf;
         }
-        chosen = leaf;
-    }
     if (!chosen)
         return 0;
     const int64_t count = chosen->q_begin[chosen->rounds];

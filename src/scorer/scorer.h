@@ -150,8 +150,10 @@ tkp_status tkp__scorer_new(
     const tkp_model_desc *model);
 void tkp__scorer_free(tkp_scorer *scorer);
 void tkp__scorer_bind(tkp_scorer *scorer);
+/* Of `n` scorers together. */
 int64_t tkp__scorer_query_rows(
-    const tkp_scorer *scorer,
+    const tkp_scorer *const *scorers,
+    int32_t n,
     int32_t *rows,
     int64_t capacity);
 tkp_status tkp__scorer_run(

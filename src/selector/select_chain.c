@@ -17,6 +17,9 @@ typedef struct chain {
     tkp_selector *parts[TKP_CHAIN_MAX_PARTS];
     int32_t n;
     uint64_t parts_at, chosen_at, left_at, roles_at;
+    uint64_t pool_at[TKP_CHAIN_MAX_PARTS]; /* [N] of parts that have a pool */
+    tkp__groups
+        pool[TKP_CHAIN_MAX_PARTS]; /* what is left, and how many of it */
     int32_t *budget;    /* [N] by group: what is left of K; scratch */
     int32_t *size;      /* [N] by group: members that are left; scratch */
     int64_t *allowance; /* of the first part */
@@ -43,16 +46,44 @@ static tkp_status allocate(tkp_selector *s)
 {
     const size_t n = (size_t)most_groups(s);
     const size_t head = tkp__align_up(sizeof(chain), sizeof(int64_t));
+    const size_t pools = (size_t)s->spec.options.n_parts * (3 * n + 2);
     chain *c = tkp__zalloc(
-        1, head + n * (sizeof(*c->allowance) + sizeof(*c->budget) +
-                       sizeof(*c->size)));
+        1, head + n * sizeof(*c->allowance) +
+               (2 * n + pools) * sizeof(*c->budget));
     if (!c)
         return TKP_ERR_MEMORY;
     s->state = c;
     c->allowance = (int64_t *)((char *)c + head);
     c->budget = (int32_t *)(c->allowance + n);
     c->size = c->budget + n;
+    int32_t *at = c->size + n;
+    for (int32_t p = 0; p < s->spec.options.n_parts; p++, at += 3 * n + 2) {
+        c->pool[p].offsets = at;
+        c->pool[p].kept_offsets = at + n + 1;
+        c->pool[p].keep = at + 2 * n + 2;
+    }
     return TKP_OK;
+}
+
+/* The best of what is left, for part p. */
+static tkp_status plan_pool(tkp_selector *s, int32_t p, tkp_ledger *ledger)
+{
+    const int64_t n = s->batch->layout->visual;
+    const tkp_op_topk params = {
+        .struct_size = sizeof(params),
+        .sorted_by_score = s->spec.parts[p].pool_order == TKP_POOL_BY_SCORE,
+    };
+    chain *c = s->state;
+    tkp_tensor args[6];
+    if (!tkp__chain_has_pool(&s->spec.parts[p]))
+        return TKP_OK;
+    tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_F32, n);
+    for (int32_t i = 1; i < 6; i++)
+        tkp_tensor_make_1d(
+            &args[i], NULL, TKP_DTYPE_I32, i == 1 || i == 4 ? n + 1 : n);
+    TKP__TRY(tkp__selector_op(s, &s->ops[p], TKP_OP_TOPK, args, 6, &params));
+    return tkp__ledger_book(
+        ledger, (uint64_t)n * sizeof(int32_t), &c->pool_at[p]);
 }
 
 static tkp_status chain_plan(tkp_selector *s, tkp_ledger *ledger)
@@ -62,7 +93,8 @@ static tkp_status chain_plan(tkp_selector *s, tkp_ledger *ledger)
     TKP__TRY(allocate(s));
     chain *c = s->state;
     for (int32_t p = 0; p < s->spec.options.n_parts; p++) {
-        tkp__selector_spec part = {.options = s->spec.part_selectors[p]};
+        tkp__selector_spec part;
+        tkp__selector_spec_part(&part, &s->spec, p);
         /* the first draws as it would alone; no later one repeats its draws */
         const uint32_t salt = s->salt + (uint32_t)p * UINT32_C(0x9E3779B9);
         const tkp_status status = tkp__selector_new(
@@ -71,6 +103,7 @@ static tkp_status chain_plan(tkp_selector *s, tkp_ledger *ledger)
         if (status != TKP_OK)
             return tkp__fail_prefix(status, "part %d", p);
         c->n = p + 1;
+        TKP__TRY(plan_pool(s, p, ledger));
         if (c->parts[p]->workspace_bytes > most)
             most = c->parts[p]->workspace_bytes;
     }
@@ -125,27 +158,51 @@ static tkp_status bind_first(const tkp_selector *s)
     return tkp__selector_bind(c->parts[0]);
 }
 
-/* The same groups without what is gone; those with nothing left are none. */
+/* How many of `left` a part that keeps k may choose from. */
+static int32_t pool_size(const tkp_chain_part *part, int32_t left, int32_t k)
+{
+    int64_t n = left;
+    if (part->pool_count && part->pool_count < n)
+        n = part->pool_count;
+    if (part->pool_factor && (int64_t)part->pool_factor * k < n)
+        n = (int64_t)part->pool_factor * k;
+    if (part->pool_num < part->pool_den) {
+        const int64_t share =
+            (int64_t)((__int128)left * part->pool_num / part->pool_den) + 1;
+        n = share < n ? share : n;
+    }
+    return n > k ? (int32_t)n : k;
+}
+
+/* The same groups without what is gone, or their pools; those with nothing left
+ * are none. */
 static tkp_status bind_later(const tkp_selector *s, int32_t p)
 {
-    const chain *c = s->state;
+    chain *c = s->state;
+    tkp__groups *pool = &c->pool[p];
     const tkp__groups *from = &s->groups;
     tkp__groups *to = &c->parts[p]->groups;
     int32_t count = 0;
-    to->offsets[0] = 0;
+    to->offsets[0] = pool->offsets[0] = pool->kept_offsets[0] = 0;
     for (int32_t b = 0; b < s->batch->sequences; b++) {
         to->first[b] = count;
         for (int32_t i = from->first[b]; i < from->first[b + 1]; i++) {
-            if (c->size[i] == 0)
+            const int32_t left = c->size[i];
+            if (left == 0)
                 continue;
-            to->offsets[count + 1] = to->offsets[count] + c->size[i];
+            const int32_t k = take(s, p, i);
+            const int32_t n = pool_size(&s->spec.parts[p], left, k);
+            pool->offsets[count + 1] = pool->offsets[count] + left;
+            pool->keep[count] = n;
+            to->offsets[count + 1] = to->offsets[count] + n;
+            pool->kept_offsets[count + 1] = to->offsets[count + 1];
             to->stream[2 * count] = from->stream[2 * i];
             to->stream[2 * count + 1] = from->stream[2 * i + 1];
-            to->keep[count++] = take(s, p, i);
+            to->keep[count++] = k;
         }
     }
     to->first[s->batch->sequences] = count;
-    to->count = count;
+    to->count = pool->count = count;
     return tkp__selector_bind_counted(c->parts[p]);
 }
 
@@ -182,6 +239,27 @@ static tkp_status list_left(
     return tkp__selector_run_op(s, s->compact, exec, args, 3, workspace);
 }
 
+/* Part p's pool, out of what is left. */
+static tkp_status fill_pool(
+    const tkp_selector *s,
+    int32_t p,
+    tkp_exec *exec,
+    const tkp_tensor *scores,
+    int32_t *left,
+    void *workspace,
+    int32_t *out)
+{
+    const chain *c = s->state;
+    const tkp__groups *g = &c->pool[p];
+    tkp_tensor args[6] = {[0] = *scores};
+    tkp_tensor_make_1d(&args[1], g->offsets, TKP_DTYPE_I32, g->count + 1);
+    tkp_tensor_make_1d(&args[2], left, TKP_DTYPE_I32, g->offsets[g->count]);
+    tkp_tensor_make_1d(&args[3], g->keep, TKP_DTYPE_I32, g->count);
+    tkp_tensor_make_1d(&args[4], g->kept_offsets, TKP_DTYPE_I32, g->count + 1);
+    tkp_tensor_make_1d(&args[5], out, TKP_DTYPE_I32, g->kept_offsets[g->count]);
+    return tkp__selector_run_op(s, s->ops[p], exec, args, 6, workspace);
+}
+
 static tkp_status chain_run(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -207,9 +285,14 @@ static tkp_status chain_run(
             TKP__TRY(list_left(s, exec, workspace, chosen, gone, left));
             from.member = left;
         }
+        if (s->ops[p]) {
+            int32_t *pool = tkp__ledger_at(workspace, c->pool_at[p]);
+            TKP__TRY(fill_pool(s, p, exec, in->scores, left, workspace, pool));
+            from.member = pool;
+        }
         tkp_tensor_make_1d(
             &to, chosen + gone, TKP_DTYPE_I32, part->groups.kept);
-        TKP__TRY(part->kind->run(
+        TKP__TRY(tkp__selector_choose(
             part, exec, &from, tkp__ledger_at(workspace, c->parts_at), &to));
         gone += part->groups.kept;
     }
@@ -219,24 +302,62 @@ static tkp_status chain_run(
     return TKP_OK;
 }
 
+/* Bit p of each candidate that part p could have chosen. */
+static void list_pools(const tkp_selector *s, void *workspace, int32_t *pools)
+{
+    const chain *c = s->state;
+    const int64_t n = s->batch->candidates;
+    const int32_t *of = tkp__ledger_at(workspace, c->roles_at);
+    for (int64_t i = 0; i < n; i++)
+        pools[i] = 0;
+    for (int32_t p = 0; p < c->n; p++) {
+        const int32_t *pool = tkp__ledger_at(workspace, c->pool_at[p]);
+        const int32_t count = c->parts[p]->groups.members;
+        if (c->parts[p]->groups.kept == 0)
+            continue;
+        if (s->ops[p])
+            for (int32_t i = 0; i < count; i++)
+                pools[pool[i]] |= 1 << p;
+        else
+            for (int64_t i = 0; i < n; i++)
+                pools[i] |= of[i] >= p ? 1 << p : 0;
+    }
+}
+
 static void chain_roles(
     const tkp_selector *s,
     const int32_t *chosen,
     void *workspace,
     const tkp_tensor *selected,
-    const tkp_tensor *roles)
+    const tkp_tensor *roles,
+    const tkp_tensor *pools)
 {
+    enum { NOBODY = TKP_CHAIN_MAX_PARTS };
     const chain *c = s->state;
     const int32_t *token = tkp__data(selected);
-    int32_t *role = tkp__data(roles);
     int32_t *of = tkp__ledger_at(workspace, c->roles_at);
-    for (int32_t i = 0; i < s->protected_count; i++)
-        of[s->protected_list[i]] = 0;
+    for (int64_t i = 0; i < s->batch->candidates; i++)
+        of[i] = NOBODY;
     for (int32_t p = 0; p < c->n; p++)
         for (int32_t k = 0; k < c->parts[p]->groups.kept; k++)
             of[*chosen++] = p;
-    for (int32_t k = 0; k < s->kept; k++)
-        role[k] = of[token[k]];
+    for (int32_t i = 0; i < s->protected_count; i++)
+        of[s->protected_list[i]] = -1;
+    if (pools)
+        list_pools(s, workspace, tkp__data(pools));
+    for (int32_t i = 0; i < s->protected_count; i++)
+        of[s->protected_list[i]] = 0;
+    for (int32_t k = 0; roles && k < s->kept; k++)
+        ((int32_t *)tkp__data(roles))[k] = of[token[k]];
+}
+
+static int32_t chain_scorers(const tkp_selector *s, const tkp_scorer **out)
+{
+    const chain *c = s->state;
+    int32_t n = 0;
+    for (int32_t p = 0; p < c->n; p++)
+        n += tkp__selector_scorers(c->parts[p], out + n);
+    return n;
 }
 
 const tkp__selector_kind tkp__select_chain = {
@@ -244,5 +365,6 @@ const tkp__selector_kind tkp__select_chain = {
     .bind = chain_bind,
     .run = chain_run,
     .release = chain_release,
+    .scorers = chain_scorers,
     .roles = chain_roles,
 };

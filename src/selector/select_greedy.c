@@ -49,7 +49,7 @@ static tkp_status run_common(
 
 static bool scored(const tkp_selector *s)
 {
-    return tkp__selector_needs_scores(&s->spec);
+    return tkp__selector_takes_scores(&s->spec);
 }
 
 /* --- kinds of eight arguments --------------------------------------------- */

@@ -179,6 +179,13 @@ static tkp_status quota_run(
         s, s->ops[OP_RECONCILE], exec, args, 8, workspace);
 }
 
+static int32_t quota_scorers(const tkp_selector *s, const tkp_scorer **out)
+{
+    const quota *q = s->state;
+    out[0] = q->weigh;
+    return 1;
+}
+
 const tkp__selector_kind tkp__select_quota = {
     .scores = true,
     .ascending = true,
@@ -186,4 +193,5 @@ const tkp__selector_kind tkp__select_quota = {
     .bind = quota_bind,
     .run = quota_run,
     .release = quota_release,
+    .scorers = quota_scorers,
 };

@@ -162,6 +162,20 @@ static tkp_status plan_compact(tkp_selector *s, int64_t n)
     return tkp__selector_op(s, &s->compact, TKP_OP_COMPACT, args, 3, &params);
 }
 
+static tkp_status plan_scorer(tkp_selector *s, tkp_ledger *ledger)
+{
+    const int64_t n = s->batch->layout->visual;
+    TKP__CHECK(
+        s->has_model, TKP_ERR_ARGUMENT,
+        "selector: has a scorer of its own and needs the model's shapes; "
+        "wanted tkp_selector_create_for()");
+    TKP__TRY(tkp__scorer_new(
+        &s->scorer, s->context, &s->spec.scorer, s->batch, &s->model));
+    TKP__TRY(
+        tkp__ledger_book(ledger, (uint64_t)n * sizeof(float), &s->scores_at));
+    return tkp__ledger_book(ledger, s->scorer->workspace_bytes, &s->scorer_at);
+}
+
 static tkp_status plan_selector(tkp_selector *s)
 {
     tkp_ledger ledger = TKP__LEDGER_INIT;
@@ -169,6 +183,8 @@ static tkp_status plan_selector(tkp_selector *s)
     if (s->kind && s->kind->plan)
         TKP__TRY(s->kind->plan(s, &ledger));
     TKP__TRY(plan_compact(s, n));
+    if (s->spec.options.scorer)
+        TKP__TRY(plan_scorer(s, &ledger));
     TKP__TRY(tkp__ledger_book(
         &ledger, (uint64_t)n * sizeof(int32_t), &s->selected_at));
     TKP__TRY(tkp__ledger_book(&ledger, s->ops_bytes, &s->ops_at));
@@ -248,6 +264,7 @@ void tkp__selector_release(tkp_selector *s)
         tkp__core_op_destroy(s->ops[i]);
     if (s->kind && s->kind->release)
         s->kind->release(s);
+    tkp__scorer_free(s->scorer);
     tkp__features_release(&s->features);
     if (s->has_custom)
         tkp__names_put(&tkp__selector_names, s->spec.custom);
@@ -263,6 +280,14 @@ static bool in_windows(const tkp_selector_options *o)
 {
     return o->kind == TKP_SELECTOR_WINDOW ||
            (o->kind == TKP_SELECTOR_RANDOM && o->stratified);
+}
+
+static void bind_parts(tkp_selector *s)
+{
+    if (s->has_features)
+        tkp__features_bind(&s->features, NULL, 0);
+    if (s->scorer)
+        tkp__scorer_bind(s->scorer);
 }
 
 tkp_status tkp__selector_bind(tkp_selector *s)
@@ -283,8 +308,7 @@ tkp_status tkp__selector_bind(tkp_selector *s)
                 : s->budget.scope);
     TKP__TRY(tkp__quota_share(s));
     TKP__TRY(tkp__quota_pick(s));
-    if (s->has_features)
-        tkp__features_bind(&s->features, NULL, 0);
+    bind_parts(s);
     return s->kind && s->kind->bind ? s->kind->bind(s) : TKP_OK;
 }
 
@@ -296,8 +320,7 @@ tkp_status tkp__selector_bind_counted(tkp_selector *s)
     for (int32_t i = 0; i < g->count; i++)
         g->kept_offsets[i + 1] = g->kept_offsets[i] + g->keep[i];
     g->kept = g->kept_offsets[g->count];
-    if (s->has_features)
-        tkp__features_bind(&s->features, NULL, 0);
+    bind_parts(s);
     return s->kind->bind ? s->kind->bind(s) : TKP_OK;
 }
 
@@ -311,11 +334,49 @@ static bool needs_order(const tkp_selector *s)
            s->protected_count > 0 || s->budget.scope != TKP_SCOPE_SEQUENCE;
 }
 
-/* Part 0 chose everything, where there is just one. */
-static void one_role(const tkp_selector *s, const tkp_tensor *roles)
+int32_t tkp__selector_scorers(const tkp_selector *s, const tkp_scorer **out)
+{
+    int32_t n = 0;
+    if (s->scorer)
+        out[n++] = s->scorer;
+    return s->kind && s->kind->scorers ? n + s->kind->scorers(s, out + n) : n;
+}
+
+tkp_status tkp__selector_choose(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    const tkp__selection *in,
+    void *workspace,
+    const tkp_tensor *dst)
+{
+    if (!s->scorer)
+        return s->kind->run(s, exec, in, workspace, dst);
+    tkp__selection own = *in;
+    tkp_tensor scores;
+    TKP__CHECK(
+        in->inputs, TKP_ERR_ARGUMENT,
+        "selector: has a scorer of its own and needs inputs; wanted "
+        "tkp_selector_run_on()");
+    tkp_tensor_make_1d(
+        &scores, tkp__ledger_at(workspace, s->scores_at), TKP_DTYPE_F32,
+        s->batch->candidates);
+    TKP__TRY(tkp__scorer_run(
+        s->scorer, exec, in->inputs, tkp__ledger_at(workspace, s->scorer_at),
+        &scores));
+    own.scores = &scores;
+    return s->kind->run(s, exec, &own, workspace, dst);
+}
+
+/* Part 0 chose everything from everything, where there is just one. */
+static void one_role(
+    const tkp_selector *s,
+    const tkp_tensor *roles,
+    const tkp_tensor *pools)
 {
     if (roles)
         memset(tkp__data(roles), 0, (size_t)s->kept * sizeof(int32_t));
+    for (int64_t i = 0; pools && i < s->batch->candidates; i++)
+        ((int32_t *)tkp__data(pools))[i] = 1;
 }
 
 tkp_status tkp__selector_run(
@@ -325,7 +386,8 @@ tkp_status tkp__selector_run(
     const tkp_tensor *scores,
     void *workspace,
     const tkp_tensor *selected,
-    const tkp_tensor *roles)
+    const tkp_tensor *roles,
+    const tkp_tensor *pools)
 {
     const tkp__selection in = {
         .inputs = inputs,
@@ -336,18 +398,18 @@ tkp_status tkp__selector_run(
         memcpy(
             tkp__data(selected), s->identity,
             (size_t)s->kept * sizeof(int32_t));
-        one_role(s, roles);
+        one_role(s, roles, pools);
         return TKP_OK;
     }
     if (!needs_order(s)) {
-        one_role(s, roles);
-        return s->kind->run(s, exec, &in, workspace, selected);
+        one_role(s, roles, pools);
+        return tkp__selector_choose(s, exec, &in, workspace, selected);
     }
     int32_t *list = tkp__ledger_at(workspace, s->selected_at);
     const int32_t chosen = s->has_custom ? s->kept : s->groups.kept;
     tkp_tensor dst;
     tkp_tensor_make_1d(&dst, list, TKP_DTYPE_I32, chosen);
-    TKP__TRY(s->kind->run(s, exec, &in, workspace, &dst));
+    TKP__TRY(tkp__selector_choose(s, exec, &in, workspace, &dst));
     if (!s->has_custom)
         memcpy(
             list + chosen, s->protected_list,
@@ -358,9 +420,9 @@ tkp_status tkp__selector_run(
     tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, s->kept);
     args[2] = *selected;
     TKP__TRY(tkp__selector_run_op(s, s->compact, exec, args, 3, workspace));
-    if (roles && s->kind->roles)
-        s->kind->roles(s, list, workspace, selected, roles);
+    if ((roles || pools) && s->kind->roles)
+        s->kind->roles(s, list, workspace, selected, roles, pools);
     else
-        one_role(s, roles);
+        one_role(s, roles, pools);
     return s->has_custom ? tkp__selector_check_protected(s, selected) : TKP_OK;
 }

@@ -19,12 +19,28 @@ typedef struct tkp__selector_spec {
     char custom[64];
     tkp_chain_part parts[TKP_CHAIN_MAX_PARTS]; /* `selector` leads to */
     tkp_selector_options part_selectors[TKP_CHAIN_MAX_PARTS];
-    tkp__scorer_spec weigh; /* quota */
+    tkp__scorer_spec weigh;  /* quota */
+    tkp__scorer_spec scorer; /* its own, where options.scorer is not NULL */
+    tkp__scorer_spec part_scorers[TKP_CHAIN_MAX_PARTS]; /* likewise */
 } tkp__selector_spec;
 tkp_status tkp__selector_spec_copy(
     tkp__selector_spec *out,
     const tkp_selector_options *in);
 void tkp__selector_spec_relink(tkp__selector_spec *spec);
+/* Part p of a chain as a selector by itself. */
+void tkp__selector_spec_part(
+    tkp__selector_spec *out,
+    const tkp__selector_spec *chain,
+    int32_t p);
+/* Whether a part may choose from less than what is left. */
+static inline bool tkp__chain_has_pool(const tkp_chain_part *part)
+{
+    return part->pool_count || part->pool_factor ||
+           part->pool_num < part->pool_den;
+}
+/* Whether its kind looks at scores, from wherever they come. */
+bool tkp__selector_takes_scores(const tkp__selector_spec *spec);
+/* Whether it must be given some: it has no scorer of its own. */
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
 /* Whether the data decide how many are kept. */
 bool tkp__selector_is_adaptive(const tkp__selector_spec *spec);
@@ -76,13 +92,17 @@ typedef struct tkp__selector_kind {
         void *workspace,
         const tkp_tensor *dst);
     void (*release)(tkp_selector *s); /* of `state`; may be NULL */
-    /* Which part chose each of `selected`, after run; NULL: one part did. */
+    /* Scorers of the selectors inside; NULL: there are none. */
+    int32_t (*scorers)(const tkp_selector *s, const tkp_scorer **out);
+    /* Which part chose each of `selected`, and which could have chosen each
+     * candidate, after run; NULL: there is one part. */
     void (*roles)(
         const tkp_selector *s,
         const int32_t *chosen, /* [groups.kept] as run wrote them */
         void *workspace,
         const tkp_tensor *selected,
-        const tkp_tensor *roles);
+        const tkp_tensor *roles,  /* or NULL */
+        const tkp_tensor *pools); /* or NULL */
 } tkp__selector_kind;
 
 extern const tkp__selector_kind tkp__select_topk;
@@ -145,6 +165,8 @@ struct tkp_selector {
     int32_t *cells;          /* scratch: counts by window */
     void *memory;
     tkp_op *topk, *sample, *pool, *broadcast, *unrank, *compact;
+    tkp_scorer *scorer; /* its own, or NULL */
+    uint64_t scorer_at, scores_at;
     uint64_t selected_at, means_at, spread_at, ranked_at, ops_at, ops_bytes;
     uint64_t workspace_bytes;
 };
@@ -171,7 +193,8 @@ tkp_status tkp__selector_bind(tkp_selector *selector);
 tkp_status tkp__selector_bind_counted(tkp_selector *selector);
 
 /* selected: [K] i32 candidate numbers, ascending in each sequence; roles: [K]
- * i32 the part of a chain that chose each, or NULL. */
+ * i32 the part of a chain that chose each, or NULL; pools: [N] i32 bits of the
+ * parts that could have, or NULL. */
 tkp_status tkp__selector_run(
     const tkp_selector *selector,
     tkp_exec *exec,
@@ -179,7 +202,20 @@ tkp_status tkp__selector_run(
     const tkp_tensor *scores,
     void *workspace,
     const tkp_tensor *selected,
-    const tkp_tensor *roles);
+    const tkp_tensor *roles,
+    const tkp_tensor *pools);
+/* keep[g] of each group's members, in the kind's order, by the selector's own
+ * scorer where it has one. */
+tkp_status tkp__selector_choose(
+    const tkp_selector *selector,
+    tkp_exec *exec,
+    const tkp__selection *in,
+    void *workspace,
+    const tkp_tensor *dst);
+/* Those inside that look at attention, for the rows they ask about; how many,
+ * at most TKP_CHAIN_MAX_PARTS. */
+int32_t
+tkp__selector_scorers(const tkp_selector *selector, const tkp_scorer **out);
 
 /* --- for the kinds -------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, base);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, scorer);
 TKP__ASSERT_NO_PADDING(tkp_budget, of);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
@@ -121,7 +121,6 @@ static tkp_status check_pivots(const tkp_selector_options *o)
 
 /* --- quotas ---------------------------------------------------------------- */
 
-/* Who reads attention asks for query rows, and those are the stage's. */
 static tkp_status copy_weigh(tkp__selector_spec *out)
 {
     tkp_selector_options *o = &out->options;
@@ -130,14 +129,9 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
     const tkp_status status = tkp__scorer_spec_copy(&out->weigh, o->weigh);
     if (status != TKP_OK)
         return tkp__fail_prefix(status, "weigh");
-    const int32_t kind = out->weigh.options.kind;
     TKP__CHECK(
-        kind != TKP_SCORER_NONE && kind != TKP_SCORER_BLEND &&
-            kind != TKP_SCORER_ATTENTION,
-        TKP_ERR_OPTION,
-        "selector: weigh is a scorer of kind %d, wanted one that is neither "
-        "none, a blend nor attention",
-        kind);
+        out->weigh.options.kind != TKP_SCORER_NONE, TKP_ERR_OPTION,
+        "selector: weigh is a scorer of kind none, wanted another");
     o->groups = o->groups ? o->groups : TKP_SCOPE_FRAME;
     TKP__CHECK(
         tkp__scope_known(o->groups), TKP_ERR_OPTION,
@@ -168,6 +162,7 @@ static bool may_be_part(const tkp_selector_options *o, bool first)
     case TKP_SELECTOR_COVER:
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
+    case TKP_SELECTOR_DENSITY:
         return true;
     case TKP_SELECTOR_RANDOM:
         return first || !o->stratified;
@@ -208,6 +203,28 @@ check_amount(const tkp_chain_part *part, int32_t number, bool last)
     return TKP_OK;
 }
 
+/* The pool of a part, and what 0 / 0 stands for. */
+static tkp_status check_pool(tkp_chain_part *part, int32_t number)
+{
+    if (part->pool_den == 0 && part->pool_num == 0)
+        part->pool_num = part->pool_den = 1;
+    TKP__CHECK(
+        part->pool_den > 0 && part->pool_num >= 0 &&
+            part->pool_num <= part->pool_den,
+        TKP_ERR_OPTION,
+        "selector: part %d: pool share is %lld/%lld, wanted 0 to 1", number,
+        (long long)part->pool_num, (long long)part->pool_den);
+    TKP__CHECK(
+        part->pool_count >= 0 && part->pool_factor >= 0, TKP_ERR_OPTION,
+        "selector: part %d: pool_count is %d, pool_factor %d, wanted 0 or more",
+        number, part->pool_count, part->pool_factor);
+    TKP__TRY(check_range(part->pool_order, TKP_POOL_BY_SCORE, "pool_order"));
+    TKP__CHECK(
+        number > 0 || !tkp__chain_has_pool(part), TKP_ERR_OPTION,
+        "selector: part 0 has a pool, wanted one in later parts alone");
+    return TKP_OK;
+}
+
 static tkp_status
 copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
 {
@@ -236,8 +253,31 @@ copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
             part.options.quota ? "a quota" : "a selector", part.options.kind,
             p == 0 ? "a" : "a later");
         out->parts[p] = parts[p];
+        TKP__TRY(check_pool(&out->parts[p], p));
         out->part_selectors[p] = part.options;
+        out->part_scorers[p] = part.scorer;
     }
+    return TKP_OK;
+}
+
+/* Its own scorer; kind none stands for no scorer at all. */
+static tkp_status
+copy_scorer(tkp__selector_spec *out, const tkp_scorer_options *scorer)
+{
+    tkp_selector_options *o = &out->options;
+    if (!scorer)
+        return TKP_OK;
+    TKP__TRY(tkp__scorer_spec_copy(&out->scorer, scorer));
+    if (out->scorer.options.kind == TKP_SCORER_NONE) {
+        o->scorer = NULL;
+        return TKP_OK;
+    }
+    TKP__CHECK(
+        o->kind != TKP_SELECTOR_CHAIN && tkp__selector_takes_scores(out),
+        TKP_ERR_OPTION, "selector: has a scorer, but %s",
+        o->kind == TKP_SELECTOR_CHAIN
+            ? "is a chain: wanted it in a part"
+            : "its kind asks for no scores: wanted none");
     return TKP_OK;
 }
 
@@ -286,21 +326,39 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         o->n_parts = 0;
     if (o->kind == TKP_SELECTOR_QUOTA)
         TKP__TRY(copy_weigh(out));
+    TKP__TRY(copy_scorer(out, o->scorer));
     tkp__selector_spec_relink(out);
     return TKP_OK;
 }
 
 void tkp__selector_spec_relink(tkp__selector_spec *spec)
 {
-    spec->options.custom =
-        spec->options.kind == TKP_SELECTOR_CUSTOM ? spec->custom : NULL;
-    spec->options.parts =
-        spec->options.kind == TKP_SELECTOR_CHAIN ? spec->parts : NULL;
-    for (int32_t p = 0; p < spec->options.n_parts; p++)
-        spec->parts[p].selector = &spec->part_selectors[p];
-    spec->options.weigh =
-        spec->options.kind == TKP_SELECTOR_QUOTA ? &spec->weigh.options : NULL;
+    tkp_selector_options *o = &spec->options;
+    o->custom = o->kind == TKP_SELECTOR_CUSTOM ? spec->custom : NULL;
+    o->parts = o->kind == TKP_SELECTOR_CHAIN ? spec->parts : NULL;
+    o->weigh = o->kind == TKP_SELECTOR_QUOTA ? &spec->weigh.options : NULL;
     tkp__scorer_spec_relink(&spec->weigh);
+    tkp__scorer_spec_relink(&spec->scorer);
+    if (o->scorer)
+        o->scorer = &spec->scorer.options;
+    for (int32_t p = 0; p < o->n_parts; p++) {
+        tkp_selector_options *part = &spec->part_selectors[p];
+        spec->parts[p].selector = part;
+        tkp__scorer_spec_relink(&spec->part_scorers[p]);
+        if (part->scorer)
+            part->scorer = &spec->part_scorers[p].options;
+    }
+}
+
+void tkp__selector_spec_part(
+    tkp__selector_spec *out,
+    const tkp__selector_spec *chain,
+    int32_t p)
+{
+    memset(out, 0, sizeof(*out));
+    out->options = chain->part_selectors[p];
+    out->scorer = chain->part_scorers[p];
+    tkp__selector_spec_relink(out);
 }
 
 bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
@@ -311,15 +369,19 @@ bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
 
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
 {
+    for (int32_t p = 0; p < spec->options.n_parts; p++) {
+        tkp__selector_spec part;
+        tkp__selector_spec_part(&part, spec, p);
+        if (tkp__chain_has_pool(&spec->parts[p]) ||
+            tkp__selector_needs_scores(&part))
+            return true;
+    }
+    return !spec->options.scorer && tkp__selector_takes_scores(spec);
+}
+
+bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
+{
     switch (spec->options.kind) {
-    case TKP_SELECTOR_CHAIN:
-        for (int32_t p = 0; p < spec->options.n_parts; p++) {
-            const tkp__selector_spec part = {
-                .options = spec->part_selectors[p]};
-            if (tkp__selector_needs_scores(&part))
-                return true;
-        }
-        return false;
     case TKP_SELECTOR_TOPK:
     case TKP_SELECTOR_QUOTA:
     case TKP_SELECTOR_WINDOW_RANK:
@@ -364,9 +426,12 @@ uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
     const tkp_selector_options *o = &spec->options;
     uint32_t needs = compares(o->kind) ? tkp__features_needs(o->feature) : 0;
     for (int32_t p = 0; p < o->n_parts; p++) {
-        const tkp__selector_spec part = {.options = spec->part_selectors[p]};
+        tkp__selector_spec part;
+        tkp__selector_spec_part(&part, spec, p);
         needs |= tkp__selector_spec_needs(&part);
     }
+    if (o->scorer)
+        needs |= tkp__scorer_spec_needs(&spec->scorer);
     if (o->kind == TKP_SELECTOR_COVER && o->text)
         needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
     if (o->kind == TKP_SELECTOR_QUOTA)

@@ -184,6 +184,7 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->scores = tkp__carve(c, n, sizeof(float));
     s->selected = tkp__carve(c, n, sizeof(int32_t));
     s->roles = tkp__carve(c, n, sizeof(int32_t));
+    s->pools = tkp__carve(c, n, sizeof(int32_t));
     s->indices = tkp__carve(c, rows, sizeof(int32_t));
     s->offsets = tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
     s->positions =

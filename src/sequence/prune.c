@@ -32,6 +32,20 @@ static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)
     return TKP_OK;
 }
 
+int64_t tkp__run_stage_query_rows(
+    const tkp__run_stage *run,
+    int32_t *rows,
+    int64_t capacity)
+{
+    const tkp_scorer *scorers[2 + TKP_CHAIN_MAX_PARTS];
+    int32_t n = 0;
+    if (run->scorer)
+        scorers[n++] = run->scorer;
+    if (run->selector)
+        n += tkp__selector_scorers(run->selector, scorers + n);
+    return tkp__scorer_query_rows(scorers, n, rows, capacity);
+}
+
 tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
 {
     *point = (tkp_point)TKP_POINT_INIT;
@@ -56,8 +70,7 @@ tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
     point->needs = tkp__stage_needs(run->stage);
     point->rows_in = s->batch.rows;
     point->rows_out = rows_after(s, run);
-    point->query_rows =
-        run->scorer ? tkp__scorer_query_rows(run->scorer, NULL, 0) : 0;
+    point->query_rows = tkp__run_stage_query_rows(run, NULL, 0);
     return TKP_OK;
 }
 
@@ -198,16 +211,18 @@ static tkp_status decide(
     const double t0 = tkp__cost_now();
     tkp_tensor scores;
     tkp_tensor selected;
-    tkp_tensor roles;
+    tkp_tensor roles, pools;
     tkp_tensor_make_1d(&scores, s->scores, TKP_DTYPE_F32, s->batch.candidates);
     tkp_tensor_make_1d(
         &selected, s->selected, TKP_DTYPE_I32, run->selector->kept);
     tkp_tensor_make_1d(&roles, s->roles, TKP_DTYPE_I32, run->selector->kept);
+    tkp_tensor_make_1d(&pools, s->pools, TKP_DTYPE_I32, s->batch.candidates);
     if (run->scorer)
         TKP__TRY(tkp__scorer_run(run->scorer, exec, in, workspace, &scores));
     const double t1 = tkp__cost_now();
     TKP__TRY(tkp__selector_run(
-        run->selector, exec, in, &scores, workspace, &selected, &roles));
+        run->selector, exec, in, &scores, workspace, &selected, &roles,
+        run->merger ? &pools : NULL));
     const double t2 = tkp__cost_now();
     if (run->merger) {
         tkp_tensor rows;
@@ -221,6 +236,7 @@ static tkp_status decide(
             .assignment = s->kept_of,
         };
         in->roles = &roles;
+        in->pools = &pools;
         TKP__TRY(tkp__merger_run(run->merger, exec, in, workspace, &merging));
     }
     const double t3 = tkp__cost_now();

@@ -34,6 +34,12 @@ typedef struct tkp__cost {
     double seconds[4]; /* score, select, merge, gather */
 } tkp__cost;
 
+/* Rows that the stage's scorers ask about, the selector's own among them. */
+int64_t tkp__run_stage_query_rows(
+    const tkp__run_stage *run,
+    int32_t *rows,
+    int64_t capacity);
+
 enum { TKP__SCORE, TKP__SELECT, TKP__MERGE, TKP__GATHER };
 
 struct tkp_sequence {
@@ -53,6 +59,7 @@ struct tkp_sequence {
     float *scores;          /* [N] */
     int32_t *selected;      /* [K] */
     int32_t *roles;         /* [K] part of a chain that chose each */
+    int32_t *pools;         /* [N] parts of it that could have */
     int32_t *indices;       /* [R] */
     int32_t *offsets;       /* [B + 1] */
     int32_t *positions;     /* [P, R] */

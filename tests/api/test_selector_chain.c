@@ -103,8 +103,8 @@ static void expect(
     tkp_tensor_make_1d(&t[1], index, TKP_DTYPE_I32, k);
     tkp_tensor_make_1d(&t[2], role, TKP_DTYPE_I32, k);
     ck_assert_msg(
-        tkp_selector_run_on(selector, exec, NULL, &t[0], &t[1], NULL, &t[2]) ==
-            TKP_OK,
+        tkp_selector_run_on(
+            selector, exec, NULL, &t[0], &t[1], NULL, &t[2], NULL) == TKP_OK,
         "%s", tkp_last_message());
     for (int32_t i = 0; i < k; i++) {
         ck_assert_int_eq(index[i], kept[i]);

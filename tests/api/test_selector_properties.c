@@ -358,8 +358,8 @@ static bool choose(
     inputs.hidden = &hidden;
     ck_assert_msg(
         tkp_selector_run_on(
-            selector, m->exec, &inputs, &scores, &index, &offsets, NULL) ==
-            TKP_OK,
+            selector, m->exec, &inputs, &scores, &index, &offsets, NULL,
+            NULL) == TKP_OK,
         "kind %d: %s", o->kind, tkp_last_message());
     tkp_selector_destroy(selector);
     return true;

@@ -241,10 +241,37 @@ def vcast(p, z):
     return tensors, stage, None, {"kept": z["out_kept"]}
 
 
+def visionzip(p, z):
+    """Without CLS, which is no patch: index 0 there, and the first row."""
+    crops, n = len(z["in_hidden"]), p["n"]
+    side = math.isqrt(n)
+    patches = [row for crop in z["in_hidden"] for row in crop[1:]]
+    keys = [[sum(head[t][c] for head in crop) / len(crop) for c in range(len(crop[0][0]))]
+            for crop in z["in_keys"] for t in range(1, n + 1)]
+    # Heads are summed there, which ranks alike.
+    scores = [sum(head[t] for head in crop) for crop in z["in_cls_rows"] for t in range(1, n + 1)]
+    tensors = {"features": patches, "vision_keys": keys, "cls_attention": scores, "grid": [[side, side]] * crops}
+    dominant, contextual = p["dominant_arg"], p["contextual"]
+    stage = ("projector", "scorer: cls-attention",
+             f"selector: {{kind: chain, parts: [{{count: {dominant}, selector: topk}}, {{selector: stride}}]}}",
+             "merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}",
+             f"budget: {{count: {dominant + contextual}, scope: image}}")
+    kept, rows = [], []
+    for c in range(crops):
+        first = [i - 1 for i in z["out_dominant"][c] if i]
+        left = [i for i in range(n) if i not in first]
+        anchors = left[:: max(1, len(left) // contextual)][:contextual]
+        placed = dict(zip(first, z["out_rows"][c][1:]))
+        placed |= dict(zip(anchors, z["out_rows"][c][1 + len(first):]))
+        kept += [c * n + i for i in sorted(placed)]
+        rows += [placed[i] for i in sorted(placed)]
+    return tensors, stage, None, {"kept": kept, "rows": rows}
+
+
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
            "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "pyramiddrop": pyramiddrop, "scope": scope,
-           "prunesid": prunesid,
-           "sparsevlm-cluster": sparsevlm_cluster, "vcast": vcast, "vidcom2": vidcom2}
+           "prunesid": prunesid, "sparsevlm-cluster": sparsevlm_cluster, "vcast": vcast, "vidcom2": vidcom2,
+           "visionzip": visionzip}
 
 
 def stated(note, z):

@@ -14,7 +14,7 @@ import numpy as np
 
 import make_policy_vectors as base
 from make_policy_vectors import (
-    D, MARGIN, Image, Sequence, Stage, Unclear, by_image, candidates, count, features, free, nearest, normalised,
+    D, MARGIN, Image, Sequence, Stage, Unclear, best, by_image, candidates, count, features, free, nearest, normalised,
     protected, quarter, ragged, ratio, square, topk, unit, yaml)
 from policy_cases import Writer
 
@@ -278,6 +278,89 @@ def two():
     ]
 
 
+# --- chains ------------------------------------------------------------------------------
+
+
+class Chain:
+    """Parts one after the other: (count of K, kind, own scores, pool)."""
+
+    def __init__(self, budget, parts):
+        self.budget, self.parts = budget, parts
+
+    def __call__(self, st, scores):
+        chosen, inside = list(protected(st)), free(st)
+        st.role, st.pools = {m: 0 for m in chosen}, [set() for _ in self.parts]
+        total = max(self.budget(len(st.tokens)) - len(chosen), 0)
+        left, rest = list(inside), total
+        for p, (amount, kind, own, pool) in enumerate(self.parts):
+            k = min(rest, amount(total) if amount else rest)
+            s = own(st, st.tensors) if own else scores
+            members = best(scores, left, max(k, min(len(left), pool(len(left), k)))) if pool else list(left)
+            members = sorted(members)
+            st.pools[p] = set(members)
+            if kind == "stride":
+                took = members[:: len(members) // k][:k] if k else []
+            else:
+                took = best(s, members, k)
+            for m in took:
+                st.role[m] = p
+                left.remove(m)
+            chosen += took
+            rest -= k
+        return chosen
+
+
+def join_part(part, rule="mean"):
+    """Those of the part's pool that are left join its tokens."""
+
+    def run(st, t, kept):
+        x, alone = raw(st, t), set(protected(st))
+        u, out = unit(x), {m: (x[m], 1) for m in kept}
+        to = [m for m in kept if st.role[m] == part and m not in alone]
+        joined = {m: [] for m in to}
+        for n in sorted(st.pools[part] - set(kept)):
+            if to:
+                joined[top({m: u[n] @ u[m] for m in to}, to)].append(n)
+        for m, group in joined.items():
+            if group:
+                row = x[m] + x[group].mean(0) if rule == "add" else x[[m] + group].mean(0)
+                out[m] = (row, 1 + len(group))
+        return out
+
+    return run
+
+
+def norms(st, t):
+    return np.abs(raw(st, t)).sum(1)
+
+
+def chain_cases(w):
+    third, needs = ratio(1, 3), ("hidden", "cls_attention")
+    half_of = lambda k: k // 2
+    for batch in (square, two, ragged):
+        for name, parts, yaml_parts, merger, run in (
+            ("own-scorers", [(half_of, "topk", None, None), (None, "topk", norms, None)],
+             "[{share: 1/2, selector: topk}, {selector: {kind: topk, scorer: {kind: norm, norm: l1}}}]", "", None),
+            ("first-own", [(half_of, "topk", norms, None), (None, "stride", None, None)],
+             "[{share: 1/2, selector: {kind: topk, scorer: {kind: norm}}}, {selector: stride}]",
+             "merger: {kind: nearest, into: 1}", join_part(1)),
+            ("pool-factor", [(half_of, "topk", None, None), (None, "stride", None, lambda left, k: 2 * k)],
+             "[{share: 1/2, selector: topk}, {pool_factor: 2, selector: stride}]",
+             "merger: {kind: nearest, rule: add, into: 1}", join_part(1, "add")),
+            ("pool-share", [(half_of, "topk", None, None), (None, "topk", norms, lambda left, k: 3 * left // 10 + 1)],
+             "[{share: 1/2, selector: topk}, {pool_share: 3/10, selector: {kind: topk, scorer: norm}}]",
+             "merger: {kind: nearest, into: 1}", join_part(1)),
+            ("pool-count", [(half_of, "topk", None, None), (None, "stride", None, lambda left, k: min(9, left))],
+             "[{share: 1/2, selector: topk}, {pool_count: 9, selector: stride}]",
+             "merger: {kind: nearest, into: 1}", join_part(1)),
+        ):
+            asks = name != "first-own"  # for the stage's scores
+            case(w, f"chain-{name}-{batch.__name__}", batch,
+                 [Stage(yaml("llm:2", "cls-attention" if asks else "", f"{{kind: chain, parts: {yaml_parts}}}", "{ratio: 1/3}",
+                             *([merger] if merger else [])), cls if asks else None, Chain(third, parts), run,
+                        needs=needs if asks else needs[:1])])
+
+
 def min_max_cls(st, t):
     return normalised(cls(st, t), "min-max")
 
@@ -329,6 +412,7 @@ def main():
                          [Stage(yaml("projector", "cls-attention", "topk", f"{{ratio: 1/2, scope: {scope_}}}", merger),
                                  cls, topk(half, per_image=scope_ == "image"),
                                  join(rule, measure, scope_ == "image", 3.0, 0.25), needs=hidden + cls_needs)])
+    chain_cases(w)
     case(w, "nearest-all-but-two", square,
          [Stage(yaml("llm:2", "cls-attention", "topk", "{count: 34}", "merger: nearest"), cls, topk(count(34)),
                  join(), needs=hidden + cls_needs)])
