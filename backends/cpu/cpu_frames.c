@@ -118,7 +118,7 @@ struct gaussian_plan {
     tkp__cpu_plan base;
     int32_t centre;
     int32_t channels;           /* 0 = half of those there are */
-    uint64_t variance_at;       /* [D] f64 */
+    uint64_t variance_at;       /* [D] f64, and a copy */
     uint64_t mask_at;           /* [D] f32 */
     uint64_t inverse_at;        /* [N] f32 1 / length, or 0 */
     uint64_t video_at;          /* [D] f32 */
@@ -139,7 +139,7 @@ static tkp_status plan_gaussian(
     p->centre = o->centre;
     p->channels = o->channels;
     p->row_bytes = (d * 12 + 63) / 64 * 64;
-    TKP__TRY(tkp_sys_ledger_book(ledger, d * 8, &p->variance_at));
+    TKP__TRY(tkp_sys_ledger_book(ledger, d * 16, &p->variance_at));
     TKP__TRY(tkp_sys_ledger_book(ledger, d * 4, &p->mask_at));
     TKP__TRY(tkp_sys_ledger_book(
         ledger, (uint64_t)desc->args[DST].shape[0] * 4, &p->inverse_at));
@@ -158,7 +158,7 @@ typedef struct video {
     int32_t first, end;
     int64_t frame, frames; /* from `frame` to `frames` */
     int64_t d;
-    double *variance;
+    double *variance, *sorted;
     float *mask, *inverse, *centre, *centres;
 } video;
 
@@ -177,25 +177,49 @@ static void take(const video *v, int32_t i, int64_t from, int64_t n, float *dst)
         v->a[X].dtype, n);
 }
 
+/* About the first row, so that channels that do not vary come to 0. */
 static void sum_block(const video *v, int64_t from, int64_t n)
 {
-    double mean[BLOCK] = {0}, sum[BLOCK] = {0};
-    float x[BLOCK];
+    double sum[BLOCK] = {0}, squares[BLOCK] = {0};
+    float x[BLOCK], shift[BLOCK];
+    take(v, v->first, from, n, shift);
     for (int32_t i = v->first; i < v->end; i++) {
         take(v, i, from, n, x);
-        for (int64_t c = 0; c < n; c++)
-            mean[c] += (double)x[c];
+        v->k->moments(sum, squares, x, shift, n);
     }
-    for (int64_t c = 0; c < n; c++)
-        mean[c] /= (double)(v->end - v->first);
-    for (int32_t i = v->first; i < v->end; i++) {
-        take(v, i, from, n, x);
-        for (int64_t c = 0; c < n; c++) {
-            const double off = (double)x[c] - mean[c];
-            sum[c] += off * off;
+    for (int64_t c = 0; c < n; c++) {
+        const double variance =
+            squares[c] - sum[c] * sum[c] / (double)(v->end - v->first);
+        v->variance[from + c] = variance < 0.0 ? 0.0 : variance;
+    }
+}
+
+/* The k-th smallest of n, from 0; the list is shuffled about. */
+static double kth(double *list, int64_t n, int64_t k)
+{
+    int64_t low = 0, high = n - 1;
+    while (low < high) {
+        const double pivot = list[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (list[i] < pivot)
+                i++;
+            while (list[j] > pivot)
+                j--;
+            if (i <= j) {
+                const double other = list[i];
+                list[i++] = list[j];
+                list[j--] = other;
+            }
         }
+        if (k <= j)
+            high = j;
+        else if (k >= i)
+            low = i;
+        else
+            break;
     }
-    memcpy(v->variance + from, sum, (size_t)n * sizeof(*sum));
+    return list[k];
 }
 
 static tkp_status choose_channels(const video *v)
@@ -211,16 +235,19 @@ static tkp_status choose_channels(const video *v)
             __builtin_isfinite(v->variance[c]), TKP_ERR_DATA,
             "x: channel %lld of candidates %d to %d is not finite",
             (long long)c, v->first, v->end - 1);
-#pragma omp parallel for num_threads(                                          \
-    v->p->base.threads) if (tkp__cpu_worth_threads(v->d * v->d))
+    if (kept == 0) {
+        memset(v->mask, 0, (size_t)v->d * sizeof(*v->mask));
+        return TKP_OK;
+    }
+    memcpy(v->sorted, v->variance, (size_t)v->d * sizeof(*v->sorted));
+    const double limit = kth(v->sorted, v->d, kept - 1);
+    int64_t left = kept; /* for those at the limit: the first of them */
+    for (int64_t c = 0; c < v->d; c++)
+        left -= v->variance[c] < limit;
     for (int64_t c = 0; c < v->d; c++) {
-        const double own = v->variance[c];
-        int64_t before = 0;
-        for (int64_t o = 0; o < c; o++)
-            before += v->variance[o] <= own;
-        for (int64_t o = c + 1; o < v->d; o++)
-            before += v->variance[o] < own;
-        v->mask[c] = before < kept ? 1.0f : 0.0f;
+        const bool at = v->variance[c] == limit && left > 0;
+        v->mask[c] = at || v->variance[c] < limit ? 1.0f : 0.0f;
+        left -= at;
     }
     return TKP_OK;
 }
@@ -235,24 +262,21 @@ static char *scratch(const video *v)
 static void mean_frame(const video *v, int64_t f)
 {
     const int32_t *frames = tkp__cpu_i32(&v->a[FRAMES]);
-    double *sum = (double *)(void *)scratch(v);
-    float *x = (float *)(void *)(sum + v->d);
+    const int32_t n = frames[f + 1] - frames[f];
+    float *x = (float *)(void *)scratch(v);
     float *centre = v->centres + f * v->d;
-    memset(sum, 0, (size_t)v->d * sizeof(*sum));
+    memset(centre, 0, (size_t)v->d * sizeof(*centre));
     for (int32_t i = frames[f]; i < frames[f + 1]; i++) {
         take(v, i, 0, v->d, x);
         for (int64_t c = 0; c < v->d; c++)
             x[c] *= v->mask[c];
         const double square = (double)v->k->sum_squares(x, TKP_DTYPE_F32, v->d);
-        const double inverse =
-            square > 0.0 ? 1.0 / __builtin_sqrt(square) : 0.0;
-        v->inverse[i] = (float)inverse;
-        for (int64_t c = 0; c < v->d; c++)
-            sum[c] += (double)x[c] * inverse;
+        v->inverse[i] =
+            square > 0.0 ? (float)(1.0 / __builtin_sqrt(square)) : 0.0f;
+        v->k->add_scaled(centre, x, TKP_DTYPE_F32, v->inverse[i], v->d);
     }
-    const int32_t n = frames[f + 1] - frames[f];
-    for (int64_t c = 0; c < v->d; c++)
-        centre[c] = n ? (float)(sum[c] / n) : 0.0f;
+    for (int64_t c = 0; n && c < v->d; c++)
+        centre[c] /= (float)n;
 }
 
 static void mean_video(const video *v)
@@ -357,6 +381,8 @@ static tkp_status run_gaussian(const tkp__cpu_plan *base, const tkp__cpu_run *r)
             .frame = f,
             .d = a[X].shape[1],
             .variance = (double *)(void *)(r->workspace + p->variance_at),
+            .sorted = (double *)(void *)(r->workspace + p->variance_at) +
+                      a[X].shape[1],
             .mask = (float *)(void *)(r->workspace + p->mask_at),
             .inverse = (float *)(void *)(r->workspace + p->inverse_at),
             .centre = (float *)(void *)(r->workspace + p->video_at),

@@ -25,6 +25,7 @@ const tkp__cpu_kernels TABLE = {
     .add_scaled = add_scaled,
     .take_max = take_max,
     .sum_above = sum_above,
+    .moments = moments,
     .row_max = row_max,
     .exp_sum = exp_sum,
     .skinny = skinny,

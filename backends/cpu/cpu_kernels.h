@@ -142,6 +142,14 @@ typedef struct tkp__cpu_kernels {
         const float *w,
         int64_t n);
 
+    /* sum += x - shift, squares += (x - shift)^2, element by element */
+    void (*moments)(
+        double *sum,
+        double *squares,
+        const float *x,
+        const float *shift,
+        int64_t n);
+
     /* --- softmax pieces, f32 ----------------------------------------- */
 
     float (*row_max)(const float *x, int64_t n);

@@ -401,6 +401,20 @@ sum_above(const float *x, const float *floor, const float *w, int64_t n)
     return vf_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
+static void moments(
+    double *restrict sum,
+    double *restrict squares,
+    const float *restrict x,
+    const float *restrict shift,
+    int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - (double)shift[i];
+        sum[i] += d;
+        squares[i] += d * d;
+    }
+}
+
 /* --- softmax pieces ------------------------------------------------------ */
 
 static float row_max(const float *x, int64_t n)

@@ -323,6 +323,9 @@ typedef struct word_case {
 } word_case;
 
 #define SCORED TOPK QUARTER
+#define NORM   "    scorer: norm\n"
+#define QUOTA(more_)                                                           \
+    "    selector: {kind: quota, weigh: curvature, " more_ "}\n"
 #define WINDOWED                                                               \
     "    scorer: {kind: norm}\n"                                               \
     "    selector: {kind: window}\n" QUARTER
@@ -341,7 +344,13 @@ static const word_case word_cases[] = {
      offsetof(tkp_scorer_options, norm), {"l1", "l2"}, 1},
     {"    scorer: {kind: cosine, reference: %s}\n" SCORED, SCORER_PART,
      offsetof(tkp_scorer_options, reference),
-     {"last", "mean-visual", "max-other", "mean-other"}, 0},
+     {"last", "mean-visual", "max-other", "mean-other", "mean-image",
+      "mean-frame"}, 0},
+    {"    scorer: {kind: gaussian, centre: %s}\n" SCORED, SCORER_PART,
+     offsetof(tkp_scorer_options, centre), {"both", "video", "frame"}, 0},
+    {"    scorer: {kind: blend, scope: %s, terms: [{weight: 1,"
+     " scorer: norm}]}\n" SCORED, SCORER_PART,
+     offsetof(tkp_scorer_options, scope), {"sequence", "image"}, 0},
     {"    scorer: {kind: cosine, feature: %s}\n" SCORED, SCORER_PART,
      offsetof(tkp_scorer_options, feature), {"raw", "final-norm"}, 0},
     {"    scorer: {kind: %s}\n" SCORED, SCORER_PART,
@@ -369,6 +378,24 @@ static const word_case word_cases[] = {
      {"score", "centre", "first"}, 0},
     {"    selector: {kind: random, stratified: %s}\n" QUARTER, SELECTOR_PART,
      offsetof(tkp_selector_options, stratified), {"false", "true"}, 0},
+    {NORM QUOTA("rule: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, rule),
+     {"largest-remainder", "spill", "soft"}, 0},
+    {NORM QUOTA("order: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, order), {"highest", "lowest"}, 0},
+    {NORM QUOTA("groups: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, groups), {"image"}, TKP_SCOPE_IMAGE},
+    {NORM QUOTA("groups: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, groups), {"frame"}, TKP_SCOPE_FRAME},
+    {NORM QUOTA("reduce: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, reduce), {"mean"}, TKP_ROW_REDUCE_MEAN},
+    {NORM QUOTA("reduce: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, reduce), {"sum", "max"},
+     TKP_ROW_REDUCE_SUM},
+    {NORM QUOTA("least: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, least), {"0", "1", "2"}, 0},
+    {NORM QUOTA("temperature: 0.5, lowest: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, lowest), {"false", "true"}, 0},
     {WINDOWED "    merger: {kind: %s}\n", MERGER_PART,
      offsetof(tkp_merger_options, kind),
      {"none", "window-average", "window-max"}, 0},
@@ -376,7 +403,12 @@ static const word_case word_cases[] = {
      MERGER_PART, offsetof(tkp_merger_options, adaptive_overlap),
      {"false", "true"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, rounding: %s}\n", BUDGET_PART,
-     offsetof(tkp_budget, rounding), {"nearest", "floor", "ceil"}, 0},
+     offsetof(tkp_budget, rounding),
+     {"nearest", "floor", "ceil", "double-truncate"}, 0},
+    {ATTENTION TOPK "    budget: {ratio: 1/4, at_least: %s}\n", BUDGET_PART,
+     offsetof(tkp_budget, at_least), {"none", "frame", "each-frame"}, 0},
+    {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
+     offsetof(tkp_budget, scope), {"frame"}, TKP_SCOPE_FRAME},
     {ATTENTION TOPK "    budget: {ratio: 1/4, label: %s}\n", BUDGET_PART,
      offsetof(tkp_budget, label), {"retain", "equiv-in", "equiv-out"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
@@ -412,6 +444,46 @@ START_TEST(load_text__every_word__its_enum_value)
             field_of(&s, c));
         round_trip(policy);
         tkp_policy_destroy(policy);
+    }
+}
+END_TEST
+
+START_TEST(load_text__quota__weighs_with_a_scorer_of_its_own)
+{
+    tkp_policy *policy =
+        load(STAGE "    scorer: {kind: norm}\n"
+                   "    selector:\n"
+                   "      kind: quota\n"
+                   "      weigh: {kind: gaussian, centre: video}\n"
+                   "      rule: soft\n"
+                   "      temperature: 0.01\n"
+                   "      base: 0.25\n" QUARTER);
+    const tkp_stage_options s = stage_of(policy, 0);
+    ck_assert_int_eq(s.selector->weigh->kind, TKP_SCORER_GAUSSIAN);
+    ck_assert_int_eq(s.selector->weigh->centre, TKP_CENTRE_VIDEO);
+    ck_assert(s.selector->temperature == 0.01f && s.selector->base == 0.25f);
+    round_trip(policy);
+    tkp_policy_destroy(policy);
+    static const struct {
+        const char *selector, *message;
+    } bad[] = {
+        {"{kind: quota}", "selector has no 'weigh'"},
+        {"{kind: quota, weigh: none}", "kind none"},
+        {"{kind: quota, weigh: norm, lowest: true}", "lowest is 1"},
+        {"{kind: quota, weigh: norm, base: 1.5}", "base"},
+        {"{kind: topk, weigh: norm}", "key 'weigh' means nothing"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[400];
+        snprintf(
+            text, sizeof(text),
+            STAGE "    scorer: {kind: norm}\n    selector: %s\n" QUARTER,
+            bad[i].selector);
+        ck_assert_int_ne(
+            tkp_policy_load_text(&policy, text, strlen(text), NULL), TKP_OK);
+        ck_assert_msg(
+            strstr(tkp_last_message(), bad[i].message) != NULL, "%s: %s",
+            bad[i].selector, tkp_last_message());
     }
 }
 END_TEST
@@ -1356,6 +1428,7 @@ int main(void)
     tcase_add_loop_test(
         t, load_text__every_word__its_enum_value, 0,
         (int)(sizeof(word_cases) / sizeof(word_cases[0])));
+    tcase_add_test(t, load_text__quota__weighs_with_a_scorer_of_its_own);
     tcase_add_test(t, load_text__chain__parts_with_their_shares);
     tcase_add_test(t, load_text__points__every_form);
     tcase_add_test(t, load_text__ratios__taken_exactly);
