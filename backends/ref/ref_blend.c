@@ -1,14 +1,16 @@
 /*
- * BLEND: weighted sum of normalised terms, a sequence at a time.
+ * BLEND: weighted sum, or largest, of normalised terms, a sequence at a time.
  *
- *   dst[i]  = sum_t weight[t] f_t(z[t, i])
+ *   dst[i]  = sum_t weight[t] f_t(z[t, i]), or max_t of the same
  *   MIN_MAX (z - min) / (max - min)      0 where max = min
  *   SOFTMAX exp(z - max) / sum exp(z - max)
  *   RANK    (n - 1 - rank) / (n - 1)     rank 0 is the highest; 0 where n = 1
  *   SUM     z / sum z                    0 where the sum is 0
  *   then 1 - that, where complement is set
  *
- * Source: the alpha blend, alpha mm(importance) + (1 - alpha) (1 - mm(sim)).
+ * Source: the alpha blend, alpha mm(importance) + (1 - alpha) (1 - mm(sim)); the
+ * largest of terms over their thresholds is MustDrop's filter, which drops what
+ * is below all of them.
  *
  * Open choices: a NaN entry stays NaN and takes no part in min, max, n, sums
  * and ranks of the others; equal values are ranked by index, as TOPK would;
@@ -96,7 +98,12 @@ static void blend_sequence(
         for (int32_t t = 0; t < p->terms; t++) {
             const float *z = (const float *)tkp__ref_row(terms, t) + first;
             const double f = normalised(z, n, i, &stats[t], p->normalise[t]);
-            sum += (double)p->weight[t] * (p->complement[t] ? 1.0 - f : f);
+            const double v =
+                (double)p->weight[t] * (p->complement[t] ? 1.0 - f : f);
+            if (p->combine == TKP_BLEND_SUM)
+                sum += v;
+            else if (t == 0 || isnan(v) || v > sum) /* NaN stays */
+                sum = v;
         }
         dst[i] = (float)sum;
     }

@@ -28,6 +28,12 @@ enum tkp_positions_rule {
     TKP_POSITIONS_REPACK = 1 /* survivors are renumbered 0, 1, 2, ... */
 };
 
+enum tkp_stage_effect {
+    TKP_EFFECT_CUT = 0, /* what is not kept goes */
+    TKP_EFFECT_PROTECT =
+        1 /* nothing goes; no later stage may drop what is kept */
+};
+
 enum tkp_score_layer {
     TKP_SCORE_LAYER_DEFAULT = -1, /* boundary - 1, the last that has run */
     TKP_SCORE_LAYER_NEXT = -2 /* boundary: q and k that the coming layer makes
@@ -46,12 +52,17 @@ typedef struct tkp_stage_options {
     const tkp_selector_options *selector; /* NULL = TKP_SELECTOR_ALL */
     const tkp_merger_options *merger;     /* NULL = TKP_MERGER_NONE */
     const tkp_budget *budget;             /* NULL = everything */
+    int32_t effect;                       /* enum tkp_stage_effect */
+    int32_t
+        kv_begin;   /* KV: layers whose caches are cut, from this one on ... */
+    int32_t kv_end; /* ... before this one; both 0 = all */
+    int32_t reserved2;
 } tkp_stage_options;
 
 #define TKP_STAGE_OPTIONS_INIT                                                 \
     {                                                                          \
         (uint32_t)sizeof(tkp_stage_options), 0, 0, -1, 0, 0, NULL, NULL, NULL, \
-            NULL                                                               \
+            NULL, 0, 0, 0, 0                                                   \
     }
 TKP_API void tkp_stage_options_init(tkp_stage_options *options);
 

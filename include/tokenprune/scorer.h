@@ -103,7 +103,7 @@ typedef struct tkp_scorer_options {
                       row, else with one drawn by this seed */
     float threshold; /* temporal: 0, or 1 where the cosine is below this or
                         nothing is before, else 0 */
-    int32_t reserved2;
+    int32_t combine; /* blend: enum tkp_blend_combine */
     int32_t encoder_layer; /* cls-attention: of which block of the encoder,
                               counted from 1; -1 = the last, 0 = that of the
                               features (shallow: a quarter of the way up) */

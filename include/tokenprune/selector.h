@@ -8,7 +8,9 @@ TKP_BEGIN_DECLS
 
 /*
  * A selector turns scores and a budget into kept candidates. How many are kept
- * is known before anything runs (tkp_selector_count); which, only after.
+ * is known before anything runs (tkp_selector_count); which, only after. Kinds
+ * that are called adaptive let the data decide how many, if the budget is ALL;
+ * then the count is the most there may be. With a budget they are exact, too.
  */
 
 typedef struct tkp_selector tkp_selector;
@@ -39,7 +41,10 @@ enum tkp_selector_kind {
     /* The best of each group; how many follows from the groups' weights. */
     TKP_SELECTOR_QUOTA = 19,
     /* Peaks of density; compares features. */
-    TKP_SELECTOR_DENSITY = 17
+    TKP_SELECTOR_DENSITY = 17,
+    TKP_SELECTOR_THRESHOLD =
+        18 /* scores of at least `threshold`: adaptive; with a
+                                   budget: the best, as topk */
 };
 
 /* Cover: what the scores are. */
@@ -163,7 +168,7 @@ typedef struct tkp_selector_options {
     int32_t class_token; /* 1 = the class token counts as one of K */
     int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
                             logistic function */
-    int32_t reserved4;
+    float threshold;     /* threshold: of the score; 0 = 1 */
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
     const tkp_scorer_options *weigh; /* copied deep */
@@ -182,8 +187,8 @@ typedef struct tkp_selector_options {
     {                                                                          \
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
-            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0,  \
-            0, 0, 0, 0, 0.0f, NULL                                             \
+            0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0f, NULL,  \
+            0, 0, 0, 0, 0, 0.0f, NULL                                          \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 
@@ -215,7 +220,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_selector_query(
     const tkp_selector *selector,
     tkp_requirements *requirements);
 
-/** Tokens kept of a sequence (protected ones included); -1 outside. */
+/** Tokens kept of a sequence (protected ones included), or the most there may be
+ * where the data decide; -1 outside. */
 TKP_API int64_t
 tkp_selector_count(const tkp_selector *selector, int32_t sequence);
 
@@ -223,7 +229,9 @@ tkp_selector_count(const tkp_selector *selector, int32_t sequence);
  * @param[in]  scores   [N] f32; NULL for kinds that need none
  * @param[out] indices  [K] i32 candidate numbers, ascending within each
  *                      sequence; K = sum of tkp_selector_count
- * @param[out] offsets  [B + 1] i32 where each sequence's begin; may be NULL
+ * @param[out] offsets  [B + 1] i32 where each sequence's begin; may be NULL.
+ *                      Where the data decide, entries of `indices` behind
+ *                      offsets[B] mean nothing
  * @retval TKP_ERR_DATA every score of a group is NaN
  */
 TKP_API TKP_NODISCARD tkp_status tkp_selector_run(

@@ -62,13 +62,16 @@ typedef struct tkp_point {
                             projections from the rows before the cut */
     uint32_t needs;      /* enum tkp_need */
     int64_t rows_in;     /* R before the cut */
-    int64_t rows_out;    /* R after it, known beforehand */
+    int64_t rows_out;    /* R after it, known beforehand; the most there may be
+                            where the data decide (TKP_POLICY_ADAPTIVE) */
     int64_t query_rows;  /* Q */
+    int32_t kv_begin;    /* KV: layers whose caches are cut, from this one on */
+    int32_t kv_end;      /* ... before this one */
 } tkp_point;
 
 #define TKP_POINT_INIT                                                         \
     {                                                                          \
-        (uint32_t)sizeof(tkp_point), 0, 0, 0, 0, 0, 0, 0, 0                    \
+        (uint32_t)sizeof(tkp_point), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0              \
     }
 TKP_API void tkp_point_init(tkp_point *point);
 

@@ -83,6 +83,15 @@ static tkp_status check_vector(
     return TKP_OK;
 }
 
+/* K: of the selector, or what it kept at its last run, where data decide. */
+static int32_t count_kept(const tkp_merger *m, const tkp_tensor *kept)
+{
+    const tkp_selector *s = m->selector;
+    return s->adaptive && kept->ndim == 1 && kept->shape[0] < s->kept
+               ? (int32_t)kept->shape[0]
+               : s->kept;
+}
+
 static tkp_status check_run(
     const tkp_merger *m,
     const tkp_inputs *in,
@@ -90,15 +99,15 @@ static tkp_status check_run(
     const tkp_tensor *rows)
 {
     const tkp__batch *batch = m->selector->batch;
-    TKP__TRY(check_vector(kept, "kept", TKP_DTYPE_I32, m->selector->kept));
+    const int32_t count = count_kept(m, kept);
+    TKP__TRY(check_vector(kept, "kept", TKP_DTYPE_I32, count));
     TKP__TRY(tkp__check_view(rows, "rows", false));
     TKP__CHECK(
-        rows->ndim == 2 && rows->shape[0] == m->selector->kept &&
+        rows->ndim == 2 && rows->shape[0] == count &&
             rows->shape[1] == m->model.hidden &&
             rows->dtype == m->model.dtype && tkp_tensor_is_contiguous(rows),
         TKP_ERR_SHAPE, "rows: wanted contiguous %s [%d, %lld]",
-        tkp_dtype_string(m->model.dtype), m->selector->kept,
-        (long long)m->model.hidden);
+        tkp_dtype_string(m->model.dtype), count, (long long)m->model.hidden);
     TKP__CHECK(
         in->hidden, TKP_ERR_ARGUMENT, "inputs: hidden is NULL, but needed");
     TKP__TRY(tkp__check_view(in->hidden, "inputs: hidden", false));
@@ -110,14 +119,14 @@ static tkp_status check_run(
         tkp_dtype_string(m->model.dtype), (long long)batch->rows,
         (long long)m->model.hidden);
     if (in->roles)
-        TKP__TRY(check_vector(
-            in->roles, "inputs: roles", TKP_DTYPE_I32, m->selector->kept));
+        TKP__TRY(
+            check_vector(in->roles, "inputs: roles", TKP_DTYPE_I32, count));
     if (in->pools)
         TKP__TRY(check_vector(
             in->pools, "inputs: pools", TKP_DTYPE_I32,
             m->selector->batch->candidates));
     const int32_t *list = tkp__data(kept);
-    for (int32_t j = 0; j < m->selector->kept; j++)
+    for (int32_t j = 0; j < count; j++)
         TKP__CHECK(
             list[j] >= 0 && list[j] < batch->candidates, TKP_ERR_ARGUMENT,
             "kept: entry %d is %d, wanted 0 to %lld", j, list[j],
@@ -144,7 +153,7 @@ tkp_status tkp_merger_run(
     TKP__TRY(check_run(merger, &in, kept, rows));
     if (sizes)
         TKP__TRY(check_vector(
-            sizes, "sizes", TKP_DTYPE_F32, merger->selector->kept));
+            sizes, "sizes", TKP_DTYPE_F32, count_kept(merger, kept)));
     if (assignment)
         TKP__TRY(check_vector(
             assignment, "assignment", TKP_DTYPE_I32,

@@ -188,14 +188,9 @@ tkp_status tkp_selector_run_on(
         !scores || !tkp__overlap(scores, indices), TKP_ERR_ALIAS,
         "indices overlaps scores");
     TKP__TRY(tkp__core_exec_check_workspace(exec, selector->workspace_bytes));
-    TKP__TRY(tkp__selector_run(
+    return tkp__selector_run(
         selector, exec, &in, scores, tkp__core_exec_workspace(exec), indices,
-        roles, pools));
-    if (offsets)
-        memcpy(
-            tkp__data(offsets), selector->kept_offsets,
-            (size_t)(selector->batch->sequences + 1) * sizeof(int32_t));
-    return TKP_OK;
+        roles, pools, offsets ? tkp__data(offsets) : NULL);
 }
 
 tkp_status tkp_selector_register(

@@ -9,7 +9,7 @@
 TKP__ASSERT_NO_PADDING(tkp_op_attention_scores, scale);
 TKP__ASSERT_NO_PADDING(tkp_op_row_norm, norm);
 TKP__ASSERT_NO_PADDING(tkp_op_cosine_pairs, reduce);
-TKP__ASSERT_NO_PADDING(tkp_op_blend, complement);
+TKP__ASSERT_NO_PADDING(tkp_op_blend, combine);
 TKP__ASSERT_NO_PADDING(tkp_op_similarity, temperature);
 TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
@@ -208,6 +208,9 @@ static tkp_status blend_params(void *params)
             p->complement[t] == 0 || p->complement[t] == 1, TKP_ERR_OPTION,
             "complement[%d]: is %d, wanted 0 or 1", t, p->complement[t]);
     }
+    TKP__CHECK(
+        p->combine == TKP_BLEND_SUM || p->combine == TKP_BLEND_MAX,
+        TKP_ERR_OPTION, "combine: is %d, wanted 0 or 1", p->combine);
     return TKP_OK;
 }
 
@@ -366,7 +369,7 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_COSINE_PAIRS, TKP__RULE_ARGS(cosine_pairs_args), "cosine_pairs",
      TKP__RULE_PARAMS(tkp_op_cosine_pairs, reduce), cosine_pairs_params, NULL},
     {TKP_OP_BLEND, TKP__RULE_ARGS(blend_args), "blend",
-     TKP__RULE_PARAMS(tkp_op_blend, complement), blend_params, blend_relations},
+     TKP__RULE_PARAMS(tkp_op_blend, combine), blend_params, blend_relations},
     {TKP_OP_TEMPORAL, TKP__RULE_ARGS(temporal_args), "temporal",
      TKP__RULE_PARAMS(tkp_op_temporal, threshold), temporal_params, NULL},
     {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),

@@ -1,6 +1,6 @@
 /*
  * A cut after prefill: keys and values of tokens that go leave the caches of
- * every layer. Layers before an earlier cut saw more rows than are left to
+ * the layers that the point names. Layers before an earlier cut saw more rows than are left to
  * choose from; what went there goes here as well.
  */
 #include "mllm/engine.h"
@@ -127,7 +127,7 @@ tkp_status tkp__engine_evict(tkp__engine *e, const tkp_decision *decision)
         !tkp__present(&decision->merged), TKP_ERR_UNSUPPORTED,
         "stage %d: keys and values cannot be merged in this engine",
         decision->stage);
-    for (int32_t layer = 0; layer < e->model->decoder.layers; layer++)
+    for (int32_t layer = e->point.kv_begin; layer < e->point.kv_end; layer++)
         TKP__TRY(evict_layer(e, layer, decision->host_offsets));
     return TKP_OK;
 }

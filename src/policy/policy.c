@@ -3,7 +3,7 @@
 #include "policy/schema.h"
 #include "util/text.h"
 
-TKP__ASSERT_NO_PADDING(tkp_stage_options, budget);
+TKP__ASSERT_NO_PADDING(tkp_stage_options, reserved2);
 TKP__ASSERT_NO_PADDING(tkp_policy_info, shallow_logits);
 
 tkp_status tkp__policy_new(tkp_policy **out, const char *name)
@@ -60,6 +60,11 @@ uint32_t tkp__stage_needs(const tkp__stage *stage)
     if (tkp__selector_needs_scores(&stage->selector))
         needs |= tkp__scorer_spec_needs(&stage->scorer);
     return needs;
+}
+
+bool tkp__stage_is_adaptive(const tkp__stage *stage)
+{
+    return tkp__selector_is_adaptive(&stage->selector, &stage->budget);
 }
 
 /* Whether the question has a say in what the stage keeps. */
@@ -188,7 +193,7 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
             info->flags |= TKP_POLICY_TEXT_DEPENDENT;
         if (stage->merger.options.kind != TKP_MERGER_NONE)
             info->flags |= TKP_POLICY_MERGES;
-        if (tkp__selector_is_adaptive(&stage->selector))
+        if (tkp__stage_is_adaptive(stage))
             info->flags |= TKP_POLICY_ADAPTIVE;
         if (stage->point == TKP_POINT_VISION)
             info->flags |= TKP_POLICY_IN_VISION;
@@ -203,6 +208,33 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
     info->cls_logits = rows[0].logits;
     info->shallow_layer = rows[1].layer;
     info->shallow_logits = rows[1].logits;
+}
+
+static tkp_status check_effect(const tkp__stage *s, int32_t number)
+{
+    const bool protects = s->effect == TKP_EFFECT_PROTECT;
+    TKP__CHECK(
+        s->effect == TKP_EFFECT_CUT || protects, TKP_ERR_POLICY,
+        "stage %d: effect is %d, wanted 0 or 1", number, s->effect);
+    TKP__CHECK(
+        !protects ||
+            (s->merger.options.kind == TKP_MERGER_NONE &&
+             (s->point == TKP_POINT_PROJECTOR || s->point == TKP_POINT_LLM)),
+        TKP_ERR_POLICY,
+        "stage %d: protects tokens, wanted point projector or llm, and no "
+        "merger",
+        number);
+    TKP__CHECK(
+        !s->kv_end || (s->kv_begin >= 0 && s->kv_begin < s->kv_end),
+        TKP_ERR_POLICY, "stage %d: layers are [%d, %d), wanted one at least",
+        number, s->kv_begin, s->kv_end);
+    TKP__CHECK(
+        (!s->kv_begin && !s->kv_end) || (s->point == TKP_POINT_KV && s->kv_end),
+        TKP_ERR_POLICY,
+        "stage %d: layers are [%d, %d), wanted a first one and an end, after "
+        "prefill",
+        number, s->kv_begin, s->kv_end);
+    return TKP_OK;
 }
 
 static tkp_status check_point(tkp__stage *s, int32_t number)
@@ -232,6 +264,7 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
             s->positions == TKP_POSITIONS_REPACK,
         TKP_ERR_POLICY, "stage %d: positions is %d, wanted 0 or 1", number,
         s->positions);
+    TKP__TRY(check_effect(s, number));
     if (!tkp__stage_reads_layer(s)) {
         s->score_layer = -1;
         return TKP_OK;
@@ -271,7 +304,8 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         number);
     TKP__CHECK(
         selector->kind == TKP_SELECTOR_ALL ||
-            s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0,
+            s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0 ||
+            tkp__stage_is_adaptive(s),
         TKP_ERR_POLICY, "stage %d: has no budget, wanted count, ratio or quota",
         number);
     TKP__CHECK(
@@ -352,7 +386,9 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
     for (int32_t i = 0; i < policy->n_stages; i++) {
         const tkp__stage *before = policy->stages[i];
         TKP__CHECK(
-            place(before) < place(s), TKP_ERR_POLICY,
+            place(before) < place(s) || (place(before) == place(s) &&
+                                         before->effect == TKP_EFFECT_PROTECT),
+            TKP_ERR_POLICY,
             "stage %d: does not come after stage %d in the forward", number, i);
         TKP__CHECK(
             s->score_layer < 0 || before->point != TKP_POINT_LLM ||
@@ -361,6 +397,13 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
             "stage %d: score_layer %d runs before the cut of stage %d at "
             "boundary %d",
             number, s->score_layer, i, before->boundary);
+        TKP__CHECK(
+            !tkp__stage_is_adaptive(before) ||
+                s->budget.label == TKP_LABEL_RETAIN,
+            TKP_ERR_POLICY,
+            "stage %d: an equivalent budget after stage %d, whose count the "
+            "data decide; wanted the label retain",
+            number, i);
         TKP__CHECK(
             s->budget.at_least == TKP_LEAST_NONE ||
                 before->selector.options.kind == TKP_SELECTOR_ALL,
@@ -400,6 +443,9 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
     s->boundary = o.boundary;
     s->score_layer = o.score_layer;
     s->positions = o.positions;
+    s->effect = o.effect;
+    s->kv_begin = o.kv_begin;
+    s->kv_end = o.kv_end;
     TKP__TRY(
         tkp__scorer_spec_copy(&s->scorer, o.scorer ? o.scorer : &no_scorer));
     TKP__TRY(
@@ -449,5 +495,8 @@ void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options)
         .selector = &stage->selector.options,
         .merger = &stage->merger.options,
         .budget = &stage->budget,
+        .effect = stage->effect,
+        .kv_begin = stage->kv_begin,
+        .kv_end = stage->kv_end,
     };
 }

@@ -19,6 +19,8 @@ typedef struct tkp__stage {
     int32_t boundary;
     int32_t score_layer; /* -1 = no attention wanted */
     int32_t positions;
+    int32_t effect;
+    int32_t kv_begin, kv_end; /* [0, 0) = all layers */
     tkp__scorer_spec scorer;
     tkp__selector_spec selector;
     tkp__merger_spec merger;
@@ -48,6 +50,9 @@ int32_t tkp__stage_first_layer(const tkp__stage *stage, int32_t layers);
 uint32_t tkp__stage_needs(const tkp__stage *stage);
 /* Attention, keys or values of a decoder layer that has run. */
 bool tkp__stage_reads_layer(const tkp__stage *stage);
+
+/* Whether the data decide how many are left, or are protected. */
+bool tkp__stage_is_adaptive(const tkp__stage *stage);
 
 void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info);
 

@@ -19,6 +19,13 @@ static const tkp__word positions[] = {
     {"repack", TKP_POSITIONS_REPACK},
     {NULL, 0}};
 
+static const tkp__word effects[] = {
+    {"cut", TKP_EFFECT_CUT},
+    {"protect", TKP_EFFECT_PROTECT},
+    {NULL, 0}};
+
+static const tkp__word all_layers[] = {{"all", 0}, {NULL, 0}};
+
 static const tkp__word scorer_kinds[] = {
     {"none", TKP_SCORER_NONE},
     {"attention", TKP_SCORER_ATTENTION},
@@ -112,6 +119,11 @@ static const tkp__word normalisations[] = {
     {"sum", TKP_NORMALISE_SUM},
     {NULL, 0}};
 
+static const tkp__word combinations[] = {
+    {"sum", TKP_BLEND_SUM},
+    {"max", TKP_BLEND_MAX},
+    {NULL, 0}};
+
 static const tkp__word selector_kinds[] = {
     {"all", TKP_SELECTOR_ALL},
     {"topk", TKP_SELECTOR_TOPK},
@@ -131,6 +143,7 @@ static const tkp__word selector_kinds[] = {
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
     {"quota", TKP_SELECTOR_QUOTA},
     {"pivots", TKP_SELECTOR_PIVOTS},
+    {"threshold", TKP_SELECTOR_THRESHOLD},
     {NULL, 0}};
 
 static const tkp__word nms_ranks[] = {
@@ -278,6 +291,10 @@ static const tkp__key stage_keys[] = {
      .offset = AT(tkp_stage_options, score_layer), .high = 65535},
     {.name = "positions", .type = TKP__KEY_WORD, .words = positions,
      .offset = AT(tkp_stage_options, positions)},
+    {.name = "effect", .type = TKP__KEY_WORD, .words = effects,
+     .offset = AT(tkp_stage_options, effect)},
+    {.name = "layers", .type = TKP__KEY_PAIR, .words = all_layers,
+     .offset = AT(tkp_stage_options, kv_begin), .high = 65536},
     {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
      .offset = AT(tkp_stage_options, scorer)},
     {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
@@ -351,6 +368,8 @@ static const tkp__key scorer_keys[] = {
     {.name = "threshold", .type = TKP__KEY_DECIMAL,
      .kinds = KIND(TKP_SCORER_TEMPORAL),
      .offset = AT(tkp_scorer_options, threshold)},
+    {.name = "combine", .type = TKP__KEY_WORD, .words = combinations,
+     .kinds = BLEND, .offset = AT(tkp_scorer_options, combine)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},
@@ -392,6 +411,9 @@ static const tkp__key selector_keys[] = {
     {.name = "order", .type = TKP__KEY_WORD, .words = orders,
      .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | QUOTA,
      .offset = AT(tkp_selector_options, order)},
+    {.name = "threshold", .type = TKP__KEY_DECIMAL,
+     .kinds = KIND(TKP_SELECTOR_THRESHOLD),
+     .offset = AT(tkp_selector_options, threshold)},
     {.name = "window", .type = TKP__KEY_PAIR, .words = by_budget,
      .kinds = WINDOW | WINDOW_RANK | RANDOM, .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_selector_options, window_rows)},

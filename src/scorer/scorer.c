@@ -136,7 +136,11 @@ plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
 {
     const int32_t terms = spec->options.n_terms;
     const int64_t n = s->batch->layout->visual;
-    tkp_op_blend params = {.struct_size = sizeof(params), .terms = terms};
+    tkp_op_blend params = {
+        .struct_size = sizeof(params),
+        .terms = terms,
+        .combine = spec->options.combine,
+    };
     for (int32_t t = 0; t < terms; t++) {
         params.weight[t] = spec->terms[t].weight;
         params.normalise[t] = spec->terms[t].normalise;

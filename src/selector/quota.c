@@ -21,8 +21,11 @@ static tkp_status free_places(
     tkp__batch_count count = tkp__batch_count_of(s->batch, scope, b, unit);
     if (s->budget.of == TKP_OF_ORIGINAL)
         count.original = tkp__batch_original(s->batch, scope, b, unit);
-    TKP__TRY(tkp__batch_resolve(
-        &count, &s->budget, s->first_layer, s->layers, &keep));
+    tkp_budget budget = s->budget;
+    if (s->clamps && budget.count > count.candidates)
+        budget.count = count.candidates;
+    TKP__TRY(
+        tkp__batch_resolve(&count, &budget, s->first_layer, s->layers, &keep));
     *out = keep - count.kept;
     return TKP_OK;
 }

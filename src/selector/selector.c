@@ -10,6 +10,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
     switch (kind) {
     case TKP_SELECTOR_TOPK:
         return &tkp__select_topk;
+    case TKP_SELECTOR_THRESHOLD:
+        return &tkp__select_threshold;
     case TKP_SELECTOR_WINDOW:
         return &tkp__select_window;
     case TKP_SELECTOR_WINDOW_RANK:
@@ -185,6 +187,9 @@ static tkp_status plan_selector(tkp_selector *s)
     TKP__TRY(plan_compact(s, n));
     if (s->spec.options.scorer)
         TKP__TRY(plan_scorer(s, &ledger));
+    if (s->adaptive)
+        TKP__TRY(tkp__ledger_book(
+            &ledger, (uint64_t)n * sizeof(int32_t), &s->counts_at));
     TKP__TRY(tkp__ledger_book(
         &ledger, (uint64_t)n * sizeof(int32_t), &s->selected_at));
     TKP__TRY(tkp__ledger_book(&ledger, s->ops_bytes, &s->ops_at));
@@ -230,6 +235,7 @@ tkp_status tkp__selector_new(
     tkp__selector_spec_relink(&s->spec);
     s->kind = tkp__selector_kind_of(spec->options.kind);
     s->budget = *budget;
+    s->adaptive = tkp__selector_is_adaptive(spec, budget);
     s->has_model = model != NULL;
     if (model)
         s->model = *model;
@@ -379,6 +385,43 @@ static void one_role(
         ((int32_t *)tkp__data(pools))[i] = 1;
 }
 
+/* How many the groups keep in all. */
+static int32_t count_chosen(const tkp_selector *s, const int32_t *counts)
+{
+    int32_t chosen = 0;
+    if (!counts)
+        return s->has_custom ? s->kept : s->groups.kept;
+    for (int32_t i = 0; i < s->groups.count; i++)
+        chosen += counts[i];
+    return chosen;
+}
+
+/* Where each sequence's begin, by what its groups kept. */
+static void
+list_offsets(const tkp_selector *s, const int32_t *counts, int32_t *offsets)
+{
+    const tkp__groups *g = &s->groups;
+    const tkp__batch *batch = s->batch;
+    int32_t always = 0;
+    if (!counts) {
+        memcpy(
+            offsets, s->kept_offsets,
+            (size_t)(batch->sequences + 1) * sizeof(*offsets));
+        return;
+    }
+    offsets[0] = 0;
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        int32_t count = 0;
+        for (int32_t i = g->first[b]; i < g->first[b + 1]; i++)
+            count += counts[i];
+        for (; always < s->protected_count &&
+               s->protected_list[always] < batch->candidate_offsets[b + 1];
+             always++)
+            count++;
+        offsets[b + 1] = offsets[b] + count;
+    }
+}
+
 tkp_status tkp__selector_run(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -387,29 +430,37 @@ tkp_status tkp__selector_run(
     void *workspace,
     const tkp_tensor *selected,
     const tkp_tensor *roles,
-    const tkp_tensor *pools)
+    const tkp_tensor *pools,
+    int32_t *offsets)
 {
     const tkp__selection in = {
         .inputs = inputs,
         .scores = scores,
         .member = s->groups.member,
+        .counts = s->adaptive ? tkp__ledger_at(workspace, s->counts_at) : NULL,
     };
     if (!s->kind) {
         memcpy(
             tkp__data(selected), s->identity,
             (size_t)s->kept * sizeof(int32_t));
         one_role(s, roles, pools);
+        if (offsets)
+            list_offsets(s, NULL, offsets);
         return TKP_OK;
     }
     if (!needs_order(s)) {
         one_role(s, roles, pools);
-        return tkp__selector_choose(s, exec, &in, workspace, selected);
+        TKP__TRY(tkp__selector_choose(s, exec, &in, workspace, selected));
+        if (offsets)
+            list_offsets(s, in.counts, offsets);
+        return TKP_OK;
     }
     int32_t *list = tkp__ledger_at(workspace, s->selected_at);
-    const int32_t chosen = s->has_custom ? s->kept : s->groups.kept;
     tkp_tensor dst;
-    tkp_tensor_make_1d(&dst, list, TKP_DTYPE_I32, chosen);
+    tkp_tensor_make_1d(&dst, list, TKP_DTYPE_I32, count_chosen(s, NULL));
     TKP__TRY(tkp__selector_choose(s, exec, &in, workspace, &dst));
+    const int32_t chosen = count_chosen(s, in.counts);
+    const int32_t kept = chosen + (s->has_custom ? 0 : s->protected_count);
     if (!s->has_custom)
         memcpy(
             list + chosen, s->protected_list,
@@ -417,12 +468,14 @@ tkp_status tkp__selector_run(
     tkp_tensor args[3];
     tkp_tensor_make_1d(
         &args[0], s->identity, TKP_DTYPE_I32, s->batch->candidates);
-    tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, s->kept);
-    args[2] = *selected;
+    tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, kept);
+    tkp_tensor_make_1d(&args[2], tkp__data(selected), TKP_DTYPE_I32, kept);
     TKP__TRY(tkp__selector_run_op(s, s->compact, exec, args, 3, workspace));
     if ((roles || pools) && s->kind->roles)
         s->kind->roles(s, list, workspace, selected, roles, pools);
     else
         one_role(s, roles, pools);
+    if (offsets)
+        list_offsets(s, in.counts, offsets);
     return s->has_custom ? tkp__selector_check_protected(s, selected) : TKP_OK;
 }

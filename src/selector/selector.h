@@ -43,7 +43,9 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec);
 /* Whether it must be given some: it has no scorer of its own. */
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
 /* Whether the data decide how many are kept. */
-bool tkp__selector_is_adaptive(const tkp__selector_spec *spec);
+bool tkp__selector_is_adaptive(
+    const tkp__selector_spec *spec,
+    const tkp_budget *budget);
 /* enum tkp_need bits beside its scorer's. */
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec);
 
@@ -74,17 +76,21 @@ typedef struct tkp__selection {
     const tkp_inputs *inputs;
     const tkp_tensor *scores; /* [N] f32; NULL where the kind asks for none */
     const int32_t *member;    /* candidates, group after group */
+    int32_t
+        *counts; /* adaptive: how many of each group were kept, to be written
+                        by the kind; else NULL */
 } tkp__selection;
 
 typedef struct tkp__selector_kind {
     bool scores;    /* asks for them */
     bool ascending; /* chooses in order within a group */
-    bool adaptive;  /* the data decide how many are kept */
+    bool adaptive;  /* without a budget the data decide how many are kept */
     /* Make plans, book workspace, allocate. */
     tkp_status (*plan)(tkp_selector *s, tkp_ledger *ledger);
     /* Tables for the groups there are now; may be NULL. */
     tkp_status (*bind)(tkp_selector *s);
-    /* keep[g] candidates of each group, group after group, [groups.kept]. */
+    /* keep[g] candidates of each group, group after group, [groups.kept]; where
+     * the data decide, counts[g] of each. */
     tkp_status (*run)(
         const tkp_selector *s,
         tkp_exec *exec,
@@ -113,6 +119,7 @@ extern const tkp__selector_kind tkp__select_custom;
 extern const tkp__selector_kind tkp__select_pivots;
 extern const tkp__selector_kind tkp__select_chain;
 extern const tkp__selector_kind tkp__select_stride;
+extern const tkp__selector_kind tkp__select_threshold;
 extern const tkp__selector_kind tkp__select_uniform;
 
 /* NULL: keeps everything, or (see tkp__selector_kind_known) no kind at all. */
@@ -138,6 +145,8 @@ struct tkp_selector {
     tkp_selector_vtable custom;
     void *custom_user;
     bool has_custom;
+    bool adaptive; /* keep and kept are the most there may be */
+    bool clamps;   /* counts above what is there mean all of it */
     bool has_model;
     bool has_features;
     tkp_model_desc model;
@@ -167,6 +176,7 @@ struct tkp_selector {
     tkp_op *topk, *sample, *pool, *broadcast, *unrank, *compact;
     tkp_scorer *scorer; /* its own, or NULL */
     uint64_t scorer_at, scores_at;
+    uint64_t counts_at; /* adaptive: [groups] */
     uint64_t selected_at, means_at, spread_at, ranked_at, ops_at, ops_bytes;
     uint64_t workspace_bytes;
 };
@@ -194,7 +204,8 @@ tkp_status tkp__selector_bind_counted(tkp_selector *selector);
 
 /* selected: [K] i32 candidate numbers, ascending in each sequence; roles: [K]
  * i32 the part of a chain that chose each, or NULL; pools: [N] i32 bits of the
- * parts that could have, or NULL. */
+ * parts that could have, or NULL; offsets: [B + 1] where each sequence's begin,
+ * the end of what was kept last, or NULL. */
 tkp_status tkp__selector_run(
     const tkp_selector *selector,
     tkp_exec *exec,
@@ -203,7 +214,8 @@ tkp_status tkp__selector_run(
     void *workspace,
     const tkp_tensor *selected,
     const tkp_tensor *roles,
-    const tkp_tensor *pools);
+    const tkp_tensor *pools,
+    int32_t *offsets);
 /* keep[g] of each group's members, in the kind's order, by the selector's own
  * scorer where it has one. */
 tkp_status tkp__selector_choose(

@@ -305,6 +305,11 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     }
     TKP__TRY(check_range(o->neighbours, INT32_MAX, "neighbours"));
     TKP__TRY(check_range(o->others, 1, "others"));
+    TKP__CHECK(
+        o->threshold >= -1e30f && o->threshold <= 1e30f, TKP_ERR_OPTION,
+        "selector: threshold is %g, wanted a finite number",
+        (double)o->threshold);
+    fill_number(&o->threshold, o->kind == TKP_SELECTOR_THRESHOLD, 1.0f);
     TKP__TRY(check_range(o->rank, TKP_NMS_STRENGTH, "rank"));
     TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
@@ -361,10 +366,12 @@ void tkp__selector_spec_part(
     tkp__selector_spec_relink(out);
 }
 
-bool tkp__selector_is_adaptive(const tkp__selector_spec *spec)
+bool tkp__selector_is_adaptive(
+    const tkp__selector_spec *spec,
+    const tkp_budget *budget)
 {
     const tkp__selector_kind *kind = tkp__selector_kind_of(spec->options.kind);
-    return kind && kind->adaptive;
+    return kind && kind->adaptive && budget->kind == TKP_BUDGET_ALL;
 }
 
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
@@ -384,6 +391,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     switch (spec->options.kind) {
     case TKP_SELECTOR_TOPK:
     case TKP_SELECTOR_QUOTA:
+    case TKP_SELECTOR_THRESHOLD:
     case TKP_SELECTOR_WINDOW_RANK:
     case TKP_SELECTOR_MMR:
     case TKP_SELECTOR_DPP:

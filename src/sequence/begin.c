@@ -59,6 +59,8 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
         &run->selector, s->context, &stage->selector, &stage->budget, &s->batch,
         &s->model, tkp__stage_first_layer(stage, s->model.layers),
         s->model.layers, (uint32_t)stage->boundary));
+    for (int32_t j = 0; j < i; j++)
+        run->selector->clamps |= tkp__stage_is_adaptive(s->stages[j].stage);
     if (stage->merger.options.kind != TKP_MERGER_NONE)
         TKP__TRY(tkp__merger_new(
             &run->merger, s->context, &stage->merger, run->selector,
@@ -90,6 +92,11 @@ static tkp_status plan_stage(tkp_sequence *s, int32_t i)
         "policy '%s': stage %d: score_layer is %d, wanted one of the %d layers "
         "of the model",
         s->policy->name, i, stage->score_layer, s->model.layers);
+    TKP__CHECK(
+        stage->kv_end <= s->model.layers, TKP_ERR_OPTION,
+        "policy '%s': stage %d: layers are [%d, %d), wanted some of the %d "
+        "layers of the model",
+        s->policy->name, i, stage->kv_begin, stage->kv_end, s->model.layers);
     TKP__CHECK(
         !tkp__stage_reads_layer(stage) || stage->score_layer >= 0,
         TKP_ERR_STATE,
@@ -125,7 +132,11 @@ static tkp_status walk_part(
         return tkp__fail_prefix(
             status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,
             index);
-    n->candidates = keep;
+    if (stage->effect != TKP_EFFECT_PROTECT)
+        n->candidates = keep;
+    else /* with what an earlier stage protects, at most */
+        n->kept =
+            keep < n->candidates - n->kept ? n->kept + keep : n->candidates;
     return TKP_OK;
 }
 
@@ -145,10 +156,14 @@ static tkp_status walk_stages(
 {
     tkp__batch_count n = tkp__batch_count_of(&s->batch, scope, b, unit);
     n.original = n.candidates;
-    for (int32_t i = 0; i < s->n_stages; i++)
-        if (cuts_by_budget(&s->stages[i]) &&
-            s->stages[i].stage->budget.scope == scope)
+    for (int32_t i = 0; i < s->n_stages; i++) {
+        const tkp__stage *stage = s->stages[i].stage;
+        if (tkp__stage_is_adaptive(stage) &&
+            stage->effect != TKP_EFFECT_PROTECT)
+            break; /* nobody knows what is left */
+        if (cuts_by_budget(&s->stages[i]) && stage->budget.scope == scope)
             TKP__TRY(walk_part(s, i, &n, what, unit < 0 ? b : unit));
+    }
     return TKP_OK;
 }
 
@@ -185,6 +200,9 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->selected = tkp__carve(c, n, sizeof(int32_t));
     s->roles = tkp__carve(c, n, sizeof(int32_t));
     s->pools = tkp__carve(c, n, sizeof(int32_t));
+    s->kept_offsets =
+        tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
+    s->protected_now = tkp__carve(c, n, sizeof(uint8_t));
     s->indices = tkp__carve(c, rows, sizeof(int32_t));
     s->offsets = tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
     s->positions =

@@ -55,8 +55,14 @@ void tkp__cost_cut(tkp__cost *c, const tkp__batch *batch, int32_t boundary)
         c->cached[b] = INT64_MAX;
 }
 
-void tkp__cost_evict(tkp__cost *c, const tkp__batch *batch)
+void tkp__cost_evict(
+    tkp__cost *c,
+    const tkp__batch *batch,
+    int32_t kv_begin,
+    int32_t kv_end)
 {
+    c->kv_begin = kv_begin;
+    c->kv_end = kv_end;
     for (int32_t b = 0; b < c->sequences; b++)
         c->cached[b] = batch->row_offsets[b + 1] - batch->row_offsets[b];
     c->visual_after = batch->candidates;
@@ -120,8 +126,9 @@ void tkp__cost_report(
             const int64_t tokens = c->tokens[(int64_t)layer * c->sequences + b];
             r->macs += layer_macs(model, tokens);
             r->macs_unpruned += layer_macs(model, c->tokens_before[b]);
+            const bool evicts = layer >= c->kv_begin && layer < c->kv_end;
             r->kv_bytes += layer_kv_bytes(
-                model, tokens < c->cached[b] ? tokens : c->cached[b]);
+                model, evicts && c->cached[b] < tokens ? c->cached[b] : tokens);
             r->kv_bytes_unpruned += layer_kv_bytes(model, c->tokens_before[b]);
         }
     }

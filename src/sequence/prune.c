@@ -1,10 +1,22 @@
 /* A point of the forward: score, select, merge, and say which rows stay. */
 #include "sequence/sequence.h"
 
-static int64_t rows_after(const tkp_sequence *s, const tkp__run_stage *run)
+static bool protects(const tkp__run_stage *run)
 {
-    return s->batch.rows - s->batch.candidates - s->batch.padding +
-           run->selector->kept;
+    return run->stage->effect == TKP_EFFECT_PROTECT;
+}
+
+/* Rows that stay, or the most there may be where the data decide. */
+static int64_t most_rows(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    const int64_t kept =
+        protects(run) ? s->batch.candidates : run->selector->kept;
+    return s->batch.rows - s->batch.candidates - s->batch.padding + kept;
+}
+
+static int64_t rows_after(const tkp_sequence *s)
+{
+    return s->batch.rows - s->batch.candidates - s->batch.padding + s->kept;
 }
 
 /* A stage that keeps every row as it is needs no point. */
@@ -12,7 +24,9 @@ static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
 {
     if (!run->selector)
         return true;
-    if (rows_after(s, run) != s->batch.rows)
+    if (protects(run) || run->selector->adaptive)
+        return run->selector->groups.members == 0;
+    if (most_rows(s, run) != s->batch.rows)
         return false;
     /* Caches before an earlier cut still have what it took. */
     if (run->stage->point == TKP_POINT_KV && !run->merger)
@@ -20,14 +34,29 @@ static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
     return !run->merger || !run->merger->has_custom;
 }
 
+/* A stage that protects chooses from all tokens, as if none were protected. */
+static tkp_status bind_selector(tkp_sequence *s, tkp__run_stage *run)
+{
+    uint8_t *kept = s->batch.candidate_kept;
+    const size_t n = (size_t)s->batch.candidates;
+    if (!protects(run))
+        return tkp__selector_bind(run->selector);
+    memcpy(s->protected_now, kept, n);
+    memset(kept, 0, n);
+    const tkp_status status = tkp__selector_bind(run->selector);
+    memcpy(kept, s->protected_now, n);
+    return status;
+}
+
 static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)
 {
     if (!run->selector)
         return TKP_OK;
-    TKP__TRY(tkp__selector_bind(run->selector));
+    TKP__TRY(bind_selector(s, run));
     if (run->scorer)
         tkp__scorer_bind(run->scorer);
-    if (run->merger && rows_after(s, run) != s->batch.rows)
+    if (run->merger &&
+        (run->selector->adaptive || most_rows(s, run) != s->batch.rows))
         TKP__TRY(tkp__merger_bind(run->merger));
     return TKP_OK;
 }
@@ -69,33 +98,32 @@ tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
     point->score_layer = run->stage->score_layer;
     point->needs = tkp__stage_needs(run->stage);
     point->rows_in = s->batch.rows;
-    point->rows_out = rows_after(s, run);
+    point->rows_out = most_rows(s, run);
+    point->kv_begin = run->stage->kv_begin;
+    point->kv_end = run->stage->point != TKP_POINT_KV ? 0
+                    : run->stage->kv_end              ? run->stage->kv_end
+                                                      : s->model.layers;
     point->query_rows = tkp__run_stage_query_rows(run, NULL, 0);
     return TKP_OK;
 }
 
 /* --- the rows that stay ---------------------------------------------------- */
 
-static tkp_status list_rows(
-    tkp_sequence *s,
-    const tkp__run_stage *run,
-    tkp_exec *exec,
-    void *workspace)
+static tkp_status list_rows(tkp_sequence *s, tkp_exec *exec, void *workspace)
 {
     tkp_tensor args[3];
     tkp_tensor_make_1d(
         &args[0], s->batch.candidate_rows, TKP_DTYPE_I32,
         s->batch.candidates + s->batch.padding);
-    tkp_tensor_make_1d(
-        &args[1], s->selected, TKP_DTYPE_I32, run->selector->kept);
-    tkp_tensor_make_1d(&args[2], s->indices, TKP_DTYPE_I32, rows_after(s, run));
+    tkp_tensor_make_1d(&args[1], s->selected, TKP_DTYPE_I32, s->kept);
+    tkp_tensor_make_1d(&args[2], s->indices, TKP_DTYPE_I32, rows_after(s));
     return tkp__core_op_run(
         s->compact, exec, args, 3, workspace,
         tkp__core_op_workspace(s->compact));
 }
 
 /* Rows of each sequence: its structure, and what was kept of its tokens. */
-static void list_offsets(tkp_sequence *s, const tkp__run_stage *run)
+static void list_offsets(tkp_sequence *s)
 {
     const tkp__batch *batch = &s->batch;
     int32_t padding = 0; /* listed by sequence, as the candidates are */
@@ -111,8 +139,7 @@ static void list_offsets(tkp_sequence *s, const tkp__run_stage *run)
         const int32_t rows = batch->row_offsets[b + 1] - batch->row_offsets[b];
         const int32_t visual =
             batch->candidate_offsets[b + 1] - batch->candidate_offsets[b];
-        const int32_t kept =
-            run->selector->kept_offsets[b + 1] - run->selector->kept_offsets[b];
+        const int32_t kept = s->kept_offsets[b + 1] - s->kept_offsets[b];
         s->offsets[b + 1] = s->offsets[b] + rows - visual - invalid + kept;
     }
 }
@@ -142,7 +169,7 @@ static void list_assignment(tkp_sequence *s, const tkp__run_stage *run)
     }
     if (!run->merger)
         return;
-    for (int32_t j = 0; j < run->selector->kept; j++) {
+    for (int32_t j = 0; j < s->kept; j++) {
         const int32_t old = s->batch.candidate_rows[s->selected[j]];
         s->merged_at[j] = s->assignment[old];
         s->sizes[s->merged_at[j]] = s->kept_sizes[j];
@@ -171,7 +198,7 @@ fill_decision(tkp_sequence *s, const tkp__run_stage *run, tkp_decision *d)
 {
     const int64_t in = s->batch.rows;
     const int64_t out = s->offsets[s->batch.sequences];
-    const int64_t kept = run->selector->kept;
+    const int64_t kept = s->kept;
     *d = (tkp_decision){
         .struct_size = sizeof(*d),
         .stage = s->at,
@@ -201,6 +228,19 @@ fill_decision(tkp_sequence *s, const tkp__run_stage *run, tkp_decision *d)
 
 /* --- prune ----------------------------------------------------------------- */
 
+/* Nothing goes now, and what was selected never will. */
+static void protect_selected(tkp_sequence *s)
+{
+    for (int32_t j = 0; j < s->kept; j++)
+        s->batch.candidate_kept[s->selected[j]] = 1;
+    s->kept = (int32_t)s->batch.candidates;
+    for (int32_t n = 0; n < s->kept; n++)
+        s->selected[n] = n;
+    memcpy(
+        s->kept_offsets, s->batch.candidate_offsets,
+        (size_t)(s->batch.sequences + 1) * sizeof(int32_t));
+}
+
 static tkp_status decide(
     tkp_sequence *s,
     const tkp__run_stage *run,
@@ -212,23 +252,26 @@ static tkp_status decide(
     tkp_tensor scores;
     tkp_tensor selected;
     tkp_tensor roles, pools;
+    const int32_t most = run->selector->kept;
     tkp_tensor_make_1d(&scores, s->scores, TKP_DTYPE_F32, s->batch.candidates);
-    tkp_tensor_make_1d(
-        &selected, s->selected, TKP_DTYPE_I32, run->selector->kept);
-    tkp_tensor_make_1d(&roles, s->roles, TKP_DTYPE_I32, run->selector->kept);
+    tkp_tensor_make_1d(&selected, s->selected, TKP_DTYPE_I32, most);
+    tkp_tensor_make_1d(&roles, s->roles, TKP_DTYPE_I32, most);
     tkp_tensor_make_1d(&pools, s->pools, TKP_DTYPE_I32, s->batch.candidates);
     if (run->scorer)
         TKP__TRY(tkp__scorer_run(run->scorer, exec, in, workspace, &scores));
     const double t1 = tkp__cost_now();
     TKP__TRY(tkp__selector_run(
         run->selector, exec, in, &scores, workspace, &selected, &roles,
-        run->merger ? &pools : NULL));
+        run->merger ? &pools : NULL, s->kept_offsets));
+    s->kept = s->kept_offsets[s->batch.sequences];
+    selected.shape[0] = roles.shape[0] = s->kept;
+    if (protects(run))
+        protect_selected(s);
     const double t2 = tkp__cost_now();
     if (run->merger) {
         tkp_tensor rows;
         tkp_tensor_make_2d(
-            &rows, s->merged, s->model.dtype, run->selector->kept,
-            s->model.hidden);
+            &rows, s->merged, s->model.dtype, s->kept, s->model.hidden);
         const tkp__merging merging = {
             .kept = &selected,
             .rows = &rows,
@@ -240,7 +283,7 @@ static tkp_status decide(
         TKP__TRY(tkp__merger_run(run->merger, exec, in, workspace, &merging));
     }
     const double t3 = tkp__cost_now();
-    TKP__TRY(list_rows(s, run, exec, workspace));
+    TKP__TRY(list_rows(s, exec, workspace));
     s->cost.seconds[TKP__SCORE] += t1 - t0;
     s->cost.seconds[TKP__MERGE] += t3 - t2;
     s->cost.seconds[TKP__SELECT] += t2 - t1 + tkp__cost_now() - t3;
@@ -287,19 +330,21 @@ tkp_status tkp__sequence_prune(
     const tkp__run_stage *run = &s->stages[s->at];
     TKP__TRY(check_inputs(s, run, inputs));
     TKP__TRY(decide(s, run, exec, inputs, tkp__core_exec_workspace(exec)));
-    list_offsets(s, run);
+    list_offsets(s);
     list_positions(s, run->stage->positions);
     list_assignment(s, run);
     note_next_positions(s, run->stage);
     fill_decision(s, run, decision);
     tkp__batch_advance(&s->batch, s->indices, s->offsets, s->positions);
     if (run->stage->point == TKP_POINT_KV)
-        tkp__cost_evict(&s->cost, &s->batch);
+        tkp__cost_evict(
+            &s->cost, &s->batch, run->stage->kv_begin,
+            run->stage->kv_end ? run->stage->kv_end : s->model.layers);
     else
         tkp__cost_cut(
             &s->cost, &s->batch,
             tkp__stage_first_layer(run->stage, s->model.layers));
-    s->cost.cuts++;
+    s->cost.cuts += !protects(run);
     s->ready = false;
     s->at++;
     return TKP_OK;

@@ -27,7 +27,8 @@ typedef struct tkp__cost {
     int64_t *layer_tokens; /* [layers] sums over the batch */
     int64_t *layer_visual;
     int64_t *tokens_before; /* [B] */
-    int64_t *cached;        /* [B] tokens an eviction left in the KV cache */
+    int64_t *cached;        /* [B] tokens an eviction left in the KV cache of */
+    int32_t kv_begin, kv_end; /* these layers */
     int64_t visual_before, visual_after;
     int64_t visual_out; /* that leave the last layer; eviction comes later */
     int32_t cuts;
@@ -58,6 +59,9 @@ struct tkp_sequence {
     void *memory;
     float *scores;          /* [N] */
     int32_t *selected;      /* [K] */
+    int32_t kept;           /* K of the last stage that ran */
+    int32_t *kept_offsets;  /* [B + 1] */
+    uint8_t *protected_now; /* [N] scratch */
     int32_t *roles;         /* [K] part of a chain that chose each */
     int32_t *pools;         /* [N] parts of it that could have */
     int32_t *indices;       /* [R] */
@@ -103,7 +107,11 @@ tkp_status tkp__cost_create(
 void tkp__cost_release(tkp__cost *cost);
 /* The batch is as it is from layer `boundary` on. */
 /* Tokens leave the KV cache after prefill: nothing less was computed. */
-void tkp__cost_evict(tkp__cost *c, const tkp__batch *batch);
+void tkp__cost_evict(
+    tkp__cost *c,
+    const tkp__batch *batch,
+    int32_t kv_begin,
+    int32_t kv_end);
 void tkp__cost_cut(tkp__cost *cost, const tkp__batch *batch, int32_t boundary);
 void tkp__cost_report(
     const tkp__cost *cost,

@@ -64,7 +64,7 @@ static const tkp_op_attention_scores scores_params = {
 static const tkp_op_row_norm row_norm_params = {sizeof(row_norm_params), 0};
 static const tkp_op_cosine_pairs pairs_params = {sizeof(pairs_params), 0};
 static const tkp_op_blend blend_params = {
-    sizeof(blend_params), 2, {0.5f, 0.5f}, {1, 2}, {0, 1}};
+    sizeof(blend_params), 2, {0.5f, 0.5f}, {1, 2}, {0, 1}, 0};
 static const tkp_op_similarity similarity_params = {
     sizeof(similarity_params), 1, 0.5f};
 static const tkp_op_relevance relevance_params = {
@@ -505,6 +505,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, terms, 9, "terms");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, normalise[1], 5, "normalise[1]");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, complement[0], 2, "complement[0]");
+    TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, combine, 2, "combine");
     TRY_PARAMS(
         TKP_OP_BLEND, tkp_op_blend, weight[1], (float)strtod("inf", NULL),
         "weight[1]");

@@ -1395,6 +1395,148 @@ START_TEST(prune__ratio_of_original__counts_from_before_the_first_cut)
 }
 END_TEST
 
+/* --- the data decide how many; tokens that no cut may drop ------------------------------ */
+
+#define THRESHOLD(rest)                                                        \
+    "  - at: llm:2\n"                                                          \
+    "    scorer: {kind: attention}\n"                                          \
+    "    selector: {kind: threshold, threshold: 0.02}\n" rest
+
+/* In a batch as alone, and what the scores say. */
+START_TEST(threshold__without_a_budget__all_that_reach_it)
+{
+    OPEN(engine);
+    static void (*const add[])(test_batch *, uint32_t) = {
+        add_square, add_two_images, add_text, add_video};
+    test_batch batch;
+    test_outcome all;
+    tkp_policy *policy = test_policy(THRESHOLD(""));
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    ck_assert_int_eq(tkp_policy_query(policy, &info), TKP_OK);
+    ck_assert_uint_ne(info.flags & TKP_POLICY_ADAPTIVE, 0);
+    make_ragged(&batch);
+    test_run(&all, &engine, policy, &batch, TEST_QK);
+    int64_t reached = 0;
+    for (int64_t i = 0; i < all.n_scores; i++)
+        reached += all.scores[i] >= 0.02f;
+    ck_assert_int_gt(reached, 0);
+    ck_assert_int_lt(reached, all.n_scores);
+    ck_assert_int_eq(batch.rows - all.rows, all.n_scores - reached);
+    static const uint32_t ids[] = {7, 9, 12, 4};
+    for (int32_t b = 0; b < 4; b++) {
+        test_batch one;
+        test_outcome r;
+        test_batch_begin(&one);
+        add[b](&one, ids[b]);
+        test_batch_fill(&one);
+        test_run(&r, &engine, policy, &one, TEST_QK);
+        ck_assert_int_eq(r.rows, all.offsets[b + 1] - all.offsets[b]);
+        for (int64_t i = 0; i < r.rows; i++)
+            ck_assert_int_eq(
+                r.origin[i], all.origin[all.offsets[b] + i] - batch.offsets[b]);
+        test_outcome_release(&r);
+        test_batch_release(&one);
+    }
+    test_outcome_release(&all);
+    tkp_policy_destroy(policy);
+    test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
+START_TEST(threshold__with_a_budget__the_best)
+{
+    OPEN(engine);
+    test_batch batch;
+    make_one(&batch, 6, 4);
+    same_mask(
+        mask_of(
+            &engine, test_policy(THRESHOLD("    budget: {count: 9}\n")),
+            &batch),
+        mask_of(&engine, test_with_count(test_preset("fastv"), 9), &batch),
+        &batch);
+    test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* What reaches nothing goes, but for the protected; later counts are of what is
+ * left, however many that is. */
+START_TEST(threshold__nothing_reaches_it__the_protected_stay)
+{
+    OPEN(engine);
+    uint8_t keep[16] = {0};
+    keep[3] = keep[9] = 1;
+    const test_image image = {2, 1, 4, 4, 0, NULL, keep};
+    test_batch batch;
+    test_outcome r;
+    tkp_policy *policy =
+        test_policy("  - at: llm:2\n"
+                    "    scorer: {kind: attention}\n"
+                    "    selector: {kind: threshold, threshold: 2}\n"
+                    "  - at: llm:3\n"
+                    "    selector: random\n"
+                    "    budget: {count: 7}\n");
+    test_batch_begin(&batch);
+    test_batch_add(&batch, 3, 21, &image, 1);
+    test_batch_fill(&batch);
+    test_run(&r, &engine, policy, &batch, TEST_QK);
+    ck_assert_int_eq(r.cuts, 1);
+    ck_assert_int_eq(r.rows, 5 + 2);
+    ck_assert_int_eq(r.origin[2], 5);
+    ck_assert_int_eq(r.origin[3], 11);
+    ck_assert_int_eq(r.layer_visual[3], 2);
+    test_outcome_release(&r);
+    tkp_policy_destroy(policy);
+    test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* Two stages protect three tokens each, chosen from all; a cut keeps them and
+ * one more. */
+START_TEST(protect__two_stages__both_choices_survive)
+{
+    OPEN(engine);
+    static const char best[] = "  - at: projector\n"
+                               "    effect: protect\n"
+                               "    scorer: external\n"
+                               "    selector: {kind: topk, order: %s}\n"
+                               "    budget: {count: 3}\n";
+    static const char cut[] = "  - at: %s\n"
+                              "    scorer: external\n"
+                              "    selector: {kind: topk, order: lowest}\n"
+                              "    budget: {count: %d}\n";
+    static const char *const points[] = {"projector", "llm:2"};
+    test_batch batch;
+    char text[1024];
+    make_one(&batch, 6, 4);
+    int32_t rank[36]; /* how many are better */
+    for (int32_t i = 0; i < 36; i++)
+        for (int32_t j = rank[i] = 0; j < 36; j++)
+            rank[i] += batch.scores[j] > batch.scores[i] ||
+                       (batch.scores[j] == batch.scores[i] && j < i);
+    for (int32_t p = 0; p < 2; p++) {
+        int n = snprintf(text, sizeof(text), best, "highest");
+        n += snprintf(text + n, sizeof(text) - (size_t)n, best, "highest");
+        snprintf(text + n, sizeof(text) - (size_t)n, cut, points[p], 4);
+        uint8_t *mask = mask_of(&engine, test_policy(text), &batch);
+        for (int32_t i = 0; i < 36; i++)
+            ck_assert_int_eq(mask[4 + i], rank[i] < 3 || rank[i] == 35);
+        free(mask);
+        n = snprintf(text, sizeof(text), best, "highest");
+        n += snprintf(text + n, sizeof(text) - (size_t)n, best, "lowest");
+        snprintf(text + n, sizeof(text) - (size_t)n, cut, points[p], 2);
+        mask = mask_of(&engine, test_policy(text), &batch);
+        for (int32_t i = 0; i < 36; i++) /* more than the budget: all six */
+            ck_assert_int_eq(mask[4 + i], rank[i] < 3 || rank[i] > 32);
+        free(mask);
+    }
+    test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
 /* --- what can go wrong --------------------------------------------------------------------------------- */
 
 /* Of a still picture nothing goes. */
@@ -1776,6 +1918,10 @@ int main(void)
     TEST(every_preset__no_token_kept__exactly_the_visual_ones_go);
     TEST(none__runs_without_a_point);
     TEST(prune__ratio_of_original__counts_from_before_the_first_cut);
+    TEST(threshold__without_a_budget__all_that_reach_it);
+    TEST(threshold__with_a_budget__the_best);
+    TEST(threshold__nothing_reaches_it__the_protected_stay);
+    TEST(protect__two_stages__both_choices_survive);
     CASE("fastv");
     TEST(fastv__made_up_batch__brute_force_agrees);
     TEST(fastv_reverse__complement_of_fastv);

@@ -98,6 +98,9 @@ static void same_stage(const tkp_stage_options *a, const tkp_stage_options *b)
     ck_assert_int_eq(a->boundary, b->boundary);
     ck_assert_int_eq(a->score_layer, b->score_layer);
     ck_assert_int_eq(a->positions, b->positions);
+    ck_assert_int_eq(a->effect, b->effect);
+    ck_assert_int_eq(a->kv_begin, b->kv_begin);
+    ck_assert_int_eq(a->kv_end, b->kv_end);
     same_scorer(a->scorer, b->scorer);
     tkp_selector_options sa = *a->selector;
     tkp_selector_options sb = *b->selector;
@@ -235,9 +238,16 @@ START_TEST(load_text__every_key_off_its_default__reaches_its_field)
         "seed: 18446744073709551615}\n"
         "    budget: {total_reduction: 7/9, training: literal, tacr: 9/4, "
         "rounding: ceil, scope: image}\n"
+        "  - at: llm:4\n"
+        "    effect: protect\n"
+        "    scorer: external\n"
+        "    selector: {kind: threshold, threshold: -0.5}\n"
+        "    budget: {all: true, scope: image}\n"
         "  - at: kv\n"
+        "    layers: [2, 15]\n"
         "    scorer:\n"
         "      kind: blend\n"
+        "      combine: max\n"
         "      terms:\n"
         "        - scorer: external\n"
         "          weight: -0.1\n"
@@ -283,6 +293,14 @@ START_TEST(load_text__every_key_off_its_default__reaches_its_field)
     ck_assert_int_eq(s.budget->training_mode, TKP_TRAINING_LITERAL);
     ck_assert_int_eq(s.budget->rounding, TKP_ROUND_CEIL);
     s = stage_of(policy, 3);
+    ck_assert_int_eq(s.effect, TKP_EFFECT_PROTECT);
+    ck_assert_int_eq(s.selector->kind, TKP_SELECTOR_THRESHOLD);
+    ck_assert(s.selector->threshold == -0.5f);
+    s = stage_of(policy, 4);
+    ck_assert_int_eq(s.effect, TKP_EFFECT_CUT);
+    ck_assert_int_eq(s.kv_begin, 2);
+    ck_assert_int_eq(s.kv_end, 15);
+    ck_assert_int_eq(s.scorer->combine, TKP_BLEND_MAX);
     ck_assert_int_eq(s.point, TKP_POINT_KV);
     ck_assert_int_eq(s.scorer->n_terms, 2);
     ck_assert_int_eq(s.scorer->terms[0].scorer->kind, TKP_SCORER_EXTERNAL);

@@ -209,6 +209,22 @@ def mustdrop_keyset(p, z):
     return tensors, stage, None, {"kept": sorted(z["out_index"][0]), "scores": z["out_score"][0]}
 
 
+def mustdrop_stage2(p, z):
+    """What is below both thresholds goes, but not the key set: the larger of both over their thresholds is below 1."""
+    n, start = p["n"], p["v_start"]
+    keys = set(z["in_key_set"])
+    tensors = {"attention_rows": [list(heads) for heads in zip(*z["in_P_text"])],
+               "span": [start, start + n], "grid": [1, n], "keep_always": [int(i in keys) for i in range(n)]}
+    stage = ("llm:3", "scorer:", "  kind: blend", "  combine: max", "  terms:",
+             f"    - {{weight: {1 / max(p['theta_g'], 1e-30):.9g}, normalise: sum, "
+             "scorer: {kind: attention, query: text, reduce: sum}}",
+             f"    - {{weight: {1 / max(p['theta_i'], 1e-30):.9g}, scorer: {{kind: attention, query: text, reduce: max}}}}",
+             "selector: threshold")
+    total = sum(z["out_g"]) * max(p["theta_g"], 1e-30)
+    scores = [max(g / total, u / max(p["theta_i"], 1e-30)) for g, u in zip(z["out_g"], z["out_u"])]
+    return tensors, stage, None, {"kept": z["out_survivors"], "scores": scores}
+
+
 def evs(p, z):
     """The count as an engine computes it, from the share that goes."""
     side = p["spatial_merge"]
@@ -269,7 +285,8 @@ def visionzip(p, z):
 
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
-           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "pyramiddrop": pyramiddrop, "scope": scope,
+           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "mustdrop-stage2": mustdrop_stage2,
+           "pyramiddrop": pyramiddrop, "scope": scope,
            "prunesid": prunesid, "sparsevlm-cluster": sparsevlm_cluster, "vcast": vcast, "vidcom2": vidcom2,
            "visionzip": visionzip}
 

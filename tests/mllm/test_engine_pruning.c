@@ -280,16 +280,23 @@ END_TEST
 
 /* Fewer keys for the tokens to come: those of all layers, of `boundary` on
  * fewer already. */
-static tkp_policy *policy_evict(int32_t boundary, int64_t first, int64_t keep)
+static tkp_policy *policy_evict(
+    int32_t boundary,
+    int64_t first,
+    int64_t keep,
+    int32_t kv_begin,
+    int32_t kv_end)
 {
     tkp_policy *policy =
         boundary ? policy_fastv(boundary, first, TKP_POSITIONS_KEEP) : NULL;
     tkp_policy *evict =
         policy_random(TKP_POINT_KV, 0, keep, TKP_POSITIONS_KEEP);
-    if (!policy)
-        return evict;
     tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
     assert_ok(tkp_policy_get_stage(evict, 0, &stage));
+    stage.kv_begin = kv_begin;
+    stage.kv_end = kv_end;
+    if (!policy)
+        assert_ok(tkp_policy_create(&policy, "evict"));
     assert_ok(tkp_policy_add_stage(policy, &stage));
     tkp_policy_destroy(evict);
     return policy;
@@ -302,7 +309,9 @@ static void rerun_masked(
     int32_t n,
     int32_t boundary,
     const bool *cut,
-    const bool *evicted)
+    const bool *evicted,
+    int32_t kv_begin,
+    int32_t kv_end)
 {
     by_hand h;
     bool all[512];
@@ -310,8 +319,9 @@ static void rerun_masked(
     memset(all, true, sizeof(all));
     by_hand_begin(&h, ids, n);
     for (int32_t layer = 0; layer < bed.model->decoder.layers; layer++) {
-        const mask m = {
-            boundary && layer >= boundary ? cut : all, evicted, h.s.rows - n};
+        const bool *saw = boundary && layer >= boundary ? cut : all;
+        const bool in = layer >= kv_begin && layer < kv_end;
+        const mask m = {saw, in ? evicted : saw, h.s.rows - n};
         run_masked_layer(&h, layer, &m);
     }
     assert_ok(tkp__decoder_run_head(&h.s, &h.f, &out));
@@ -322,8 +332,9 @@ static void rerun_masked(
 /* Some go; or all stay that an earlier cut left, and what it took leaves the
  * layers before it, too. */
 static const struct {
-    int32_t boundary, keep;
-} after_prefill[] = {{0, 5}, {2, 5}, {2, 9}};
+    int32_t boundary, keep, kv_begin, kv_end; /* [0, 0): all layers */
+} after_prefill[] =
+    {{0, 5, 0, 0}, {2, 5, 0, 0}, {2, 9, 0, 0}, {2, 9, 1, 2}, {1, 5, 0, 2}};
 
 START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
 {
@@ -332,7 +343,11 @@ START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
     const int32_t layers = bed.model->decoder.layers;
     const int32_t boundary = after_prefill[_i].boundary;
     const int32_t keep = after_prefill[_i].keep;
-    tkp_policy *policy = policy_evict(boundary, 9, keep);
+    const int32_t begin = after_prefill[_i].kv_begin;
+    const int32_t end =
+        after_prefill[_i].kv_end ? after_prefill[_i].kv_end : layers;
+    tkp_policy *policy =
+        policy_evict(boundary, 9, keep, begin, after_prefill[_i].kv_end);
     tkp_mllm_result *result = answer(&request, 1, policy, 6);
     const recorded *evict = recorder_get(&seen, "prune.rows", layers + 1);
     const recorded *before =
@@ -349,7 +364,7 @@ START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
     const int64_t count = tkp_mllm_result_tokens(result, 0, &ids);
     ck_assert_int_eq(count, 6);
     for (int32_t n = 0; n < count; n++) {
-        rerun_masked(logits, ids, n, boundary, cut, left);
+        rerun_masked(logits, ids, n, boundary, cut, left, begin, end);
         const recorded *r = recorder_get(&seen, "logits", n);
         compare_rows("logits", r->values, 1, logits, 1, VOCAB, 1e-5, false);
     }
@@ -358,9 +373,13 @@ START_TEST(generate__cut_after_prefill__as_if_the_keys_were_masked)
     ck_assert_int_eq(report.visual_after, keep);
     ck_assert_int_eq(report.layer_visual[0], 16);
     ck_assert_int_eq(report.layer_visual[layers - 1], boundary ? 9 : 16);
+    int64_t cached = 0;
+    for (int32_t layer = 0; layer < layers; layer++)
+        cached += layer >= begin && layer < end ? evict->rows
+                                                : report.layer_tokens[layer];
     ck_assert_int_eq(
-        report.kv_bytes, 2 * evict->rows * bed.model->decoder.kv_heads *
-                             bed.model->decoder.head_dim * 4 * layers);
+        report.kv_bytes, 2 * cached * bed.model->decoder.kv_heads *
+                             bed.model->decoder.head_dim * 4);
     ck_assert_int_eq(tkp_mllm_result_kept_cells(result, 0, 0, NULL), keep);
     tkp_mllm_result_destroy(result);
     tkp_policy_destroy(policy);
@@ -373,7 +392,7 @@ START_TEST(generate__nothing_goes_after_prefill__as_without_a_policy)
     const int32_t *x, *y;
     float logits[6][VOCAB];
     const tkp_mllm_request request = testbed_request(&bed, images);
-    tkp_policy *policy = policy_evict(0, 0, 16);
+    tkp_policy *policy = policy_evict(0, 0, 16, 0, 0);
     tkp_mllm_result *without = answer(&request, 1, NULL, 6);
     for (int32_t n = 0; n < 6; n++)
         memcpy(
@@ -406,7 +425,7 @@ START_TEST(generate__cut_after_prefill_of_a_batch__as_one_by_one)
     requests[1].id = 1;
     requests[1].prompt = "\xe4\xb8\x85<image>\xe4\xb8\x87<image>";
     requests[1].n_images = 2;
-    tkp_policy *policy = policy_evict(2, 9, 5);
+    tkp_policy *policy = policy_evict(2, 9, 5, 0, 0);
     tkp_mllm_result *both = answer(requests, 2, policy, 6);
     for (int32_t i = 0; i < 2; i++) {
         const int32_t *x, *y;
@@ -771,7 +790,7 @@ int main(void)
         tcase_add_checked_fixture(t, open[i], close_bed);
         tcase_add_test(t, generate__fastv_drops__as_if_the_rows_were_masked);
         tcase_add_loop_test(
-            t, generate__cut_after_prefill__as_if_the_keys_were_masked, 0, 3);
+            t, generate__cut_after_prefill__as_if_the_keys_were_masked, 0, 5);
         tcase_add_test(
             t, generate__nothing_goes_after_prefill__as_without_a_policy);
         tcase_add_test(

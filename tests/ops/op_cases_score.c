@@ -386,8 +386,10 @@ static void build_blend(tkp_test_case *c, int32_t i)
     tkp_test_params(c, sizeof(tkp_op_blend));
     tkp_op_blend *p = &c->params.blend;
     p->terms = terms;
+    p->combine = (int32_t)tkp_test_random(c, 2);
     tkp_test_describe(
-        c, ",f32,n%d b%d fill=%d", (int)n, tkp_test_batch_size(batch), fill);
+        c, ",f32,n%d b%d fill=%d combine=%d", (int)n,
+        tkp_test_batch_size(batch), fill, p->combine);
     tkp_test_arg_float(
         c, 0, TKP_DTYPE_F32, 2, (int64_t[]){terms, n},
         tkp_test_random(c, 2) * 3, fill);

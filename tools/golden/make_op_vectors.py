@@ -376,16 +376,18 @@ def normalised(z, how):
     return out
 
 
-def blend(name, sizes, terms, weight, how, complement):
+def blend(name, sizes, terms, weight, how, complement, largest=0):
     terms = np.asarray(terms, np.float32)
     weight = np.asarray(weight, np.float32)
     want = np.zeros(terms.shape[1])
     for lo, hi in zip(offsets(sizes), offsets(sizes)[1:]):
+        each = []
         for t in range(len(terms)):
             f = normalised(terms[t, lo:hi].astype(np.float64), how[t])
-            want[lo:hi] += float(weight[t]) * (1.0 - f if complement[t] else f)
+            each.append(float(weight[t]) * (1.0 - f if complement[t] else f))
+        want[lo:hi] = np.max(each, axis=0) if largest else np.sum(each, axis=0)
     pad = [0] * (8 - len(terms))
-    w.case("blend", name, struct.pack("<i8f8i8i", len(terms), *weight, *pad, *how, *pad, *complement, *pad))
+    w.case("blend", name, struct.pack("<i8f8i8ii", len(terms), *weight, *pad, *how, *pad, *complement, *pad, largest))
     w.ins(("f32", terms), ("i32", offsets(sizes)))
     w.arg("out", "f32", want)
 
@@ -395,6 +397,9 @@ def make_blend():
     blend("alpha", sizes, normal(2, 48), [0.7, 0.3], [1, 1], [0, 1])
     blend("all_kinds", sizes, np.abs(normal(5, 48)), [1, -2, 0.5, 3, 0.25], [0, 1, 2, 3, 4], [0, 1, 0, 1, 0])
     blend("constant", [4, 3], np.full((4, 7), 0.3), [1, 1, 1, 1], [1, 2, 3, 4], [0, 0, 0, 0])
+    own = np.random.default_rng(4)
+    blend("largest", sizes, np.abs(own.standard_normal((3, 48))), [20, 1.5, -2], [4, 0, 1], [0, 0, 1], 1)
+    blend("largest_nan", [3], [[nan, 1, 2], [3, nan, 1]], [1, 1], [0, 0], [0, 0], 1)
     holes = normal(3, 20)
     holes[:, ::3] = nan
     blend("nan", [9, 11], holes, [1, 1, 1], [1, 2, 3], [0, 0, 1])

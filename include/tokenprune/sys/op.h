@@ -178,9 +178,9 @@ typedef struct tkp_op_cosine_pairs {
 } tkp_op_cosine_pairs;
 
 /*
- * BLEND: weighted sum of normalised terms, a sequence at a time.
+ * BLEND: weighted sum, or largest, of normalised terms, a sequence at a time.
  *   dst = sum_t weight[t] * f_t(terms[t]),  f = normalise, then 1 - z if
- *   complement
+ *   complement; MAX: the largest of the weighted terms
  *   0 terms [T, N] f32   1 offsets [B + 1] i32   2 dst [N] f32
  * Min-max and softmax of a constant term are 0 and 1/n. NaN stays NaN.
  */
@@ -192,12 +192,14 @@ enum tkp_normalise {
     TKP_NORMALISE_RANK = 3, /* (n - 1 - rank) / (n - 1); best rank is 0 */
     TKP_NORMALISE_SUM = 4   /* divide by the sum; 0 if the sum is 0 */
 };
+enum tkp_blend_combine { TKP_BLEND_SUM = 0, TKP_BLEND_MAX = 1 };
 typedef struct tkp_op_blend {
     uint32_t struct_size;
     int32_t terms; /* 1..TKP_BLEND_MAX_TERMS */
     float weight[TKP_BLEND_MAX_TERMS];
     int32_t normalise[TKP_BLEND_MAX_TERMS];  /* enum tkp_normalise */
     int32_t complement[TKP_BLEND_MAX_TERMS]; /* 0 or 1 */
+    int32_t combine;                         /* enum tkp_blend_combine */
 } tkp_op_blend;
 
 enum tkp_similarity_kernel {
