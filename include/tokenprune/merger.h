@@ -18,9 +18,13 @@ enum tkp_merger_kind {
     TKP_MERGER_WINDOW_AVERAGE = 1, /* a kept row becomes its window's mean */
     TKP_MERGER_WINDOW_MAX = 2,     /* ... channel-wise maximum */
     TKP_MERGER_CUSTOM = 3,         /* tkp_merger_vtable */
-    TKP_MERGER_NEAREST = 4, /* a dropped token joins the kept one it is most
+    TKP_MERGER_NEAREST = 4,   /* a dropped token joins the kept one it is most
                               like: of its sequence; of its image, where the
                               budget is an image's */
+    TKP_MERGER_BIPARTITE = 8, /* a dropped token joins the one that the
+                                bipartite selector found it to be most like; a
+                                mean in which each counts as the tokens that it
+                                stands for already */
     TKP_MERGER_CHAIN = 9 /* runs of like tokens in the same cell of frame after
                                 frame: a dropped one joins the latest kept one
                                 before it in its run */
@@ -67,7 +71,8 @@ TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 
 /**
  * Window mergers use the windows of the selector, which must keep one token of
- * each (TKP_ERR_OPTION otherwise); a reference on it is kept.
+ * each; the bipartite one takes what is compared from a bipartite selector
+ * (TKP_ERR_OPTION otherwise). A reference on the selector is kept.
  */
 TKP_API TKP_NODISCARD tkp_status tkp_merger_create(
     tkp_merger **out,
@@ -84,7 +89,7 @@ tkp_merger_query(const tkp_merger *merger, tkp_requirements *requirements);
  * @param[in]  inputs  hidden [R, D]
  * @param[in]  kept    [K] i32 as tkp_selector_run() gave them
  * @param[out] rows    [K, D] dtype of hidden: the new row of each kept token
- * @param[out] sizes   [K] f32 original tokens each stands for; may be NULL
+ * @param[out] sizes   [K] f32 tokens of the batch each stands for; may be NULL
  * @param[out] assignment [N] i32 entry of `kept` each candidate went to, -1 =
  *                     nowhere; may be NULL. Where windows overlap: the one
  *                     whose disjoint part holds it.

@@ -42,9 +42,11 @@ enum tkp_selector_kind {
     TKP_SELECTOR_QUOTA = 19,
     /* Peaks of density; compares features. */
     TKP_SELECTOR_DENSITY = 17,
-    TKP_SELECTOR_THRESHOLD =
-        18 /* scores of at least `threshold`: adaptive; with a
-                                   budget: the best, as topk */
+    TKP_SELECTOR_THRESHOLD = 18, /* scores of at least `threshold`: adaptive;
+                                    with a budget: the best, as topk */
+    /* Every second token may go, half of a group at most: those that are most
+     * like one of the others, by cosine (ToMe); compares features. */
+    TKP_SELECTOR_BIPARTITE = 21
 };
 
 /* Cover: what the scores are. */
@@ -165,7 +167,9 @@ typedef struct tkp_selector_options {
     int32_t rank;        /* enum tkp_nms_rank */
     int32_t limit;       /* enum tkp_nms_limit */
     int32_t components;  /* parts of a group; 0 = K / 4 */
-    int32_t class_token; /* 1 = the class token counts as one of K */
+    int32_t class_token; /* 1 = the class token counts as one of K; bipartite:
+                            it stands before the first, so that one is dealt
+                            to those who stay */
     int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
                             logistic function */
     float threshold;     /* threshold: of the score; 0 = 1 */

@@ -20,6 +20,7 @@ static void carve_batch(tkp__batch *b, const tkp_layout *layout, tkp__carver *c)
     b->candidate_cells = tkp__carve(c, visual, sizeof(int32_t));
     b->candidate_original = tkp__carve(c, visual, sizeof(int32_t));
     b->candidate_kept = tkp__carve(c, visual, sizeof(uint8_t));
+    b->candidate_sizes = tkp__carve(c, visual, sizeof(float));
     b->positions = tkp__carve(c, rows * layout->position_rows, sizeof(int32_t));
     b->origin = tkp__carve(c, rows, sizeof(int32_t));
 }
@@ -91,6 +92,7 @@ static void list_image(tkp__batch *b, int32_t i, int64_t padding_at)
             b->candidate_cells[n] = cell;
             b->candidate_original[n] = (int32_t)n;
             b->candidate_kept[n] = image->keep && image->keep[cell];
+            b->candidate_sizes[n] = 1.0f;
         }
 }
 
@@ -125,7 +127,8 @@ void tkp__batch_reset(tkp__batch *b)
 static void advance_candidates(
     tkp__batch *b,
     const int32_t *indices,
-    const int32_t *offsets)
+    const int32_t *offsets,
+    const float *sizes)
 {
     int64_t kept = 0;
     for (int32_t s = 0; s < b->sequences; s++) {
@@ -144,6 +147,7 @@ static void advance_candidates(
             b->candidate_cells[kept] = b->candidate_cells[n];
             b->candidate_original[kept] = b->candidate_original[n];
             b->candidate_kept[kept] = b->candidate_kept[n];
+            b->candidate_sizes[kept] = sizes[r];
             kept++;
             n++;
         }
@@ -157,9 +161,10 @@ void tkp__batch_advance(
     tkp__batch *b,
     const int32_t *indices,
     const int32_t *offsets,
-    const int32_t *positions)
+    const int32_t *positions,
+    const float *sizes)
 {
-    advance_candidates(b, indices, offsets);
+    advance_candidates(b, indices, offsets, sizes);
     const int64_t rows = offsets[b->sequences];
     memcpy(
         b->row_offsets, offsets, (size_t)(b->sequences + 1) * sizeof(int32_t));

@@ -105,6 +105,7 @@ typedef struct tkp__batch {
     int32_t *candidate_cells;    /* [N] */
     int32_t *candidate_original; /* [N] candidate number in the layout */
     uint8_t *candidate_kept;     /* [N] 1 = protected */
+    float *candidate_sizes;      /* [N] tokens of the layout each stands for */
     int32_t *positions;          /* [position_rows, R] */
     int32_t *origin;             /* [R] row in the layout's packed batch */
     void *memory;                /* what all of the above lie in */
@@ -125,12 +126,14 @@ int32_t tkp__batch_spans(const tkp__batch *batch, int32_t scope, int32_t *ends);
 /* Back to the layout's own state. */
 void tkp__batch_reset(tkp__batch *batch);
 /* After a cut: `indices` [rows_out] old row of each new row, `offsets` [B + 1],
- * `positions` [position_rows, rows_out] new positions. */
+ * `positions` [position_rows, rows_out] new positions, `sizes` [rows_out] tokens
+ * of the layout that each row stands for. */
 void tkp__batch_advance(
     tkp__batch *batch,
     const int32_t *indices,
     const int32_t *offsets,
-    const int32_t *positions);
+    const int32_t *positions,
+    const float *sizes);
 /* The unit that a cell of an image belongs to. */
 static inline int32_t tkp__layout_unit(
     const tkp_layout *layout,

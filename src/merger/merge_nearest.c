@@ -3,9 +3,12 @@
  * scope) that it is most like. Protected tokens stand for themselves. Tokens of
  * one part of a chain may be replaced by a basis of the group: they are joined
  * by none (ApET). With `into`, only tokens of that part are joined, by those
- * alone that it could have chosen (VisionZip, SparseVLM).
+ * alone that it could have chosen (VisionZip, SparseVLM). After bipartite
+ * matching only tokens of the second side are joined, and each counts as many
+ * as it stands for (ToMe).
  */
 #include "merger/merger.h"
+#include "selector/bipartite.h"
 
 enum { OP_NEAREST, OP_MERGE, OP_BLEND, OP_PUT };
 enum { AT_LIST, AT_PLACE, AT_ENDS, AT_KEEP, AT_ROWS };
@@ -19,6 +22,11 @@ typedef struct nearest {
     int32_t *span;   /* [N + 1] where each group's candidates end */
     tkp__basis basis;
 } nearest;
+
+static bool by_sides(const tkp_merger *m)
+{
+    return m->spec.options.kind == TKP_MERGER_BIPARTITE;
+}
 
 static tkp_status plan_ops(tkp_merger *m)
 {
@@ -46,6 +54,8 @@ static tkp_status plan_ops(tkp_merger *m)
     tkp_tensor_make_2d(
         &args[0], NULL, m->model.dtype, layout->rows, m->model.hidden);
     args[4] = (tkp_tensor){0};
+    if (by_sides(m))
+        tkp_tensor_make_1d(&args[4], NULL, TKP_DTYPE_F32, n);
     tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, n);
     tkp_tensor_make_2d(&args[5], NULL, m->model.dtype, n, m->model.hidden);
     tkp_tensor_make_1d(&args[6], NULL, TKP_DTYPE_F32, n);
@@ -90,7 +100,12 @@ static tkp_status plan_replace(tkp_merger *m, tkp_ledger *ledger)
 
 static tkp_status nearest_plan(tkp_merger *m, tkp_ledger *ledger)
 {
+    const tkp_selector_options *chosen = &m->selector->spec.options;
     const size_t n = (size_t)m->selector->batch->layout->visual;
+    TKP__CHECK(
+        !by_sides(m) || chosen->kind == TKP_SELECTOR_BIPARTITE, TKP_ERR_OPTION,
+        "merger: kind bipartite, but the selector's is %d; wanted %d",
+        chosen->kind, TKP_SELECTOR_BIPARTITE);
     nearest *state = tkp__zalloc(1, sizeof(*state));
     if (!state)
         return TKP_ERR_MEMORY;
@@ -105,7 +120,8 @@ static tkp_status nearest_plan(tkp_merger *m, tkp_ledger *ledger)
     m->has_features = true;
     TKP__TRY(tkp__features_plan(
         &m->features, m->context, m->selector->batch, &m->model,
-        m->spec.options.feature, 0.0f, 0, ledger));
+        by_sides(m) ? chosen->feature : m->spec.options.feature, 0.0f, 0,
+        ledger));
     for (int32_t i = AT_LIST; i <= AT_ENDS; i++)
         TKP__TRY(tkp__ledger_book(
             ledger, (uint64_t)(2 * n + 1) * sizeof(int32_t), &m->at[i]));
@@ -149,7 +165,8 @@ is_joined(const tkp_merger *m, const int32_t *roles, int32_t j, int32_t token)
 {
     const int32_t into = m->spec.options.into;
     if (m->selector->batch->candidate_kept[token] ||
-        is_replaced(m, roles, j, token))
+        is_replaced(m, roles, j, token) ||
+        (by_sides(m) && !tkp__bipartite_joined(m->selector, token)))
         return false;
     return !into || (roles && roles[j] == into);
 }
@@ -323,6 +340,8 @@ static tkp_status nearest_run(
         [0] = *in->hidden, [2] = *out->kept, [5] = *out->rows};
     tkp_tensor_make_1d(&args[1], batch->candidate_rows, TKP_DTYPE_I32, n);
     tkp_tensor_make_1d(&args[3], out->assignment, TKP_DTYPE_I32, n);
+    if (by_sides(m))
+        tkp_tensor_make_1d(&args[4], batch->candidate_sizes, TKP_DTYPE_F32, n);
     tkp_tensor_make_1d(
         &args[6], out->sizes, TKP_DTYPE_F32, out->kept->shape[0]);
     TKP__TRY(tkp__merger_run_op(m, m->ops[OP_MERGE], exec, args, 7, workspace));

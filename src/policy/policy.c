@@ -303,6 +303,11 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         TKP_ERR_POLICY, "stage %d: a window merger needs a window selector",
         number);
     TKP__CHECK(
+        merger != TKP_MERGER_BIPARTITE ||
+            selector->kind == TKP_SELECTOR_BIPARTITE,
+        TKP_ERR_POLICY, "stage %d: merger bipartite needs that selector",
+        number);
+    TKP__CHECK(
         selector->kind == TKP_SELECTOR_ALL ||
             s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0 ||
             tkp__stage_is_adaptive(s),

@@ -43,6 +43,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_nms;
     case TKP_SELECTOR_QUOTA:
         return &tkp__select_quota;
+    case TKP_SELECTOR_BIPARTITE:
+        return &tkp__select_bipartite;
     default:
         return NULL; /* ALL: nothing to run */
     }

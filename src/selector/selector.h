@@ -132,6 +132,7 @@ extern const tkp__selector_kind tkp__select_tri;
 extern const tkp__selector_kind tkp__select_density;
 extern const tkp__selector_kind tkp__select_nms;
 extern const tkp__selector_kind tkp__select_quota;
+extern const tkp__selector_kind tkp__select_bipartite;
 
 enum { TKP__SELECTOR_OPS = 8 };
 

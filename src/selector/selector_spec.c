@@ -426,7 +426,7 @@ static bool compares(int32_t kind)
 {
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
            kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY ||
-           kind == TKP_SELECTOR_NMS_GROUPS;
+           kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

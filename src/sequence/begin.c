@@ -208,6 +208,7 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->positions =
         tkp__carve(c, rows * s->layout->position_rows, sizeof(int32_t));
     s->sizes = tkp__carve(c, rows, sizeof(float));
+    s->totals = tkp__carve(c, rows, sizeof(float));
     s->assignment = tkp__carve(c, rows, sizeof(int32_t));
     if (!merges(s))
         return;

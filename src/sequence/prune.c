@@ -180,6 +180,19 @@ static void list_assignment(tkp_sequence *s, const tkp__run_stage *run)
                 s->merged_at[s->kept_of[n]];
 }
 
+/* The same through all cuts: what a row stood for before goes with it. */
+static void list_totals(tkp_sequence *s)
+{
+    const int32_t out = s->offsets[s->batch.sequences];
+    for (int32_t r = 0; r < out; r++)
+        s->totals[r] = s->sizes[r];
+    for (int64_t n = 0; n < s->batch.candidates; n++) {
+        const int32_t row = s->assignment[s->batch.candidate_rows[n]];
+        if (row >= 0)
+            s->totals[row] += s->batch.candidate_sizes[n] - 1.0f;
+    }
+}
+
 /* From the first layer that sees them on, the next position follows the
  * renumbered ones. */
 static void note_next_positions(tkp_sequence *s, const tkp__stage *stage)
@@ -333,9 +346,11 @@ tkp_status tkp__sequence_prune(
     list_offsets(s);
     list_positions(s, run->stage->positions);
     list_assignment(s, run);
+    list_totals(s);
     note_next_positions(s, run->stage);
     fill_decision(s, run, decision);
-    tkp__batch_advance(&s->batch, s->indices, s->offsets, s->positions);
+    tkp__batch_advance(
+        &s->batch, s->indices, s->offsets, s->positions, s->totals);
     if (run->stage->point == TKP_POINT_KV)
         tkp__cost_evict(
             &s->cost, &s->batch, run->stage->kv_begin,

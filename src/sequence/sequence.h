@@ -71,7 +71,8 @@ struct tkp_sequence {
     int32_t *merged_at;     /* [K] */
     float *kept_sizes;      /* [K] from the merger */
     int32_t *kept_of;       /* [N] from the merger */
-    float *sizes;           /* [R] */
+    float *sizes;           /* [R] tokens of this batch in each new row */
+    float *totals;          /* [R] tokens of the layout */
     int32_t *assignment;    /* [R] */
     int32_t *next_position; /* [layers + 1, B]; at least one row */
     tkp__cost cost;

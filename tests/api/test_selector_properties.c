@@ -144,12 +144,12 @@ static tkp_layout *layout_of(const batch *b, int32_t first, int32_t end)
 /* --- a selector ------------------------------------------------------------------ */
 
 static const int32_t kinds[] = {
-    TKP_SELECTOR_CHAIN,       TKP_SELECTOR_TOPK,    TKP_SELECTOR_WINDOW,
-    TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,  TKP_SELECTOR_STRIDE,
-    TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE, TKP_SELECTOR_MMR,
-    TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,     TKP_SELECTOR_TRI,
-    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY, TKP_SELECTOR_NMS_GROUPS,
-    TKP_SELECTOR_QUOTA};
+    TKP_SELECTOR_CHAIN,       TKP_SELECTOR_TOPK,     TKP_SELECTOR_WINDOW,
+    TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,   TKP_SELECTOR_STRIDE,
+    TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE,  TKP_SELECTOR_MMR,
+    TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,      TKP_SELECTOR_TRI,
+    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,  TKP_SELECTOR_NMS_GROUPS,
+    TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -223,6 +223,11 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
     budget->scope = (int32_t[]){
         TKP_SCOPE_SEQUENCE, TKP_SCOPE_IMAGE, TKP_SCOPE_FRAME}[below(3)];
     budget->min_keep = one_in(4) ? below(4) : 0;
+    if (o->kind == TKP_SELECTOR_BIPARTITE) { /* takes a half at most */
+        o->class_token = (int32_t)below(2);
+        budget->ratio_num += (budget->ratio_den - budget->ratio_num + 1) / 2;
+        budget->rounding = TKP_ROUND_CEIL;
+    }
 }
 
 static int64_t more(int64_t a, int64_t b)

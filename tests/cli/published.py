@@ -282,13 +282,35 @@ def visionzip(p, z):
         kept += [c * n + i for i in sorted(placed)]
         rows += [placed[i] for i in sorted(placed)]
     return tensors, stage, None, {"kept": kept, "rows": rows}
+def tome(p, z):
+    """A class token comes first, then a distillation token: neither is a candidate. Ours stand in the order of
+    those who stay, theirs as [first side | second side]."""
+    protected = p["class_token"] + p["distill_token"]
+    groups = [g for g in z["out_group"][protected:]]
+    kept, seen = [], {}
+    most = max(z["out_group"]) + 1
+    for g in range(most):
+        members = [i for i, to in enumerate(groups) if to == g]
+        if members:  # who is joined is of the second side; alone, the side does not matter
+            stays = [i for i in members if (i + protected) % 2] or members
+            seen[stays[0]] = g
+    kept = sorted(seen)
+    rank = {seen[i]: k for k, i in enumerate(kept)}
+    keys = [[sum(head[i][c] for head in z["in_keys"]) / len(z["in_keys"]) for c in range(len(z["in_keys"][0][0]))]
+            for i in range(protected, p["tokens"])]
+    count = len(kept)
+    stage = ("projector",
+             "selector: {kind: bipartite, feature: vision-keys, class_token: %s}" % ("false", "true")[protected % 2],
+             "merger: bipartite", f"budget: {{count: {count}}}")
+    return {"features": z["in_x"][protected:], "vision_keys": keys, "grid": [1, len(groups)]}, stage, None, {
+        "kept": kept, "assignment": [rank[g] for g in groups], "rows": [z["out_merged"][seen[i]] for i in kept],
+        "sizes": [z["out_size"][seen[i]] for i in kept]}
 
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
            "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "mustdrop-stage2": mustdrop_stage2,
-           "pyramiddrop": pyramiddrop, "scope": scope,
-           "prunesid": prunesid, "sparsevlm-cluster": sparsevlm_cluster, "vcast": vcast, "vidcom2": vidcom2,
-           "visionzip": visionzip}
+           "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope, "sparsevlm-cluster": sparsevlm_cluster,
+           "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip}
 
 
 def stated(note, z):

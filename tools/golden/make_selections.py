@@ -208,8 +208,61 @@ def make_prunesid():
              f"{filled} tokens fill the groups of most survivors")
 
 
+# --- bipartite matching ----------------------------------------------------------
+
+
+def bipartite(x, z, ends, kept_count, class_token, keep):
+    """Groups end at `ends`; each keeps kept_count of its tokens, those of `keep` among them."""
+    x, u = np.asarray(x, np.float64), unit(z)
+    kept, to, rows, sizes = [], np.zeros(len(x), int), [], []
+    for first, end in zip([0] + ends[:-1], ends):
+        place = np.arange(first, end)
+        free = ~keep[first:end]
+        side = (place - first + class_token) % 2
+        a, b = place[(side == 0) & free], place[(side == 1) & free]
+        like = u[a] @ u[b].T
+        partner, value = b[like.argmax(1)], like.max(1)
+        gone = best(value, end - first - kept_count)
+        ordered = np.sort(value)[::-1]
+        cut = len(gone)
+        assert cut in (0, len(a)) or ordered[cut - 1] - ordered[cut] > 1e-6 or ordered[cut - 1] == ordered[cut]
+        into = {int(a[g]): int(partner[g]) for g in gone}
+        for i in place:
+            if i not in into:
+                members = [i] + [g for g, p in into.items() if p == i]
+                to[members] = len(kept)
+                kept.append(i)
+                rows.append(x[members].mean(0))
+                sizes.append(float(len(members)))
+    return {"kept": np.array(kept), "rows": np.array(rows), "assignment": to, "sizes": np.array(sizes)}
+
+
+def make_bipartite():
+    rng = np.random.default_rng(93)
+    same = np.repeat(2 * np.eye(3, 8), 12, 0)  # ties everywhere: the lowest go first
+    cases = [
+        (smooth(rng, 12, 12, 24), [144], 72, 0, 0.0, "half of a picture"),
+        (smooth(rng, 12, 12, 24), [144], 100, 1, 0.0, "a class token before it"),
+        (rng.standard_normal((70, 16)), [35, 70], 20, 0, 0.0, "two pictures, an odd count"),
+        (rng.standard_normal((72, 16)), [36, 72], 25, 1, 0.2, "protected tokens"),
+        (same, [36], 19, 0, 0.0, "rows that are the same"),
+        (np.where(rng.random((48, 1)) < 0.3, 0, rng.standard_normal((48, 6))), [48], 30, 0, 0.0, "rows of zeros"),
+        (rng.standard_normal((9, 4)), [9], 5, 0, 0.0, "all that may go"),
+    ]
+    for number, (z, ends, count, class_token, protect, note) in enumerate(cases, 1):
+        z = np.asarray(z, np.float32)
+        x = rng.standard_normal((len(z), 10)).astype(np.float32)
+        keep = rng.random(len(z)) < protect
+        stage = ["projector", "selector: {kind: bipartite, feature: vision-keys, class_token: %s}"
+                 % ("true" if class_token else "false"), "merger: bipartite",
+                 f"budget: {{count: {count}, scope: image}}"]
+        tensors = {"features": x, "vision_keys": z, "grid": np.array([[1, ends[0]]] * len(ends)),
+                   "keep_always": keep.astype(int)}
+        save("bipartite", number, stage, tensors, bipartite(x, z, ends, count, class_token, keep), note)
+
+
 def main():
-    for make in (make_apet, make_prunesid):
+    for make in (make_apet, make_prunesid, make_bipartite):
         make()
 
 
