@@ -159,7 +159,9 @@ typedef struct tkp_selector_options {
     int32_t reserved2;
     /* Chain. */
     int32_t n_parts; /* 1 to TKP_CHAIN_MAX_PARTS */
-    int32_t reserved3;
+    int32_t even; /* window of a size, in the first part: 1 = each window keeps
+                     the same, floor(tokens / windows) or all it has; what does
+                     not come out even is later parts' */
     const tkp_chain_part *parts; /* copied deep */
     int32_t neighbours;          /* density: 0 = as many as a group keeps */
     int32_t others; /* density: 1 = a token is no neighbour of its own */

@@ -425,6 +425,8 @@ static const tkp__key selector_keys[] = {
     {.name = "quota", .type = TKP__KEY_I32, .words = by_budget,
      .kinds = WINDOW | RANDOM, .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_selector_options, quota)},
+    {.name = "even", .type = TKP__KEY_BOOL, .kinds = WINDOW,
+     .offset = AT(tkp_selector_options, even)},
     {.name = "stratified", .type = TKP__KEY_BOOL, .kinds = RANDOM,
      .offset = AT(tkp_selector_options, stratified)},
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RANDOM,

@@ -96,6 +96,24 @@ tkp_status tkp__quota_grids(tkp_selector *s)
     return TKP_OK;
 }
 
+/* The same for each of the groups first .. end, or all it has; the rest of
+ * `total` stays free. */
+static tkp_status
+share_evenly(tkp_selector *s, int64_t total, int32_t first, int32_t end)
+{
+    tkp__groups *g = &s->groups;
+    const int64_t each = end > first ? total / (end - first) : 0;
+    TKP__CHECK(
+        s->allowance, TKP_ERR_OPTION,
+        "selector: even windows may keep fewer than the budget; wanted them in "
+        "the first part of a chain");
+    for (int32_t i = first; i < end; i++) {
+        const int32_t size = g->offsets[i + 1] - g->offsets[i];
+        g->keep[i] = each < size ? (int32_t)each : size;
+    }
+    return TKP_OK;
+}
+
 /* Share `total` over groups first .. end. Equal shares where they come out
  * even; windows by budget get one each first; the rest by largest remainder
  * over the groups' sizes. */
@@ -108,6 +126,8 @@ share_groups(tkp_selector *s, int64_t total, int32_t first, int32_t end)
     int64_t *limit = s->scratch[1];
     int64_t *share = s->scratch[2];
     int64_t smallest = INT64_MAX;
+    if (s->spec.options.even)
+        return share_evenly(s, total, first, end);
     for (int64_t i = 0; i < n; i++) {
         weight[i] = g->offsets[first + i + 1] - g->offsets[first + i];
         smallest = weight[i] < smallest ? weight[i] : smallest;

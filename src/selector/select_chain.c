@@ -141,6 +141,26 @@ static int32_t take(const tkp_selector *s, int32_t p, int32_t i)
     return taken;
 }
 
+/* What the first part left of its allowance: even windows may. */
+static void take_back(const tkp_selector *s)
+{
+    const chain *c = s->state;
+    const tkp__groups *g = &s->groups;
+    const tkp__groups *of = &c->parts[0]->groups;
+    for (int32_t b = 0; b < s->batch->sequences; b++) {
+        int32_t j = of->first[b];
+        for (int32_t i = g->first[b]; i < g->first[b + 1]; i++) {
+            const int32_t end = g->member[g->offsets[i + 1] - 1];
+            int32_t kept = 0;
+            while (j < of->first[b + 1] && of->member[of->offsets[j]] <= end)
+                kept += of->keep[j++];
+            const int32_t rest = g->keep[i] - c->budget[i] - kept;
+            c->budget[i] += rest;
+            c->size[i] += rest;
+        }
+    }
+}
+
 static tkp_status bind_first(const tkp_selector *s)
 {
     const chain *c = s->state;
@@ -155,7 +175,9 @@ static tkp_status bind_first(const tkp_selector *s)
                                       : tkp__batch_unit(s->batch, scope, any);
             c->allowance[entry] = take(s, 0, i);
         }
-    return tkp__selector_bind(c->parts[0]);
+    TKP__TRY(tkp__selector_bind(c->parts[0]));
+    take_back(s);
+    return TKP_OK;
 }
 
 /* How many of `left` a part that keeps k may choose from. */

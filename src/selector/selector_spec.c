@@ -90,6 +90,11 @@ static tkp_status check_window(const tkp_selector_options *o)
         o->kind != TKP_SELECTOR_WINDOW_RANK || o->window_rows, TKP_ERR_OPTION,
         "selector: window_rank needs a window size");
     TKP__CHECK(
+        !o->even ||
+            (o->kind == TKP_SELECTOR_WINDOW && o->window_rows && !o->quota),
+        TKP_ERR_OPTION,
+        "selector: even is for windows of a size without a quota");
+    TKP__CHECK(
         o->pick == TKP_PICK_SCORE ||
             (o->kind == TKP_SELECTOR_WINDOW && o->quota <= 1),
         TKP_ERR_OPTION,
@@ -252,6 +257,11 @@ copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
             "selector: part %d: %s of kind %d cannot be %s part of a chain", p,
             part.options.quota ? "a quota" : "a selector", part.options.kind,
             p == 0 ? "a" : "a later");
+        TKP__CHECK(
+            !part.options.even || p < n - 1, TKP_ERR_OPTION,
+            "selector: part %d has even windows and is the last; wanted "
+            "another part behind it",
+            p);
         out->parts[p] = parts[p];
         TKP__TRY(check_pool(&out->parts[p], p));
         out->part_selectors[p] = part.options;
@@ -295,6 +305,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->order, TKP_ORDER_LOWEST, "order"));
     TKP__TRY(check_range(o->pick, TKP_PICK_FIRST, "pick"));
     TKP__TRY(check_range(o->stratified, 1, "stratified"));
+    TKP__TRY(check_range(o->even, 1, "even"));
     TKP__TRY(check_range(o->feature, TKP_FEATURE_VALUES, "feature"));
     TKP__TRY(
         check_range(o->pivot_feature, TKP_FEATURE_VALUES, "pivot_feature"));

@@ -394,6 +394,8 @@ static const word_case word_cases[] = {
     {ATTENTION "    selector: {kind: window, pick: %s}\n" QUARTER,
      SELECTOR_PART, offsetof(tkp_selector_options, pick),
      {"score", "centre", "first"}, 0},
+    {ATTENTION "    selector: {kind: window, window: [2, 2], even: %s}\n" QUARTER,
+     SELECTOR_PART, offsetof(tkp_selector_options, even), {"false", "true"}, 0},
     {"    selector: {kind: random, stratified: %s}\n" QUARTER, SELECTOR_PART,
      offsetof(tkp_selector_options, stratified), {"false", "true"}, 0},
     {NORM QUOTA("rule: %s") QUARTER, SELECTOR_PART,

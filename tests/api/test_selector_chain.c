@@ -214,6 +214,39 @@ START_TEST(chain__windows_first__best_of_each_then_the_best_left)
 }
 END_TEST
 
+START_TEST(chain__even_windows__what_is_odd_goes_to_the_next)
+{
+    static const float eight[8] = {1, 5, 0, 2, 3, 4, 9, 8};
+    static const int32_t kept[] = {1, 3, 4, 5, 6, 7};
+    static const int32_t roles[] = {0, 1, 1, 1, 0, 1};
+    static const int32_t one[] = {6};
+    static const int32_t last[] = {1};
+    add_sequence(1, 2, 4);
+    set_part(0, TKP_SELECTOR_WINDOW, TKP_CHAIN_SHARE, 1);
+    selectors[0].window_rows = selectors[0].window_cols = 2;
+    selectors[0].even = 1;
+    set_part(1, TKP_SELECTOR_TOPK, TKP_CHAIN_REST, 0);
+    EXPECT(eight, 8, kept, roles);
+    budget.count = 1;
+    EXPECT(eight, 8, one, last);
+}
+END_TEST
+
+/* Windows of four and of two cells: the small one gives what it has. */
+START_TEST(chain__even_windows__one_smaller_than_its_share)
+{
+    static const float six[6] = {1, 5, 9, 2, 3, 8};
+    static const int32_t all[] = {0, 1, 2, 3, 4, 5};
+    static const int32_t roles[] = {1, 0, 0, 0, 0, 0};
+    add_sequence(1, 2, 3);
+    set_part(0, TKP_SELECTOR_WINDOW, TKP_CHAIN_COUNT, 6);
+    selectors[0].window_rows = selectors[0].window_cols = 2;
+    selectors[0].even = 1;
+    set_part(1, TKP_SELECTOR_TOPK, TKP_CHAIN_REST, 0);
+    EXPECT(six, 6, all, roles);
+}
+END_TEST
+
 START_TEST(chain__all_but_two__the_last_part_has_two)
 {
     static const int32_t kept[] = {0, 2, 4, 6, 8, 9};
@@ -284,6 +317,15 @@ START_TEST(chain__wrong_options__refused)
     selectors[0].window_rows = selectors[0].window_cols = 2;
     selectors[0].quota = 1;
     refuse("a quota of kind 2");
+    selectors[0].quota = 0;
+    selectors[0].even = 1;
+    parts[0].amount = TKP_CHAIN_REST;
+    options.n_parts = 1;
+    refuse("is the last; wanted another part");
+    options = selectors[0];
+    refuse("wanted them in the first part of a chain");
+    options.window_rows = options.window_cols = 0;
+    refuse("even is for windows of a size");
 }
 END_TEST
 
@@ -300,6 +342,8 @@ int main(void)
     tcase_add_test(t, chain__count_above_the_budget__takes_it_all);
     tcase_add_test(t, chain__everything__kept);
     tcase_add_test(t, chain__windows_first__best_of_each_then_the_best_left);
+    tcase_add_test(t, chain__even_windows__what_is_odd_goes_to_the_next);
+    tcase_add_test(t, chain__even_windows__one_smaller_than_its_share);
     tcase_add_test(t, chain__all_but_two__the_last_part_has_two);
     tcase_add_test(t, chain__wrong_options__refused);
     suite_add_tcase(suite, t);

@@ -261,8 +261,108 @@ def make_bipartite():
         save("bipartite", number, stage, tensors, bipartite(x, z, ends, count, class_token, keep), note)
 
 
+# --- vscan, duet: the part before the language model ------------------------------
+
+
+def merged(x, kept, like, takers, joining, add):
+    """Each of `joining` joins the taker it is most like: rows, assignment, sizes of `kept`."""
+    x = np.asarray(x, np.float64)
+    members = {i: [] for i in kept}
+    assignment = np.full(len(x), -1)
+    for i in joining:
+        to = takers[int(np.argmax(like[i, takers]))]
+        members[to].append(i)
+        assignment[i] = list(kept).index(to)
+    assignment[kept] = np.arange(len(kept))
+    rows = []
+    for i in kept:
+        if add and members[i]:
+            rows.append(x[i] + x[members[i]].mean(0))
+        else:
+            rows.append(x[[i] + members[i]].mean(0))
+    return np.array(rows), assignment, np.array([1.0 + len(members[i]) for i in kept])
+
+
+def vscan(x, shallow, deep, grid, side, k):
+    height, width = grid
+    n = height * width
+    places = np.arange(n).reshape(height, width)
+    windows = [places[y:y + side, x0:x0 + side].ravel() for y in range(0, height, side) for x0 in range(0, width, side)]
+    each = k // 2 // len(windows)
+    local = np.concatenate([line[best(shallow[line], each)] for line in windows]).astype(int)
+    others = np.setdiff1d(np.arange(n), local)
+    kept = np.sort(np.concatenate([local, others[best(deep[others], k - len(local))]]))
+    like = unit(x) @ unit(x).T
+    return kept, *merged(x, kept, like, kept, np.setdiff1d(np.arange(n), kept), False)
+
+
+def duet(x, keys, a, k, factor, share):
+    n = len(x)
+    dominant = best(a, int(share * k))
+    left = np.setdiff1d(np.arange(n), dominant)
+    c = k - len(dominant)
+    pool = left[best(a[left], min(len(left), factor * c))]
+    anchors = pool[::max(1, len(pool) // max(1, c))][:c]
+    kept = np.sort(np.concatenate([dominant, anchors]))
+    like = unit(keys) @ unit(keys).T
+    return kept, *merged(x, kept, like, anchors, np.setdiff1d(pool, anchors), True)
+
+
+def joined(parts, sizes):
+    """Images one after the other."""
+    starts = np.cumsum([0] + sizes[:-1])
+    counts = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
+    return {"kept": np.concatenate([part[0] + at for part, at in zip(parts, starts)]),
+            "rows": np.concatenate([part[1] for part in parts]),
+            "assignment": np.concatenate([np.where(part[2] < 0, -1, part[2] + at) for part, at in zip(parts, counts)]),
+            "sizes": np.concatenate([part[3] for part in parts])}
+
+
+def make_vscan():
+    rng = np.random.default_rng(93)
+    for number, (grids, side, k, note) in enumerate((
+            ([(12, 12)], 6, 24, "half comes out even"),
+            ([(12, 12)], 6, 31, "half does not: 3 of each window, 19 by the deep row"),
+            ([(9, 13), (9, 13)], 6, 40, "two pictures whose last windows are smaller"),
+            ([(7, 8)], 6, 40, "a window smaller than its share: two tokens"),
+            ([(12, 12)], 6, 7, "less than one for each window: all by the deep row")), 1):
+        pictures = [(smooth(rng, *grid, 16), rng.random(grid[0] * grid[1]).astype(np.float32),
+                     rng.random(grid[0] * grid[1]).astype(np.float32), grid) for grid in grids]
+        sizes = [grid[0] * grid[1] for grid in grids]
+        stage = ["projector", "scorer: cls-attention",
+                 f"selector: {{kind: chain, parts: [{{share: 1/2, selector: {{kind: window, window: [{side}, {side}], "
+                 "even: true, scorer: {kind: cls-attention, shallow: true}}}, {selector: topk}]}",
+                 "merger: {kind: nearest, rule: mean}", f"budget: {{count: {k}, scope: image}}"]
+        tensors = {"features": np.concatenate([p[0] for p in pictures]),
+                   "cls_shallow": np.concatenate([p[1] for p in pictures]),
+                   "cls_attention": np.concatenate([p[2] for p in pictures]), "grid": np.array(grids)}
+        save("vscan", number, stage, tensors, joined([vscan(*p, side, k) for p in pictures], sizes), note)
+
+
+def make_duet():
+    rng = np.random.default_rng(94)
+    for number, (grids, k, factor, share, note) in enumerate((
+            ([(12, 12)], 41, 4, (34, 41), "28 of 110 are the pool"),
+            ([(8, 9), (10, 6)], 20, 4, (3, 4), "two pictures"),
+            ([(8, 8)], 24, 2, (1, 2), "a pool of twice the anchors"),
+            ([(6, 6)], 30, 4, (34, 41), "a pool of all that is left")), 1):
+        pictures = [(smooth(rng, *grid, 16), smooth(rng, *grid, 8), rng.random(grid[0] * grid[1]).astype(np.float32))
+                    for grid in grids]
+        sizes = [grid[0] * grid[1] for grid in grids]
+        stage = ["projector", "scorer: cls-attention",
+                 f"selector: {{kind: chain, parts: [{{share: {share[0]}/{share[1]}, selector: topk}}, "
+                 f"{{pool_factor: {factor}, selector: stride}}]}}",
+                 "merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}",
+                 f"budget: {{count: {k}, scope: image}}"]
+        tensors = {"features": np.concatenate([p[0] for p in pictures]),
+                   "vision_keys": np.concatenate([p[1] for p in pictures]),
+                   "cls_attention": np.concatenate([p[2] for p in pictures]), "grid": np.array(grids)}
+        want = joined([duet(*p, k, factor, share[0] / share[1] + 1e-12) for p in pictures], sizes)
+        save("duet", number, stage, tensors, want, note)
+
+
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite):
+    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet):
         make()
 
 
