@@ -75,14 +75,12 @@ static tkp_status run_temporal(const tkp__cpu_plan *base, const tkp__cpu_run *r)
     reduction(min                                                              \
               : wrong) if (tkp__cpu_worth_threads(n * d))
     for (int64_t i = 0; i < n; i++) {
-        float s = 0.0f;
-        if (before[i] >= 0)
-            s = cosine(
-                base->kernels, tkp__cpu_row(&a[X], rows[i], bytes),
-                tkp__cpu_row(&a[X], rows[before[i]], bytes), a[X].dtype, d,
-                (float
-                     *)(void
-                            *)(r->workspace + p->row_at + (uint64_t)omp_get_thread_num() * p->row_bytes));
+        const int64_t other = before[i] < 0 ? i : before[i];
+        const uint64_t own = (uint64_t)omp_get_thread_num() * p->row_bytes;
+        float *row = (float *)(void *)(r->workspace + p->row_at + own);
+        const float s = cosine(
+            base->kernels, tkp__cpu_row(&a[X], rows[i], bytes),
+            tkp__cpu_row(&a[X], rows[other], bytes), a[X].dtype, d, row);
         dst[i] = before[i] < 0         ? p->first
                  : p->threshold > 0.0f ? (s >= p->threshold ? 0.0f : 1.0f)
                                        : 1.0f - s;
@@ -91,8 +89,8 @@ static tkp_status run_temporal(const tkp__cpu_plan *base, const tkp__cpu_run *r)
     }
     TKP__CHECK(
         wrong == INT64_MAX, TKP_ERR_DATA,
-        "x: the cosine of candidates %lld and %d is not finite",
-        (long long)wrong, before[wrong]);
+        "x: the cosine of candidate %lld and the one before is not finite",
+        (long long)wrong);
     return TKP_OK;
 }
 

@@ -53,16 +53,16 @@ run_temporal(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
     const float threshold = plan->params.temporal.threshold;
     float *dst = tkp__data(&args[DST]);
     for (int64_t i = 0; i < args[DST].shape[0]; i++) {
-        if (before[i] < 0) {
-            dst[i] = threshold > 0.0f ? 1.0f : plan->params.temporal.first;
-            continue;
-        }
-        const double s = cosine(&args[X], rows[i], rows[before[i]]);
+        /* by itself where nothing is before: it has to be numbers, too */
+        const int32_t other = before[i] < 0 ? (int32_t)i : before[i];
+        const double s = cosine(&args[X], rows[i], rows[other]);
         TKP__CHECK(
             isfinite(s), TKP_ERR_DATA,
             "x: the cosine of candidates %lld and %d is not finite",
-            (long long)i, before[i]);
-        if (threshold > 0.0f)
+            (long long)i, other);
+        if (before[i] < 0)
+            dst[i] = threshold > 0.0f ? 1.0f : plan->params.temporal.first;
+        else if (threshold > 0.0f)
             dst[i] = (float)s >= threshold ? 0.0f : 1.0f;
         else
             dst[i] = 1.0f - (float)s;

@@ -84,11 +84,15 @@ typedef struct tkp_budget {
                          knows no frames, passes it over */
     int32_t of;       /* RATIO: enum tkp_budget_base; never more than are there.
                          tkp_budget_resolve() takes n for either */
+    int32_t every;    /* at_least FRAME: the first of every so many frames; 0 =
+                         the first alone */
+    int32_t reserved;
 } tkp_budget;
 
 #define TKP_BUDGET_INIT                                                        \
     {                                                                          \
-        (uint32_t)sizeof(tkp_budget), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0    \
+        (uint32_t)sizeof(tkp_budget), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+            0, 0                                                               \
     }
 TKP_API void tkp_budget_init(tkp_budget *budget);
 

@@ -93,9 +93,12 @@ typedef struct tkp_scorer_options {
     float mix;      /* entropy relevance: of the prompts; 0 = 0.5 */
     float share;    /* entropy relevance: of the text's tokens; 0 = 0.2 */
     float power;    /* relevance, smoothed: of the result; 0 = 1 */
-    int32_t reserved;
-    int32_t basis; /* reconstruction: how many points; 0 = 10 */
-    float ridge;   /* reconstruction; 0 = 1e-5 */
+    int32_t group;  /* temporal: frames of a group, of which the first stands by
+                       itself, the second and the third follow it, the fourth
+                       the third, and so on, as bits are cleared; 0 = each frame
+                       follows the one before */
+    int32_t basis;  /* reconstruction: how many points; 0 = 10 */
+    float ridge;    /* reconstruction; 0 = 1e-5 */
     int32_t scope; /* reconstruction: whose tokens make a basis; blend: those of
                       what are normalised together; enum tkp_budget_scope */
     int32_t centre;  /* gaussian: enum tkp_centre */

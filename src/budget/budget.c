@@ -102,6 +102,14 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         "%s: of is %d, wanted 0, or 1 with a ratio and the label retain", name,
         out->of);
     TKP__CHECK(
+        out->every == 0 || (out->every > 0 && out->at_least == TKP_LEAST_FRAME),
+        TKP_ERR_OPTION,
+        "%s: every is %d, wanted 0, or more where at_least is a frame", name,
+        out->every);
+    TKP__CHECK(
+        out->reserved == 0, TKP_ERR_OPTION, "%s: reserved is %d, wanted 0",
+        name, out->reserved);
+    TKP__CHECK(
         out->min_keep >= 0, TKP_ERR_OPTION,
         "%s: min_keep is %lld, wanted 0 or more", name,
         (long long)out->min_keep);

@@ -142,6 +142,7 @@ keep_rules(tkp_budget *budget, const tkp_policy *policy, int32_t stage)
             continue;
         budget->rounding = options.budget->rounding;
         budget->at_least = options.budget->at_least;
+        budget->every = options.budget->every;
         if (options.budget->rounding != TKP_ROUND_DOUBLE_TRUNCATE ||
             options.budget->kind != TKP_BUDGET_TOTAL_REDUCTION)
             continue;

@@ -196,7 +196,8 @@ tkp__batch_count tkp__batch_count_of(
     const tkp__batch *batch,
     int32_t scope,
     int32_t b,
-    int32_t unit)
+    int32_t unit,
+    int32_t every)
 {
     tkp__batch_count count = {0};
     const int32_t end = batch->candidate_offsets[b + 1];
@@ -218,7 +219,7 @@ tkp__batch_count tkp__batch_count_of(
                                 tkp__batch_unit(batch, TKP_SCOPE_FRAME, n - 1);
         count.candidates++;
         count.kept += batch->candidate_kept[n];
-        count.first += frame == first_frame;
+        count.first += frame == first_frame || (every && frame % every == 0);
         count.frames += alone || begins;
     }
     return count;
@@ -349,5 +350,35 @@ void tkp__batch_before(
         const int32_t cell = batch->candidate_cells[n] % cells;
         before[n] = latest[cell];
         latest[cell] = n;
+    }
+}
+
+void tkp__batch_before_in_groups(
+    const tkp__batch *batch,
+    int32_t group,
+    int32_t *before,
+    int32_t *latest)
+{
+    int32_t unit = -1; /* group of frames, of its image */
+    int32_t image = -1;
+    int32_t cells = 0;
+    for (int32_t n = 0; n < batch->candidates; n++) {
+        const int32_t frame = tkp__batch_frame(batch, n);
+        if (batch->candidate_images[n] != image || frame / group != unit) {
+            image = batch->candidate_images[n];
+            unit = frame / group;
+            const tkp__layout_image *im = &batch->layout->images[image];
+            cells = im->rows * im->cols;
+            for (int64_t i = 0; i < (int64_t)group * cells; i++)
+                latest[i] = -1;
+        }
+        const int32_t cell = batch->candidate_cells[n] % cells;
+        int32_t from = frame % group;
+        latest[(int64_t)from * cells + cell] = n;
+        before[n] = -1;
+        while (from && before[n] < 0) {
+            from &= from - 1;
+            before[n] = latest[(int64_t)from * cells + cell];
+        }
     }
 }

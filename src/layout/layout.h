@@ -160,6 +160,13 @@ void tkp__batch_before(
     const tkp__batch *batch,
     int32_t *before,
     int32_t *latest);
+/* The same where frames make groups (tkp_scorer_options.group); `latest` has
+ * room for a group of frames. */
+void tkp__batch_before_in_groups(
+    const tkp__batch *batch,
+    int32_t group,
+    int32_t *before,
+    int32_t *latest);
 /* The unit that candidate n belongs to. */
 static inline int32_t
 tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)
@@ -172,7 +179,8 @@ tkp__batch_unit(const tkp__batch *batch, int32_t scope, int32_t n)
 typedef struct tkp__batch_count {
     int64_t candidates;
     int64_t kept;     /* protected ones */
-    int64_t first;    /* of the first frame that has any, of each image */
+    int64_t first;    /* of the first frame that has any, of each image, and of
+                         those that begin so many */
     int64_t frames;   /* one a frame that has any; all of one that is alone */
     int64_t original; /* before any cut; tkp__batch_original() */
 } tkp__batch_count;
@@ -180,7 +188,8 @@ tkp__batch_count tkp__batch_count_of(
     const tkp__batch *batch,
     int32_t scope,
     int32_t b,
-    int32_t unit);
+    int32_t unit,
+    int32_t every /* budget's; 0 */);
 /* Valid tokens of sequence b, or of one unit of the scope in it (-1: all),
  * before any cut. */
 int64_t tkp__batch_original(

@@ -333,6 +333,15 @@ const tkp__preset tkp__presets[] = {
         "    selector: topk\n"
         "    merger: {kind: chain, threshold: 0.6}\n"
         "    budget: {ratio: 3/10, label: equiv-in}\n"),
+    PRESET("dycoke", "Of four frames one whole, of the others what differs",
+        "DyCoke, CVPR 2025, github.com/KD-TAO/DyCoke, before the model",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: {kind: temporal, feature: raw, group: 4}\n"
+        "    selector: topk\n"
+        "    budget: {total_reduction: 7/10, scope: frame,\n"
+        "             rounding: double-truncate, at_least: frame, every: 4}\n"),
+
     PRESET("vidcom2", "What differs from the middle of video and frame",
         "VidCom2 2025, arXiv 2505.14454",
         "\n"

@@ -364,6 +364,8 @@ static const tkp__key scorer_keys[] = {
      .offset = AT(tkp_scorer_options, scope)},
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RECONSTRUCTION,
      .offset = AT(tkp_scorer_options, seed)},
+    {.name = "group", .type = TKP__KEY_I32, .kinds = KIND(TKP_SCORER_TEMPORAL),
+     .high = 256, .offset = AT(tkp_scorer_options, group)},
     {.name = "centre", .type = TKP__KEY_WORD, .words = centres,
      .kinds = KIND(TKP_SCORER_GAUSSIAN),
      .offset = AT(tkp_scorer_options, centre)},
@@ -616,6 +618,9 @@ static const tkp__key budget_keys[] = {
     {.name = "at_least", .type = TKP__KEY_WORD, .words = leasts,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,
      .offset = AT(tkp_budget, at_least)},
+    {.name = "every", .type = TKP__KEY_I32,
+     .kinds = COUNT | RATIO | TOTAL, .gives = -1, .high = INT32_MAX,
+     .offset = AT(tkp_budget, every)},
     {.name = "of", .type = TKP__KEY_WORD, .words = bases, .kinds = RATIO,
      .gives = -1, .offset = AT(tkp_budget, of)},
     END};

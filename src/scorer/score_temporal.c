@@ -1,7 +1,7 @@
 /*
  * How much a token differs from the one at its place a frame before: of the
  * frames that still have a token there, the latest. What has none before it,
- * as the whole first frame, scores above everything. With a threshold of the
+ * as the whole first frame (of a group), scores above everything. With a threshold of the
  * cosine: 1 where a run of like tokens begins, 0 where it goes on.
  */
 #include "scorer/scorer.h"
@@ -20,13 +20,14 @@ static tkp_status temporal_plan(tkp__leaf *leaf, const tkp__batch *batch)
         &leaf->features, leaf->context, batch, &leaf->model,
         leaf->options.feature, leaf->options.norm_eps, 0, &leaf->ledger));
     leaf->memory = tkp__alloc(
-        (size_t)n + (size_t)tkp__layout_frame_cells(batch->layout),
+        (size_t)n + (size_t)tkp__layout_frame_cells(batch->layout) *
+                        (size_t)(leaf->options.group ? leaf->options.group : 1),
         sizeof(int32_t));
     if (!leaf->memory)
         return TKP_ERR_MEMORY;
     leaf->reference = leaf->memory; /* [N] who comes before */
     leaf->local =
-        leaf->reference + n; /* [cells of a frame] the latest so far */
+        leaf->reference + n; /* [cells of a frame, or a group of them] so far */
     const tkp__features *f = &leaf->features;
     tkp_tensor_make_2d(&args[0], NULL, f->dtype, f->most_rows, f->width);
     tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, n);
@@ -37,7 +38,11 @@ static tkp_status temporal_plan(tkp__leaf *leaf, const tkp__batch *batch)
 
 static void temporal_bind(tkp__leaf *leaf, const tkp__batch *batch)
 {
-    tkp__batch_before(batch, leaf->reference, leaf->local);
+    if (leaf->options.group)
+        tkp__batch_before_in_groups(
+            batch, leaf->options.group, leaf->reference, leaf->local);
+    else
+        tkp__batch_before(batch, leaf->reference, leaf->local);
     tkp__features_bind(&leaf->features, NULL, 0);
 }
 

@@ -108,6 +108,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_range(out->shallow, 1, "shallow"));
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
     TKP__TRY(check_range(out->combine, TKP_BLEND_MAX, "combine"));
+    TKP__TRY(check_range(out->group, 256, "group"));
     TKP__CHECK(
         out->threshold >= 0.0f && out->threshold <= 1.0f, TKP_ERR_OPTION,
         "scorer: threshold is %g, wanted 0 to 1", (double)out->threshold);

@@ -18,7 +18,8 @@ static tkp_status free_places(
         *out = s->allowance[unit < 0 ? b : unit];
         return TKP_OK;
     }
-    tkp__batch_count count = tkp__batch_count_of(s->batch, scope, b, unit);
+    tkp__batch_count count =
+        tkp__batch_count_of(s->batch, scope, b, unit, s->budget.every);
     if (s->budget.of == TKP_OF_ORIGINAL)
         count.original = tkp__batch_original(s->batch, scope, b, unit);
     tkp_budget budget = s->budget;
@@ -70,7 +71,7 @@ tkp_status tkp__quota_grids(tkp_selector *s)
         int64_t total = 0;
         for (int32_t i = first; i < image; i++) {
             const tkp__batch_count count =
-                tkp__batch_count_of(s->batch, TKP_SCOPE_IMAGE, b, i);
+                tkp__batch_count_of(s->batch, TKP_SCOPE_IMAGE, b, i, 0);
             weight[i - first] = count.candidates - count.kept;
         }
         if (!o->window_rows) {

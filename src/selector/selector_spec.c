@@ -3,7 +3,7 @@
 #include "selector/selector.h"
 
 TKP__ASSERT_NO_PADDING(tkp_selector_options, scorer);
-TKP__ASSERT_NO_PADDING(tkp_budget, of);
+TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {

@@ -154,15 +154,20 @@ static tkp_status walk_stages(
     int32_t unit,
     const char *what)
 {
-    tkp__batch_count n = tkp__batch_count_of(&s->batch, scope, b, unit);
+    tkp__batch_count n = tkp__batch_count_of(&s->batch, scope, b, unit, 0);
     n.original = n.candidates;
     for (int32_t i = 0; i < s->n_stages; i++) {
         const tkp__stage *stage = s->stages[i].stage;
+        const int32_t every = stage->budget.every;
         if (tkp__stage_is_adaptive(stage) &&
             stage->effect != TKP_EFFECT_PROTECT)
             break; /* nobody knows what is left */
-        if (cuts_by_budget(&s->stages[i]) && stage->budget.scope == scope)
-            TKP__TRY(walk_part(s, i, &n, what, unit < 0 ? b : unit));
+        if (!cuts_by_budget(&s->stages[i]) || stage->budget.scope != scope)
+            continue;
+        if (every)
+            n.first =
+                tkp__batch_count_of(&s->batch, scope, b, unit, every).first;
+        TKP__TRY(walk_part(s, i, &n, what, unit < 0 ? b : unit));
     }
     return TKP_OK;
 }

@@ -427,6 +427,10 @@ static const word_case word_cases[] = {
      {"nearest", "floor", "ceil", "double-truncate"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, at_least: %s}\n", BUDGET_PART,
      offsetof(tkp_budget, at_least), {"none", "frame", "each-frame"}, 0},
+    {ATTENTION TOPK "    budget: {ratio: 1/4, at_least: frame, every: %s}\n",
+     BUDGET_PART, offsetof(tkp_budget, every), {"0", "1", "2"}, 0},
+    {"    scorer: {kind: temporal, group: %s}\n" SCORED, SCORER_PART,
+     offsetof(tkp_scorer_options, group), {"0", "1", "2"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
      offsetof(tkp_budget, scope), {"frame"}, TKP_SCOPE_FRAME},
     {ATTENTION TOPK "    budget: {ratio: 1/4, label: %s}\n", BUDGET_PART,
@@ -963,7 +967,8 @@ static const char *const other_presets[] = {
     "dart",        "dart-embed",  "divprune", "fastervlm",     "mmr",
     "scope",       "mmtok",       "eadp",     "cdpruner",      "tops",
     "evs",         "vidcom2",     "v-cast",   "apet",          "apet-embed",
-    "framefusion", "pyramiddrop", "prunesid", "prunesid-qwen", "visionzip"};
+    "framefusion", "pyramiddrop", "prunesid", "prunesid-qwen", "visionzip",
+    "dycoke"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

@@ -5,6 +5,7 @@
  */
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,7 +344,7 @@ END_TEST
 
 /* --- every method ------------------------------------------------------------ */
 
-static const char *const presets[] = {"evs", "vidcom2", "v-cast"};
+static const char *const presets[] = {"evs", "dycoke", "vidcom2", "v-cast"};
 enum { PRESETS = sizeof(presets) / sizeof(presets[0]) };
 
 START_TEST(every_video_preset__ragged_batch_and_threads__as_one_by_one)
@@ -375,6 +376,76 @@ START_TEST(every_video_preset__ragged_batch_and_threads__as_one_by_one)
         tkp_policy_destroy(policy);
     }
     test_engine_close(&two);
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* Wherever it stands, in a channel that is left out, too. */
+START_TEST(every_video_preset__a_number_that_is_none__refused)
+{
+    OPEN(engine);
+    static const float wrong[] = {NAN, INFINITY, -INFINITY};
+    for (int32_t p = 0; p < PRESETS; p++)
+        for (int32_t at = 0; at < 60; at += 7) {
+            test_batch batch;
+            tkp_sequence *sequence;
+            tkp_requirements need = TKP_REQUIREMENTS_INIT;
+            tkp_point point = TKP_POINT_INIT;
+            tkp_decision decision = TKP_DECISION_INIT;
+            tkp_inputs inputs = TKP_INPUTS_INIT;
+            tkp_tensor hidden;
+            tkp_policy *policy = test_preset(presets[p]);
+            make(&batch, 0, 1);
+            batch.hidden[(videos[0].start + at) * TEST_D + at % TEST_D] =
+                wrong[at % 3];
+            ck_assert_int_eq(
+                tkp_sequence_create(&sequence, engine.context), TKP_OK);
+            ck_assert_int_eq(
+                tkp_sequence_begin(
+                    sequence, engine.exec, policy, batch.layout, &batch.model),
+                TKP_OK);
+            ck_assert_int_eq(tkp_sequence_query(sequence, &need), TKP_OK);
+            void *workspace =
+                aligned_alloc(64, (need.workspace_bytes + 127) / 64 * 64);
+            ck_assert_int_eq(
+                tkp_exec_set_workspace(
+                    engine.exec, workspace, need.workspace_bytes),
+                TKP_OK);
+            ck_assert_int_eq(tkp_sequence_next(sequence, &point), TKP_OK);
+            tkp_tensor_make_2d(
+                &hidden, batch.hidden, TKP_DTYPE_F32, batch.rows, TEST_D);
+            inputs.hidden = &hidden;
+            ck_assert_msg(
+                tkp_sequence_prune(sequence, engine.exec, &inputs, &decision) ==
+                    TKP_ERR_DATA,
+                "%s: token %d: %s", presets[p], at, tkp_last_message());
+            tkp_sequence_destroy(sequence);
+            tkp_policy_destroy(policy);
+            test_batch_release(&batch);
+            ck_assert_int_eq(
+                tkp_exec_set_workspace(engine.exec, NULL, 0), TKP_OK);
+            free(workspace);
+        }
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* The first of four frames whole, 3 of the 12 cells of the others. */
+START_TEST(dycoke__five_frames__two_whole)
+{
+    OPEN(engine);
+    test_batch batch;
+    test_outcome r;
+    int64_t counts[8];
+    tkp_policy *policy = test_preset("dycoke");
+    make(&batch, 0, 1);
+    test_run(&r, &engine, policy, &batch, TEST_QK);
+    per_frame(&r, 0, counts);
+    for (int32_t t = 0; t < 5; t++)
+        ck_assert_int_eq(counts[t], t % 4 ? 3 : 12);
+    test_outcome_release(&r);
+    test_batch_release(&batch);
+    tkp_policy_destroy(policy);
     test_engine_close(&engine);
 }
 END_TEST
@@ -423,6 +494,8 @@ int main(void)
     TEST(scope_frame__frames__as_pictures_would_be);
     tcase_add_test(t, scope_frame__after_a_coarser_cut__refused);
     TEST(every_video_preset__ragged_batch_and_threads__as_one_by_one);
+    TEST(every_video_preset__a_number_that_is_none__refused);
+    TEST(dycoke__five_frames__two_whole);
     TEST(every_video_preset__each_count__exact_and_in_order);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

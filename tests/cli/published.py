@@ -234,6 +234,14 @@ def evs(p, z):
     return tensors, stage, None, {"kept": z["out_kept"]}
 
 
+def dycoke(p, z):
+    """No published cases: a statement of ours (tests/golden/video)."""
+    stage = ("projector", f"scorer: {{kind: temporal, group: {p['group']}}}", "selector: topk",
+             f"budget: {{total_reduction: {p['q']}, scope: frame, rounding: double-truncate, at_least: frame, "
+             f"every: {p['group']}}}")
+    return {"features": z["in_x"], "grid": [p["T"], p["H"], p["W"]]}, stage, None, {"kept": z["out_kept"]}
+
+
 def vidcom2(p, z):
     """Their count follows from the frames' shares; ours is asked for, and is the same then."""
     n = p["tokens_per_frame"]
@@ -307,10 +315,10 @@ def tome(p, z):
         "sizes": [z["out_size"][seen[i]] for i in kept]}
 
 
-METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "eadp": eadp, "evs": evs, "fastervlm": fastervlm,
-           "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset, "mustdrop-stage2": mustdrop_stage2,
-           "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope, "sparsevlm-cluster": sparsevlm_cluster,
-           "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip}
+METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
+           "fastervlm": fastervlm, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
+           "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
+           "sparsevlm-cluster": sparsevlm_cluster, "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip}
 
 
 def stated(note, z):

@@ -374,6 +374,10 @@ START_TEST(temporal__two_frames__first_is_above_all)
     ck_assert_int_eq(
         tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_ARGUMENT);
     before[2] = -1;
+    x[13] = NAN;
+    before[6] = -1; /* a row that nothing is compared with */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_DATA);
+    x[13] = 8.0f;
     x[3] = NAN;
     ck_assert_int_eq(tkp_test_run(TKP_OP_TEMPORAL, &p, args, 4), TKP_ERR_DATA);
 }

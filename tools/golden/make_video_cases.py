@@ -88,6 +88,32 @@ def make_evs():
              {"in_x": x.reshape(-1, d), "out_kept": evs(x, q).astype(np.int32)})
 
 
+# --- dycoke --------------------------------------------------------------------
+
+
+def dycoke(x, q):
+    """By fours: 2 against 1, 4 against 3, 3 against 1; of the later one q go."""
+    t, n, _ = x.shape
+    kept = []
+    for i in range(t):
+        other = {0: None, 1: i - 1, 2: i - 2, 3: i - 1}[i % 4]
+        if other is None:
+            kept.append(i * n + np.arange(n))
+        else:
+            kept.append(i * n + best(1 - cosine(x[i], x[other]).astype(np.float32), int(n * (1 - q))))
+    return np.concatenate(kept)
+
+
+def make_dycoke():
+    cases = (("noise", noise, 8, 3, 4, 8, 0.7), ("two of a group", smooth, 6, 4, 4, 12, 0.7),
+             ("one frame", noise, 1, 4, 5, 8, 0.7), ("zero rows", with_zero_rows, 7, 4, 4, 8, 0.5),
+             ("constant", constant, 5, 3, 3, 8, 0.7), ("ten: three of doubles", noise, 4, 2, 5, 6, 0.7))
+    for i, (note, video, t, h, w, d, q) in enumerate(cases, 1):
+        x = video(np.random.default_rng(400 + i), t, h * w, d)
+        save("dycoke", i, note, {"T": t, "H": h, "W": w, "q": q, "group": 4},
+             {"in_x": x.reshape(-1, d), "out_kept": dycoke(x, q).astype(np.int32)})
+
+
 # --- vidcom2 -------------------------------------------------------------------
 
 
@@ -193,6 +219,7 @@ def make_vcast():
 
 def main():
     make_evs()
+    make_dycoke()
     make_vidcom2()
     make_vcast()
 

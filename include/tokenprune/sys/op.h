@@ -287,7 +287,7 @@ typedef struct tkp_op_reconstruction {
  *   0 x [R, D] float          1 rows [N] i32 row of x of each candidate
  *   2 before [N] i32 the candidate that it follows, or -1
  *   3 dst [N] f32
- * A cosine that is no number is TKP_ERR_DATA.
+ * What is not finite is TKP_ERR_DATA.
  */
 typedef struct tkp_op_temporal {
     uint32_t struct_size;
