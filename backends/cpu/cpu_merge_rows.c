@@ -99,10 +99,11 @@ static void merge_one(
     const int64_t d = a[X].shape[1];
     const tkp__cpu_kernels *k = p->base.kernels;
     double weight = (double)share;
+    int32_t size = 1;
     k->convert(own, TKP_DTYPE_F32, row_of(a, anchor), a[X].dtype, d);
     for (int64_t i = 0; i < d; i++)
         sum[i] = share * own[i];
-    for (int32_t i = first; i >= 0; i = next[i]) {
+    for (int32_t i = first; i >= 0; i = next[i], size++) {
         const float w = weight_of(a, i);
         k->add_scaled(sum, row_of(a, i), a[X].dtype, w, d);
         weight += (double)w;
@@ -110,8 +111,12 @@ static void merge_one(
     if (first < 0 || weight == 0)
         return;
     const float scale = (float)(1 / weight);
-    const float keep = o->rule == TKP_MERGE_BLEND ? o->beta : 1;
-    const float take = o->rule == TKP_MERGE_BLEND ? 1 - o->beta : 1;
+    const bool blend = o->rule >= TKP_MERGE_BLEND;
+    float beta = o->beta;
+    if (o->rule == TKP_MERGE_BLEND_COUNT && beta < 1 / (float)size)
+        beta = 1 / (float)size;
+    const float keep = blend ? beta : 1;
+    const float take = blend ? 1 - beta : 1;
     for (int64_t i = 0; i < d; i++)
         own[i] =
             mean ? sum[i] * scale : keep * own[i] + take * (sum[i] * scale);

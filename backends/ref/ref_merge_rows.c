@@ -4,9 +4,11 @@
  *   mean:  (c w_k x_k + sum w_i x_i) / (c w_k + sum w_i)
  *   add:   x_k + m           m = sum w_i x_i / sum w_i
  *   blend: beta x_k + (1 - beta) m
+ *   blend_count: the same, beta = max(beta, 1 / (1 + how many join))
  *
  * Source: mean as in VScan, ApET (c scales the anchor) and SparseVLM's
- * clusters; add as in VisionZip, whose anchor is not averaged in. Open choices:
+ * clusters; add as in VisionZip, whose anchor is not averaged in;
+ * blend_count as in FastVID. Open choices:
  * where nobody joins, or what is divided by is 0, the row is x_k as it was;
  * sums in double in the order of candidates, one rounding to dst's dtype.
  */
@@ -85,7 +87,8 @@ static double merged(
         mean ? (double)p->anchor * weight_of(args, anchor) : 0.0;
     double sum = mean ? share * own : 0.0;
     double weight = share;
-    for (int32_t i = first; i >= 0; i = next[i]) {
+    int32_t size = 1;
+    for (int32_t i = first; i >= 0; i = next[i], size++) {
         sum += weight_of(args, i) * value_of(args, i, c);
         weight += weight_of(args, i);
     }
@@ -95,7 +98,10 @@ static double merged(
         return sum / weight;
     if (p->rule == TKP_MERGE_ADD)
         return own + sum / weight;
-    return (double)p->beta * own + (1.0 - (double)p->beta) * (sum / weight);
+    double beta = (double)p->beta;
+    if (p->rule == TKP_MERGE_BLEND_COUNT && beta < 1.0 / size)
+        beta = 1.0 / size;
+    return beta * own + (1.0 - beta) * (sum / weight);
 }
 
 static tkp_status run_merge_rows(

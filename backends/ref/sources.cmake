@@ -36,6 +36,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_row_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_sample.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_scatter_rows.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_segments.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_similarity.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_smooth_grid.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_gaussian_scores.c

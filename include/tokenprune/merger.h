@@ -25,9 +25,12 @@ enum tkp_merger_kind {
                                 bipartite selector found it to be most like; a
                                 mean in which each counts as the tokens that it
                                 stands for already */
-    TKP_MERGER_CHAIN = 9 /* runs of like tokens in the same cell of frame after
+    TKP_MERGER_CHAIN = 9, /* runs of like tokens in the same cell of frame after
                                 frame: a dropped one joins the latest kept one
                                 before it in its run */
+    TKP_MERGER_ANCHORS = 13 /* what the first part of a chain did not keep joins
+                               anchors, which later parts keep: in each frame of
+                               its segment that has any, the one it is like */
 };
 
 typedef struct tkp_merger_options {
@@ -44,7 +47,8 @@ typedef struct tkp_merger_options {
     int32_t measure; /* enum tkp_greedy_measure */
     int32_t rule;    /* enum tkp_merge_rule */
     float anchor;    /* mean: how often the kept row counts; 0 = 1 */
-    float beta;      /* blend: share of the kept row */
+    float beta;      /* blend: share of the kept row; anchors: the least, it
+                        is 1 / (1 + how many join) if that is more */
     int32_t reserved2;
     /* Nearest: kept tokens of this part of a chain are joined by none; their
      * rows become those of the basis: as many tokens as that part keeps of the
@@ -57,15 +61,17 @@ typedef struct tkp_merger_options {
     float threshold; /* chain: cosine from which a token goes on what is before
                         it; 0 = 0.6 */
     int32_t
-        into; /* nearest: only tokens of this part of a chain are joined, and
+        into;  /* nearest: only tokens of this part of a chain are joined, and
                      only by those of its pool; the rest goes nowhere. 0 = every
                      part */
+    float cut; /* anchors: as the selector's */
+    int32_t segments; /* anchors: as the selector's */
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
-            0.0f, 0, 0, 0.0f, 0, 0.0f, 0                                       \
+            0.0f, 0, 0, 0.0f, 0, 0.0f, 0, 0.0f, 0                              \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 

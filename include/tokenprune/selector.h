@@ -46,7 +46,9 @@ enum tkp_selector_kind {
                                     with a budget: the best, as topk */
     /* Every second token may go, half of a group at most: those that are most
      * like one of the others, by cosine (ToMe); compares features. */
-    TKP_SELECTOR_BIPARTITE = 21
+    TKP_SELECTOR_BIPARTITE = 21,
+    /* The same of a video, in some frames of each segment of like ones. */
+    TKP_SELECTOR_ANCHORS = 24
 };
 
 /* Cover: what the scores are. */
@@ -77,7 +79,8 @@ enum tkp_chain_amount {
     TKP_CHAIN_REST = 0,  /* all that is left: the last part, and only that */
     TKP_CHAIN_SHARE = 1, /* floor(K share_num / share_den) */
     TKP_CHAIN_COUNT = 2,
-    TKP_CHAIN_ALL_BUT = 3 /* all but `count` of K */
+    TKP_CHAIN_ALL_BUT = 3,      /* all but `count` of K */
+    TKP_CHAIN_ALL_BUT_SHARE = 4 /* all but floor(K share_num / share_den) */
 };
 
 #define TKP_CHAIN_MAX_PARTS 4
@@ -163,7 +166,8 @@ typedef struct tkp_selector_options {
                      the same, floor(tokens / windows) or all it has; what does
                      not come out even is later parts' */
     const tkp_chain_part *parts; /* copied deep */
-    int32_t neighbours;          /* density: 0 = as many as a group keeps */
+    int32_t neighbours;          /* density: 0 = as many as a group keeps;
+                                    anchors: 0 = 4 */
     int32_t others; /* density: 1 = a token is no neighbour of its own */
     /* NMS groups. */
     int32_t rank;        /* enum tkp_nms_rank */
@@ -187,6 +191,14 @@ typedef struct tkp_selector_options {
     const tkp_scorer_options *scorer; /* kinds that take scores: its own, in
                                          place of those it is given; NULL =
                                          none; copied deep */
+    /* Anchors. */
+    float cut;        /* frames whose means have a smaller cosine are of two
+                         segments; 0 = 0.9 */
+    int32_t segments; /* at least so many, cut where frames are least alike;
+                         0 = 8 */
+    int32_t stride;   /* every so-manyth frame of a segment, from its end, has
+                         anchors; 0 = 4 */
+    int32_t reserved5;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -194,7 +206,7 @@ typedef struct tkp_selector_options {
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
             0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0f, NULL,  \
-            0, 0, 0, 0, 0, 0.0f, NULL                                          \
+            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0                           \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

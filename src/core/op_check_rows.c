@@ -68,8 +68,8 @@ static tkp_status merge_rows_params(void *params)
 {
     tkp_op_merge_rows *p = params;
     TKP__CHECK(
-        p->rule >= 0 && p->rule <= TKP_MERGE_BLEND, TKP_ERR_OPTION,
-        "rule: is %d, wanted 0 to %d", p->rule, TKP_MERGE_BLEND);
+        p->rule >= 0 && p->rule <= TKP_MERGE_BLEND_COUNT, TKP_ERR_OPTION,
+        "rule: is %d, wanted 0 to %d", p->rule, TKP_MERGE_BLEND_COUNT);
     TKP__CHECK(
         p->anchor >= 0.0f && p->anchor <= 1e6f, TKP_ERR_OPTION,
         "anchor: is %g, wanted 0 to 1e6", (double)p->anchor);

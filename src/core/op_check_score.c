@@ -15,6 +15,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_relevance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
 TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, threshold);
+TKP__ASSERT_NO_PADDING(tkp_op_segments, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 
 // clang-format off
@@ -104,6 +105,11 @@ static const tkp__arg_rule curvature_args[] = {
     {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
     {"dst",           "F",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule segments_args[] = {
+    {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "F",  TKP__ARG_I32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule smooth_grid_args[] = {
     {"src",           "N",  TKP__ARG_F32,      0,                  0},
@@ -328,6 +334,18 @@ static tkp_status temporal_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status segments_params(void *params)
+{
+    tkp_op_segments *p = params;
+    TKP__CHECK(
+        p->threshold >= -1.0f && p->threshold <= 1.0f, TKP_ERR_OPTION,
+        "threshold: is %g, wanted -1 to 1", (double)p->threshold);
+    TKP__CHECK(
+        p->least >= 0, TKP_ERR_OPTION, "least: is %d, wanted 0 or more",
+        p->least);
+    return TKP_OK;
+}
+
 static tkp_status gaussian_scores_params(void *params)
 {
     const tkp_op_gaussian_scores *p = params;
@@ -377,6 +395,8 @@ const tkp__op_rule tkp__core_rules_score[] = {
      gaussian_scores_params, gaussian_scores_relations},
     {TKP_OP_CURVATURE, TKP__RULE_ARGS(curvature_args), "curvature",
      TKP__RULE_NO_PARAMS, NULL, NULL},
+    {TKP_OP_SEGMENTS, TKP__RULE_ARGS(segments_args), "segments",
+     TKP__RULE_PARAMS(tkp_op_segments, reserved), segments_params, NULL},
     {TKP_OP_SMOOTH_GRID, TKP__RULE_ARGS(smooth_grid_args), "smooth_grid",
      TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
     {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",

@@ -1,2 +1,5 @@
-target_sources(tokenprune PRIVATE ${CMAKE_CURRENT_LIST_DIR}/basis.c
-                                  ${CMAKE_CURRENT_LIST_DIR}/features.c)
+target_sources(
+  tokenprune
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/basis.c
+          ${CMAKE_CURRENT_LIST_DIR}/features.c
+          ${CMAKE_CURRENT_LIST_DIR}/segments.c)

@@ -2,7 +2,7 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, into);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, segments);
 
 /* NULL: no kind at all. */
 static const tkp__merger_kind *kind_of(int32_t kind)
@@ -18,6 +18,8 @@ static const tkp__merger_kind *kind_of(int32_t kind)
         return &tkp__merge_nearest;
     case TKP_MERGER_CHAIN:
         return &tkp__merge_chain;
+    case TKP_MERGER_ANCHORS:
+        return &tkp__merge_anchors;
     default:
         return NULL;
     }
@@ -26,7 +28,8 @@ static const tkp__merger_kind *kind_of(int32_t kind)
 /* Whether the kind compares features. */
 static bool compares(int32_t kind)
 {
-    return kind == TKP_MERGER_NEAREST || kind == TKP_MERGER_CHAIN;
+    return kind == TKP_MERGER_NEAREST || kind == TKP_MERGER_CHAIN ||
+           kind == TKP_MERGER_ANCHORS;
 }
 
 static tkp_status check_nearest(const tkp_merger_options *o)
@@ -39,8 +42,8 @@ static tkp_status check_nearest(const tkp_merger_options *o)
         "merger: measure is %d, wanted 0 to %d", o->measure,
         TKP_GREEDY_EUCLIDEAN);
     TKP__CHECK(
-        o->rule >= 0 && o->rule <= TKP_MERGE_BLEND, TKP_ERR_OPTION,
-        "merger: rule is %d, wanted 0 to %d", o->rule, TKP_MERGE_BLEND);
+        o->rule >= 0 && o->rule <= TKP_MERGE_BLEND_COUNT, TKP_ERR_OPTION,
+        "merger: rule is %d, wanted 0 to %d", o->rule, TKP_MERGE_BLEND_COUNT);
     TKP__CHECK(
         o->anchor >= 0.0f && o->anchor <= 1e6f, TKP_ERR_OPTION,
         "merger: anchor is %g, wanted 0 to 1e6", (double)o->anchor);
@@ -63,6 +66,12 @@ static tkp_status check_nearest(const tkp_merger_options *o)
     TKP__CHECK(
         o->threshold >= 0.0f && o->threshold <= 1.0f, TKP_ERR_OPTION,
         "merger: threshold is %g, wanted 0 to 1", (double)o->threshold);
+    TKP__CHECK(
+        o->cut >= -1.0f && o->cut <= 1.0f, TKP_ERR_OPTION,
+        "merger: cut is %g, wanted -1 to 1", (double)o->cut);
+    TKP__CHECK(
+        o->segments >= 0, TKP_ERR_OPTION,
+        "merger: segments is %d, wanted 0 or more", o->segments);
     return TKP_OK;
 }
 
@@ -86,6 +95,10 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
             .struct_size = o->struct_size, .kind = TKP_MERGER_BIPARTITE};
     if (o->kind == TKP_MERGER_NEAREST && o->anchor == 0.0f)
         o->anchor = 1.0f;
+    if (o->kind == TKP_MERGER_ANCHORS) {
+        o->cut = o->cut == 0.0f ? 0.9f : o->cut;
+        o->segments = o->segments ? o->segments : 8;
+    }
     if (o->kind == TKP_MERGER_CHAIN && o->threshold == 0.0f)
         o->threshold = 0.6f;
     if (o->replace && o->replace_share == 0.0f)

@@ -44,6 +44,7 @@ extern const tkp__merger_kind tkp__merge_window;
 extern const tkp__merger_kind tkp__merge_custom;
 extern const tkp__merger_kind tkp__merge_nearest;
 extern const tkp__merger_kind tkp__merge_chain;
+extern const tkp__merger_kind tkp__merge_anchors;
 
 enum { TKP__MERGER_OPS = 6 };
 

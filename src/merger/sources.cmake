@@ -1,6 +1,7 @@
 target_sources(
   tokenprune
   PRIVATE ${CMAKE_CURRENT_LIST_DIR}/bins.c
+          ${CMAKE_CURRENT_LIST_DIR}/merge_anchors.c
           ${CMAKE_CURRENT_LIST_DIR}/merge_chain.c
           ${CMAKE_CURRENT_LIST_DIR}/merge_custom.c
           ${CMAKE_CURRENT_LIST_DIR}/merge_nearest.c

@@ -320,6 +320,17 @@ const tkp__preset tkp__presets[] = {
         "    budget: {total_reduction: 7/10, scope: image,\n"
         "             rounding: double-truncate, at_least: frame}\n"),
 
+    PRESET("fastvid", "Salient tokens, and anchors of segments of like frames",
+        "FastVID, NeurIPS 2025, github.com/LunarShen/FastVID",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {all_but_share: 2/5, selector: topk}, {selector: {kind: anchors,\n"
+        "       cut: 0.9, segments: 8, stride: 4, neighbours: 4}}]}\n"
+        "    merger: {kind: anchors, cut: 0.9, segments: 8, beta: 0.6}\n"
+        "    budget: {ratio: 1/10, rounding: floor, scope: frame}\n"),
+
     PRESET("framefusion", "Like tokens of frame after frame merged, then attention",
         "FrameFusion, ICCV 2025, github.com/thu-nics/FrameFusion",
         "\n"

@@ -140,6 +140,7 @@ static const tkp__word selector_kinds[] = {
     {"dpp", TKP_SELECTOR_DPP},
     {"tri", TKP_SELECTOR_TRI},
     {"density", TKP_SELECTOR_DENSITY},
+    {"anchors", TKP_SELECTOR_ANCHORS},
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
     {"quota", TKP_SELECTOR_QUOTA},
     {"bipartite", TKP_SELECTOR_BIPARTITE},
@@ -220,6 +221,7 @@ static const tkp__word merger_kinds[] = {
     {"nearest", TKP_MERGER_NEAREST},
     {"bipartite", TKP_MERGER_BIPARTITE},
     {"chain", TKP_MERGER_CHAIN},
+    {"anchors", TKP_MERGER_ANCHORS},
     {"custom", TKP_MERGER_CUSTOM},
     {NULL, 0}};
 
@@ -227,6 +229,7 @@ static const tkp__word merge_rules[] = {
     {"mean", TKP_MERGE_MEAN},
     {"add", TKP_MERGE_ADD},
     {"blend", TKP_MERGE_BLEND},
+    {"blend-count", TKP_MERGE_BLEND_COUNT},
     {NULL, 0}};
 
 static const tkp__word no_part[] = {{"none", 0}, {NULL, 0}};
@@ -395,7 +398,8 @@ static const tkp__key term_keys[] = {
 
 enum {
     RANDOM = KIND(TKP_SELECTOR_RANDOM),
-    DENSITY = KIND(TKP_SELECTOR_DENSITY),
+    ANCHORS = KIND(TKP_SELECTOR_ANCHORS),
+    DENSITY = KIND(TKP_SELECTOR_DENSITY) | ANCHORS,
     NMS_GROUPS = KIND(TKP_SELECTOR_NMS_GROUPS),
     BIPARTITE = KIND(TKP_SELECTOR_BIPARTITE),
     WINDOW = KIND(TKP_SELECTOR_WINDOW),
@@ -453,6 +457,12 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, class_token)},
     {.name = "plain", .type = TKP__KEY_BOOL, .kinds = NMS_GROUPS,
      .offset = AT(tkp_selector_options, plain)},
+    {.name = "cut", .type = TKP__KEY_DECIMAL, .kinds = ANCHORS,
+     .offset = AT(tkp_selector_options, cut)},
+    {.name = "segments", .type = TKP__KEY_I32, .kinds = ANCHORS,
+     .low = 1, .high = INT32_MAX, .offset = AT(tkp_selector_options, segments)},
+    {.name = "stride", .type = TKP__KEY_I32, .kinds = ANCHORS,
+     .low = 1, .high = INT32_MAX, .offset = AT(tkp_selector_options, stride)},
     {.name = "start", .type = TKP__KEY_WORD, .words = starts,
      .kinds = DIVERSE | MMR, .offset = AT(tkp_selector_options, start)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
@@ -538,6 +548,9 @@ static const tkp__key part_keys[] = {
      .offset = AT(tkp_chain_part, pool_num)},
     {.name = "pool_order", .type = TKP__KEY_WORD, .words = pool_orders,
      .gives = -1, .offset = AT(tkp_chain_part, pool_order)},
+    {.name = "all_but_share", .type = TKP__KEY_RATIO,
+     .gives = TKP_CHAIN_ALL_BUT_SHARE, .kinds = KIND(TKP_CHAIN_ALL_BUT_SHARE),
+     .offset = AT(tkp_chain_part, share_num)},
     {.name = "selector", .type = TKP__KEY_PART, .part = TKP__PART_SELECTOR,
      .required = true, .gives = -1, .offset = AT(tkp_chain_part, selector)},
     END};
@@ -549,7 +562,8 @@ static const tkp__key merger_keys[] = {
      .kinds = KIND(TKP_MERGER_WINDOW_AVERAGE) | KIND(TKP_MERGER_WINDOW_MAX),
      .offset = AT(tkp_merger_options, adaptive_overlap)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
-     .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_CHAIN),
+     .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_CHAIN) |
+              KIND(TKP_MERGER_ANCHORS),
      .offset = AT(tkp_merger_options, feature)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
      .kinds = KIND(TKP_MERGER_NEAREST),
@@ -561,7 +575,7 @@ static const tkp__key merger_keys[] = {
      .kinds = KIND(TKP_MERGER_NEAREST),
      .offset = AT(tkp_merger_options, anchor)},
     {.name = "beta", .type = TKP__KEY_DECIMAL,
-     .kinds = KIND(TKP_MERGER_NEAREST),
+     .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_ANCHORS),
      .offset = AT(tkp_merger_options, beta)},
     {.name = "into", .type = TKP__KEY_I32, .words = whole,
      .kinds = KIND(TKP_MERGER_NEAREST), .low = 1,
@@ -579,6 +593,11 @@ static const tkp__key merger_keys[] = {
     {.name = "threshold", .type = TKP__KEY_DECIMAL,
      .kinds = KIND(TKP_MERGER_CHAIN),
      .offset = AT(tkp_merger_options, threshold)},
+    {.name = "cut", .type = TKP__KEY_DECIMAL,
+     .kinds = KIND(TKP_MERGER_ANCHORS), .offset = AT(tkp_merger_options, cut)},
+    {.name = "segments", .type = TKP__KEY_I32,
+     .kinds = KIND(TKP_MERGER_ANCHORS), .low = 1, .high = INT32_MAX,
+     .offset = AT(tkp_merger_options, segments)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_MERGER_CUSTOM),
      .offset = AT(tkp_merger_options, custom), .low = 1, .high = 63},

@@ -3,7 +3,7 @@
  *
  * A group (a sequence, or an image or frame where the budget's scope says so) keeps K of
  * its members. Part p takes k_p of those that are left: floor(K share), a count,
- * all but a count, or the rest, and never more than the earlier parts left of K. So all counts
+ * all but one of these, or the rest, and never more than the earlier parts left of K. So all counts
  * are known beforehand, and which members are left is an op's output: the
  * candidates without those that are protected or chosen so far, ascending.
  *
@@ -116,11 +116,18 @@ static tkp_status chain_plan(tkp_selector *s, tkp_ledger *ledger)
 
 /* --- binding: counts ------------------------------------------------------- */
 
+static int64_t share_of(const tkp_chain_part *part, int64_t keep)
+{
+    return (int64_t)((__int128)keep * part->share_num / part->share_den);
+}
+
 static int64_t wanted(const tkp_chain_part *part, int64_t keep)
 {
     switch (part->amount) {
     case TKP_CHAIN_SHARE:
-        return (int64_t)((__int128)keep * part->share_num / part->share_den);
+        return share_of(part, keep);
+    case TKP_CHAIN_ALL_BUT_SHARE:
+        return keep - share_of(part, keep);
     case TKP_CHAIN_COUNT:
         return part->count;
     case TKP_CHAIN_ALL_BUT:

@@ -39,6 +39,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_tri;
     case TKP_SELECTOR_DENSITY:
         return &tkp__select_density;
+    case TKP_SELECTOR_ANCHORS:
+        return &tkp__select_anchors;
     case TKP_SELECTOR_NMS_GROUPS:
         return &tkp__select_nms;
     case TKP_SELECTOR_QUOTA:

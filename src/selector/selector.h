@@ -130,6 +130,7 @@ extern const tkp__selector_kind tkp__select_cover;
 extern const tkp__selector_kind tkp__select_dpp;
 extern const tkp__selector_kind tkp__select_tri;
 extern const tkp__selector_kind tkp__select_density;
+extern const tkp__selector_kind tkp__select_anchors;
 extern const tkp__selector_kind tkp__select_nms;
 extern const tkp__selector_kind tkp__select_quota;
 extern const tkp__selector_kind tkp__select_bipartite;

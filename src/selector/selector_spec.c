@@ -2,8 +2,8 @@
 #include "core/names.h"
 #include "selector/selector.h"
 
-TKP__ASSERT_NO_PADDING(tkp_selector_options, scorer);
 TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved5);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -155,6 +155,22 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
     return check_number(o->base, 1.0f, "base");
 }
 
+static tkp_status check_anchors(tkp_selector_options *o)
+{
+    TKP__CHECK(
+        o->cut >= -1.0f && o->cut <= 1.0f, TKP_ERR_OPTION,
+        "selector: cut is %g, wanted -1 to 1", (double)o->cut);
+    TKP__TRY(check_range(o->segments, INT32_MAX, "segments"));
+    TKP__TRY(check_range(o->stride, INT32_MAX, "stride"));
+    if (o->kind != TKP_SELECTOR_ANCHORS)
+        return TKP_OK;
+    fill_number(&o->cut, true, 0.9f);
+    o->segments = o->segments ? o->segments : 8;
+    o->stride = o->stride ? o->stride : 4;
+    o->neighbours = o->neighbours ? o->neighbours : 4;
+    return TKP_OK;
+}
+
 /* --- chains ---------------------------------------------------------------- */
 
 static bool may_be_part(const tkp_selector_options *o, bool first)
@@ -168,6 +184,7 @@ static bool may_be_part(const tkp_selector_options *o, bool first)
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
     case TKP_SELECTOR_DENSITY:
+    case TKP_SELECTOR_ANCHORS:
         return true;
     case TKP_SELECTOR_RANDOM:
         return first || !o->stratified;
@@ -185,9 +202,10 @@ static tkp_status
 check_amount(const tkp_chain_part *part, int32_t number, bool last)
 {
     TKP__CHECK(
-        part->amount >= TKP_CHAIN_REST && part->amount <= TKP_CHAIN_ALL_BUT,
+        part->amount >= TKP_CHAIN_REST &&
+            part->amount <= TKP_CHAIN_ALL_BUT_SHARE,
         TKP_ERR_OPTION, "selector: part %d: amount is %d, wanted 0 to %d",
-        number, part->amount, TKP_CHAIN_ALL_BUT);
+        number, part->amount, TKP_CHAIN_ALL_BUT_SHARE);
     TKP__CHECK(
         last == (part->amount == TKP_CHAIN_REST), TKP_ERR_OPTION,
         last ? "selector: part %d is the last and takes the rest; wanted "
@@ -195,13 +213,15 @@ check_amount(const tkp_chain_part *part, int32_t number, bool last)
              : "selector: part %d is not the last, wanted its share or count",
         number);
     TKP__CHECK(
-        part->amount != TKP_CHAIN_SHARE ||
+        (part->amount != TKP_CHAIN_SHARE &&
+         part->amount != TKP_CHAIN_ALL_BUT_SHARE) ||
             (part->share_den > 0 && part->share_num >= 0 &&
              part->share_num <= part->share_den),
         TKP_ERR_OPTION, "selector: part %d: share is %lld/%lld, wanted 0 to 1",
         number, (long long)part->share_num, (long long)part->share_den);
     TKP__CHECK(
-        part->amount < TKP_CHAIN_COUNT ||
+        (part->amount != TKP_CHAIN_COUNT &&
+         part->amount != TKP_CHAIN_ALL_BUT) ||
             (part->count >= 0 && part->count <= INT32_MAX),
         TKP_ERR_OPTION, "selector: part %d: count is %lld, wanted 0 to %d",
         number, (long long)part->count, INT32_MAX);
@@ -326,6 +346,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
     TKP__TRY(check_range(o->plain, 1, "plain"));
     TKP__TRY(check_range(o->components, INT32_MAX, "components"));
+    TKP__TRY(check_anchors(o));
     TKP__TRY(check_window(o));
     TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
@@ -437,7 +458,8 @@ static bool compares(int32_t kind)
 {
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
            kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY ||
-           kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE;
+           kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE ||
+           kind == TKP_SELECTOR_ANCHORS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

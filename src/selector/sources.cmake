@@ -1,6 +1,7 @@
 target_sources(
   tokenprune
   PRIVATE ${CMAKE_CURRENT_LIST_DIR}/quota.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_anchors.c
           ${CMAKE_CURRENT_LIST_DIR}/select_bipartite.c
           ${CMAKE_CURRENT_LIST_DIR}/select_chain.c
           ${CMAKE_CURRENT_LIST_DIR}/select_custom.c

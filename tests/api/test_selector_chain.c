@@ -262,6 +262,20 @@ START_TEST(chain__all_but_two__the_last_part_has_two)
 }
 END_TEST
 
+START_TEST(chain__all_but_a_share__what_the_share_rounds_down_to_is_left)
+{
+    static const int32_t kept[] = {0, 2, 4, 6, 8};
+    static const int32_t roles[] = {1, 0, 0, 0, 0};
+    add_sequence(1, 2, 5);
+    budget.count = 5; /* floor(5 / 3) = 1 is not the first part's */
+    set_part(0, TKP_SELECTOR_TOPK, TKP_CHAIN_ALL_BUT_SHARE, 1);
+    parts[0].share_num = 1;
+    parts[0].share_den = 3;
+    set_part(1, TKP_SELECTOR_TOPK, TKP_CHAIN_REST, 0);
+    EXPECT(ten, 10, kept, roles);
+}
+END_TEST
+
 static void refuse(const char *message)
 {
     tkp_context *context;
@@ -292,8 +306,8 @@ START_TEST(chain__wrong_options__refused)
     refuse("part 1 has no selector");
     set_part(1, TKP_SELECTOR_STRIDE, TKP_CHAIN_SHARE, 1);
     refuse("part 1 is the last");
-    set_part(1, TKP_SELECTOR_STRIDE, 4, 1);
-    refuse("amount is 4");
+    set_part(1, TKP_SELECTOR_STRIDE, 5, 1);
+    refuse("amount is 5");
     set_part(1, TKP_SELECTOR_WINDOW, TKP_CHAIN_REST, 0);
     refuse("cannot be a later part");
     set_part(1, TKP_SELECTOR_ALL, TKP_CHAIN_REST, 0);
@@ -345,6 +359,8 @@ int main(void)
     tcase_add_test(t, chain__even_windows__what_is_odd_goes_to_the_next);
     tcase_add_test(t, chain__even_windows__one_smaller_than_its_share);
     tcase_add_test(t, chain__all_but_two__the_last_part_has_two);
+    tcase_add_test(
+        t, chain__all_but_a_share__what_the_share_rounds_down_to_is_left);
     tcase_add_test(t, chain__wrong_options__refused);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

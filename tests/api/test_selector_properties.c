@@ -144,12 +144,12 @@ static tkp_layout *layout_of(const batch *b, int32_t first, int32_t end)
 /* --- a selector ------------------------------------------------------------------ */
 
 static const int32_t kinds[] = {
-    TKP_SELECTOR_CHAIN,       TKP_SELECTOR_TOPK,     TKP_SELECTOR_WINDOW,
-    TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,   TKP_SELECTOR_STRIDE,
-    TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE,  TKP_SELECTOR_MMR,
-    TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,      TKP_SELECTOR_TRI,
-    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,  TKP_SELECTOR_NMS_GROUPS,
-    TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE};
+    TKP_SELECTOR_CHAIN,       TKP_SELECTOR_TOPK,      TKP_SELECTOR_WINDOW,
+    TKP_SELECTOR_WINDOW_RANK, TKP_SELECTOR_RANDOM,    TKP_SELECTOR_STRIDE,
+    TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE,   TKP_SELECTOR_MMR,
+    TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,       TKP_SELECTOR_TRI,
+    TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,   TKP_SELECTOR_NMS_GROUPS,
+    TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE, TKP_SELECTOR_ANCHORS};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -172,7 +172,7 @@ static void make_chain(tkp_selector_options *o)
         selectors[p] = (tkp_selector_options)TKP_SELECTOR_OPTIONS_INIT;
         selectors[p].kind = of[below(p ? 3 : 5)];
         parts[p] = (tkp_chain_part){
-            .amount = last ? TKP_CHAIN_REST : 1 + (int32_t)below(2),
+            .amount = last ? TKP_CHAIN_REST : 1 + (int32_t)below(4),
             .share_num = below(4),
             .share_den = 3,
             .count = below(9),
@@ -203,6 +203,11 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
         make_chain(o);
     if (o->kind == TKP_SELECTOR_QUOTA)
         make_quota(o);
+    if (o->kind == TKP_SELECTOR_ANCHORS) {
+        o->cut = 0.1f * (float)below(9) - 0.3f;
+        o->segments = 1 + (int32_t)below(5);
+        o->stride = 1 + (int32_t)below(4);
+    }
     const bool windows =
         o->kind == TKP_SELECTOR_WINDOW || o->kind == TKP_SELECTOR_WINDOW_RANK;
     if (o->kind == TKP_SELECTOR_RANDOM) {

@@ -344,7 +344,8 @@ END_TEST
 
 /* --- every method ------------------------------------------------------------ */
 
-static const char *const presets[] = {"evs", "dycoke", "vidcom2", "v-cast"};
+static const char *const presets[] = {"evs",    "dycoke",      "vidcom2",
+                                      "v-cast", "framefusion", "fastvid"};
 enum { PRESETS = sizeof(presets) / sizeof(presets[0]) };
 
 START_TEST(every_video_preset__ragged_batch_and_threads__as_one_by_one)

@@ -40,6 +40,7 @@ typedef struct tkp_test_case {
         tkp_op_similarity similarity;
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;
+        tkp_op_segments segments;
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;

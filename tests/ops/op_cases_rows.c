@@ -171,7 +171,7 @@ static void build_merge_rows(tkp_test_case *c, int32_t i)
     const int64_t k = 1 + tkp_test_random(c, (uint32_t)n);
     const int64_t d = widths[tkp_test_random(c, 6)];
     tkp_test_params(c, sizeof(tkp_op_merge_rows));
-    c->params.merge_rows.rule = (int32_t)tkp_test_random(c, 3);
+    c->params.merge_rows.rule = (int32_t)tkp_test_random(c, 4);
     c->params.merge_rows.anchor = (float)tkp_test_random(c, 3);
     c->params.merge_rows.beta = 0.25f * (float)tkp_test_random(c, 5);
     tkp_test_arg_float(

@@ -353,6 +353,28 @@ static void build_curvature(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 2, TKP_DTYPE_F32, 1, &n);
 }
 
+static void build_segments(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    const int64_t n = tkp_test_batch_total(batch);
+    tkp_test_params(c, sizeof(tkp_op_segments));
+    c->params.segments.threshold = 0.1f * (float)tkp_test_random(c, 5) - 0.2f;
+    c->params.segments.least = (int32_t)tkp_test_random(c, 9);
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d threshold=%g least=%d", tkp_dtype_string(dtype),
+        (int)n, tkp_test_batch_size(batch), (int)d,
+        (double)c->params.segments.threshold, c->params.segments.least);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 1, batch);
+    c->degenerate = true; /* short paths are all one segment */
+    tkp_test_arg_out(c, 2, TKP_DTYPE_I32, 1, &n);
+}
+
 static void build_cosine_pairs(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -420,5 +442,6 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_TEMPORAL, 60, build_temporal},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
     {TKP_OP_CURVATURE, 30, build_curvature},
+    {TKP_OP_SEGMENTS, 30, build_segments},
     {0, 0, NULL},
 };

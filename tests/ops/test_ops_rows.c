@@ -182,6 +182,12 @@ START_TEST(merge_rows__mean_add_blend_and_weights)
     p.rule = TKP_MERGE_BLEND;
     ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
     expect(dst, (float[]){4.25f, 9}, 2);
+    p.rule = TKP_MERGE_BLEND_COUNT; /* a third, then a half */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){4, 9}, 2);
+    p.beta = 0.5f;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_MERGE_ROWS, &p, args, 7), TKP_OK);
+    expect(dst, (float[]){3.5f, 9}, 2);
     p.rule = TKP_MERGE_MEAN;
     p.anchor = 1.0f;
     args[4] = TKP_TEST_F32(weights);

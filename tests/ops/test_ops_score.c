@@ -440,6 +440,33 @@ END_TEST
 
 /* East, north, west, north: from the second to the third it goes on, at the
  * third it turns back. Then one that stands still. */
+START_TEST(segments__two_paths__threshold_then_the_weakest)
+{
+    /* likeness 0.707, 0.707, 1; then 1, 0, 0: the third row is dark */
+    float x[16] = {1.0f, 0.0f, 1.0f, 1.0f, 0.0f, 1.0f, 0.0f, 2.0f,
+                   3.0f, 0.0f, 4.0f, 0.0f, 0.0f, 0.0f, 5.0f, 0.0f};
+    int32_t dst[8];
+    int32_t offsets[3] = {0, 4, 8};
+    tkp_op_segments p = {sizeof(p), 0.5f, 0, 0};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 8, 2), TKP_TEST_I32(offsets),
+        TKP_TEST_I32(dst)};
+    static const int32_t below[] = {0, 0, 0, 0, 1, 1, 2, 3};
+    static const int32_t two[] = {0, 1, 1, 1, 2, 2, 3, 4};
+    static const int32_t all[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_SEGMENTS, &p, args, 3), TKP_OK);
+    ck_assert_mem_eq(dst, below, sizeof(below));
+    p.least = 2;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_SEGMENTS, &p, args, 3), TKP_OK);
+    ck_assert_mem_eq(dst, two, sizeof(two));
+    p.least = 9;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_SEGMENTS, &p, args, 3), TKP_OK);
+    ck_assert_mem_eq(dst, all, sizeof(all));
+    x[13] = NAN;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_SEGMENTS, &p, args, 3), TKP_ERR_DATA);
+}
+END_TEST
+
 START_TEST(curvature__two_paths__turns_and_ends)
 {
     float x[14] = {5.0f, 0.0f, 0.0f, 2.0f, -1.0f, 0.0f, 0.0f,
@@ -598,6 +625,7 @@ int main(void)
     tcase_add_test(other, temporal__two_frames__first_is_above_all);
     tcase_add_test(other, gaussian_scores__two_frames__distances_to_both_means);
     tcase_add_test(other, curvature__two_paths__turns_and_ends);
+    tcase_add_test(other, segments__two_paths__threshold_then_the_weakest);
     tcase_add_test(other, blend__each_normalisation);
     tcase_add_test(other, blend__constant_and_single__documented_values);
     tcase_add_test(other, blend__nan__stays_and_spares_the_others);

@@ -355,6 +355,28 @@ def make_curvature():
         w.arg("out", "f32", want)
 
 
+def make_segments():
+    own = np.random.default_rng(5656)
+    for dtype, threshold, least in (("f32", 0.2, 0), ("f16", 0.05, 6), ("f32", -1.0, 4), ("bf16", -1.0, 0)):
+        sizes, d = [1, 2, 14, 0, 5], 9
+        x = rnd(own.standard_normal((sum(sizes), d)), dtype)
+        x[8:11] = x[8] * np.array([1, 2, 4])[:, None]
+        x[13] = 0.0
+        y = x.astype(np.float64)
+        below = np.linalg.norm(y[1:], axis=1) * np.linalg.norm(y[:-1], axis=1)
+        like = np.divide((y[1:] * y[:-1]).sum(1), below, out=np.zeros(len(y) - 1), where=below > 0).astype(np.float32)
+        out, number = [], 0
+        for lo, hi in zip(offsets(sizes), offsets(sizes)[1:]):
+            after = {t for t in range(lo, hi - 1) if like[t] < np.float32(threshold)}
+            after |= set(sorted(range(lo, hi - 1), key=lambda t: (like[t], t))[:max(0, least - 1)])
+            for t in range(lo, hi):
+                out.append(number)
+                number += t in after or t == hi - 1
+        w.case("segments", f"{dtype},{threshold},{least}", struct.pack("<fii", threshold, least, 0))
+        w.ins((dtype, x), ("i32", offsets(sizes)))
+        w.arg("out", "i32", out)
+
+
 def normalised(z, how):
     good = ~np.isnan(z)
     out, v = z.copy(), z[good]
@@ -1088,7 +1110,8 @@ def merge_case(name, x, rows, kept, assignment, rule, anchor=0.0, beta=0.0, weig
         row = at[k]
         if join and total:
             part = wide[join] @ at[join]
-            row = [(share * row + part) / total, row + part / total, beta * row + (1 - beta) * part / total][rule]
+            row = [(share * row + part) / total, row + part / total, beta * row + (1 - beta) * part / total,
+                   row + (1 - max(beta, 1 / (1 + len(join)))) * (part / total - row)][rule]
         out.append(row)
         sizes.append(1 + len(join))
     w.case("merge_rows", name, struct.pack("<iff", rule, anchor, beta))
@@ -1137,7 +1160,7 @@ def make_merging():
         nearest_case(word + "_nan", bad, rows, groups, kept, measure, status="DATA")
     assignment = own.integers(-1, 4, 30)
     weights = own.integers(1, 5, 30).astype(np.float32)
-    for rule, word in enumerate(("mean", "add", "blend")):
+    for rule, word in enumerate(("mean", "add", "blend", "blend_count")):
         merge_case(word, x, rows, [3, 8, 21, 22], assignment, rule, 0.0, 0.25)
         merge_case(word + "_weights", x, rows, [22, 3, 8, 21], assignment, rule, 0.0, 0.75, weights)
         merge_case(word + "_nobody_joins", x, rows, [3, 8], np.full(30, -1), rule)
@@ -1255,7 +1278,7 @@ def main():
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,
-                 make_pivots, make_merging, make_temporal, make_reconstruction,
+                 make_pivots, make_merging, make_temporal, make_segments, make_reconstruction,
                  make_gaussian_scores, make_curvature, make_quota, make_reconcile):
         make()
     w.save()

@@ -88,8 +88,148 @@ def make_framefusion():
              framefusion(x, attention, k, threshold))
 
 
+# --- segments, density -----------------------------------------------------------
+
+
+def units(x):
+    x = np.asarray(x, np.float64)
+    below = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.divide(x, below, out=np.zeros_like(x), where=below > 0)
+
+
+def likeness(a, b):
+    """Cosines; what double cannot tell apart is equal."""
+    return np.round(units(a) @ units(b).T, 9)
+
+
+def segments(x, cut, least):
+    """Frames of each segment: cut where means of frames are unlike, and at the weakest until there are enough."""
+    means = x.astype(np.float64).mean(1)
+    weak = [(np.float32(cosine(means[t], means[t + 1])), t) for t in range(len(x) - 1)]
+    assert all(abs(c - cut) > 1e-5 for c, _ in weak)
+    after = {t for c, t in weak if c < cut}
+    after |= {t for _, t in sorted(weak)[:least - 1]}
+    out = [[]]
+    for t in range(len(x)):
+        out[-1].append(t)
+        if t in after:
+            out.append([])
+    return [s for s in out if s]
+
+
+def peaks(rows, neighbours):
+    """Density times the distance to where it is denser; a token is its own first neighbour."""
+    rows = rows.astype(np.float64)
+    far = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(-1) / rows.shape[1])
+    near = np.sort(far ** 2, axis=1)[:, :neighbours]
+    density = np.exp(-near.mean(1)).astype(np.float32)
+    out = np.zeros(len(rows))
+    for i in range(len(rows)):
+        denser = [j for j in range(len(rows)) if density[j] > density[i] or (density[j] == density[i] and j < i)]
+        out[i] = float(density[i]) * (far[i, denser].min() if denser else far.max())
+    return out.astype(np.float32)
+
+
+def spread(total, room):
+    """Equal parts of a total, the first ones get what is left over; none above its room."""
+    out = [0] * len(room)
+    while total:
+        open_ = [i for i in range(len(room)) if out[i] < room[i]]
+        if not open_:
+            break
+        each, more = divmod(total, len(open_))
+        for place, i in enumerate(open_):
+            take = min(each + (place < more), room[i] - out[i])
+            out[i] += take
+            total -= take
+    return out, total
+
+
+# --- fastvid ---------------------------------------------------------------------
+
+
+def fastvid(x, attention, k, cut=0.9, least=8, stride=4, alpha=0.6):
+    """k a frame; x [T, n, D], attention [T, n]."""
+    t, n, d = x.shape
+    flat = x.reshape(-1, d)
+    if k == n:  # nothing is dropped, nothing joins
+        return outcome(range(t * n), {}, flat)
+    salient_count = k - int(0.4 * k)
+    salient = [set(best(attention[f], salient_count).tolist()) for f in range(t)]
+    rest = [[c for c in range(n) if c not in salient[f]] for f in range(t)]
+    kept = {f * n + c for f in range(t) for c in salient[f]}
+    rows = {i: flat[i].astype(np.float64) for i in kept}
+    assignment = {}
+    for segment in segments(x, cut, least):
+        hosts = [f for f in segment if (segment[-1] - f) % stride == 0]
+        others = [f for f in segment if f not in hosts]
+        total = (k - salient_count) * len(segment)
+        counts, total = spread(total, [len(rest[f]) for f in hosts])
+        anchors = dict(zip(hosts, counts))
+        for f in others:  # what the hosts cannot hold
+            anchors[f] = min(total, len(rest[f]))
+            total -= anchors[f]
+        members = [f * n + c for f in segment for c in rest[f]]
+        top = {}
+        for f in sorted(anchors):
+            if not anchors[f]:
+                continue
+            score = peaks(x[f][rest[f]], 4)
+            chosen = [f * n + rest[f][j] for j in best(score, anchors[f])]
+            kept |= set(chosen)
+            joining = [i for i in members if i not in chosen]
+            like = likeness(flat[joining], flat[chosen])
+            to = like.argmax(1) if joining else []
+            for j, anchor in enumerate(chosen):
+                mine = [i for i, a in zip(joining, to) if a == j]
+                own = flat[anchor].astype(np.float64)
+                w = max(alpha, 1 / (len(mine) + 1))
+                rows[anchor] = w * own + (1 - w) * flat[mine].astype(np.float64).mean(0) if mine else own
+            for i, a, row in zip(joining, to, like):
+                if i not in top or row[a] > top[i][0]:
+                    top[i] = (row[a], chosen[a])
+        assignment |= {i: anchor for i, (_, anchor) in top.items()}
+    order = sorted(kept)
+    place = {i: j for j, i in enumerate(order)}
+    to = np.array([place[i] if i in place else place[assignment[i]] if i in assignment else -1 for i in range(t * n)])
+    return {"kept": np.array(order), "rows": np.array([rows[i] for i in order]), "assignment": to,
+            "sizes": np.bincount(to[to >= 0], minlength=len(order)).astype(float)}
+
+
+def scenes(rng, t, n, d):
+    """Several scenes of a few frames, each with its own middle."""
+    x = np.empty((t, n, d))
+    frame = 0
+    while frame < t:
+        length = int(rng.integers(1, 7))
+        scene = rng.standard_normal((n, d)) + 2 * rng.standard_normal(d)
+        x[frame:frame + length] = scene
+        frame += length
+    return (x + 0.3 * rng.standard_normal(x.shape)).astype(np.float32)
+
+
+def make_fastvid():
+    cases = (("scenes", scenes, 24, 4, 5, 12, 6), ("a cut and a moving patch", smooth, 16, 4, 4, 12, 5),
+             ("noise", noise, 10, 4, 4, 8, 4), ("still", constant, 20, 4, 4, 8, 5),
+             ("zero rows", with_zero_rows, 12, 4, 4, 6, 4), ("fewer frames than segments", scenes, 3, 4, 5, 8, 7),
+             ("one frame", noise, 1, 4, 5, 8, 7), ("hosts are full", scenes, 24, 3, 4, 8, 9),
+             ("everything stays", scenes, 12, 3, 4, 8, 12), ("one of each frame", scenes, 14, 4, 4, 8, 1),
+             ("nothing but salient ones", scenes, 14, 4, 4, 8, 2))
+    for i, (note, video, t, h, w, d, k) in enumerate(cases, 1):
+        rng = np.random.default_rng(400 + i)
+        x = video(rng, t, h * w, d)
+        attention = rng.permutation(t * h * w).reshape(t, -1).astype(np.float32) / 7
+        stage = ["projector", "scorer: cls-attention",
+                 "selector: {kind: chain, parts: [{all_but_share: 2/5, selector: topk}, {selector: {kind: anchors}}]}",
+                 "merger: {kind: anchors, beta: 0.6}", f"budget: {{count: {k}, scope: frame}}"]
+        save("fastvid", i, note, stage,
+             {"features": x.reshape(-1, d), "cls_attention": attention.ravel(), "grid": np.array([t, h, w])},
+             fastvid(x, attention, k))
+
+
 def main():
     make_framefusion()
+    make_fastvid()
 
 
 if __name__ == "__main__":

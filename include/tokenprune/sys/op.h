@@ -69,6 +69,7 @@ enum tkp_op_kind {
     TKP_OP_MERGE_ROWS = 45,
     TKP_OP_CURVATURE = 54,
     TKP_OP_RECONCILE = 55,
+    TKP_OP_SEGMENTS = 56,
     /* forward */
     TKP_OP_LINEAR = 60,
     TKP_OP_RMS_NORM = 61,
@@ -326,6 +327,22 @@ typedef struct tkp_op_gaussian_scores {
  *   0 x [F, D] float   1 offsets [B + 1] i32 points of each path   2 dst [F] f32
  * What is not finite is TKP_ERR_DATA. No params.
  */
+
+/*
+ * SEGMENTS: a path is cut where its points turn unlike: after point t where the
+ * cosine of t and t + 1 (0 where a norm is 0) is below the threshold; then, while
+ * the path has fewer than `least` segments and more than one point in some, where
+ * it is least, of equal ones the first.
+ *   0 x [F, D] float   1 offsets [B + 1] i32 points of each path
+ *   2 dst [F] i32 segment of each point, numbered from 0 through all paths
+ * What is not finite is TKP_ERR_DATA.
+ */
+typedef struct tkp_op_segments {
+    uint32_t struct_size;
+    float threshold; /* -1 to 1 */
+    int32_t least;   /* 0 = 1 */
+    int32_t reserved;
+} tkp_op_segments;
 
 /* ------------------------------------------------------------------------
  * Selection. A group is a list of candidates among which a number is kept:
@@ -680,9 +697,12 @@ typedef struct tkp_op_nearest {
 } tkp_op_nearest;
 
 enum tkp_merge_rule {
-    TKP_MERGE_MEAN = 0, /* (c w_k x_k + sum w_i x_i) / (c w_k + sum w_i) */
-    TKP_MERGE_ADD = 1,  /* x_k + mean */
-    TKP_MERGE_BLEND = 2 /* beta x_k + (1 - beta) mean */
+    TKP_MERGE_MEAN = 0,  /* (c w_k x_k + sum w_i x_i) / (c w_k + sum w_i) */
+    TKP_MERGE_ADD = 1,   /* x_k + mean */
+    TKP_MERGE_BLEND = 2, /* beta x_k + (1 - beta) mean */
+    TKP_MERGE_BLEND_COUNT =
+        3 /* the same with max(beta, 1 / (1 + n)) for beta, n
+                                 how many join */
 };
 
 /*
@@ -700,7 +720,7 @@ typedef struct tkp_op_merge_rows {
     uint32_t struct_size;
     int32_t rule; /* enum tkp_merge_rule */
     float anchor; /* MEAN: c; 0 = 1 */
-    float beta;   /* BLEND: 0 to 1 */
+    float beta;   /* BLEND, BLEND_COUNT: 0 to 1 */
 } tkp_op_merge_rows;
 
 /* ------------------------------------------------------------------------
