@@ -157,6 +157,30 @@ static bool compares_features(int32_t kind)
     return kind >= TKP_SELECTOR_DIVERSE;
 }
 
+/* Pools, windows that are even, and scores of the part's own: norms of small
+ * whole numbers. */
+static void
+vary_part(tkp_chain_part *part, tkp_selector_options *o, int32_t p, bool last)
+{
+    static tkp_scorer_options norm = TKP_SCORER_OPTIONS_INIT;
+    norm.kind = TKP_SCORER_NORM;
+    if ((o->kind == TKP_SELECTOR_TOPK || o->kind == TKP_SELECTOR_WINDOW) &&
+        one_in(2))
+        o->scorer = &norm;
+    if (o->kind == TKP_SELECTOR_WINDOW && !last && one_in(2)) {
+        o->window_rows = 1 + (int32_t)below(4);
+        o->window_cols = 1 + (int32_t)below(4);
+        o->even = 1;
+    }
+    if (p == 0 || one_in(2))
+        return;
+    part->pool_factor = (int32_t)below(4);
+    part->pool_count = (int32_t)below(4) * 3;
+    part->pool_num = below(4);
+    part->pool_den = 3;
+    part->pool_order = (int32_t)below(2);
+}
+
 /* Parts that choose by scores and place: the same on every backend. */
 static void make_chain(tkp_selector_options *o)
 {
@@ -178,6 +202,7 @@ static void make_chain(tkp_selector_options *o)
             .count = below(9),
             .selector = &selectors[p],
         };
+        vary_part(&parts[p], &selectors[p], p, last);
     }
 }
 

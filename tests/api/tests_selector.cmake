@@ -10,3 +10,7 @@ endif()
 # Chains, by hand.
 tkp_add_check_test(NAME api/selector_chain
   SOURCES test_selector_chain.c LIBS tokenprune LABELS smoke)
+
+# Scorers of their own: what is asked for, and what decides.
+tkp_add_check_test(NAME api/selector_scorer
+  SOURCES test_selector_scorer.c LIBS tokenprune LABELS smoke)
