@@ -394,9 +394,17 @@ START_TEST(every_video_preset__a_number_that_is_none__refused)
             tkp_point point = TKP_POINT_INIT;
             tkp_decision decision = TKP_DECISION_INIT;
             tkp_inputs inputs = TKP_INPUTS_INIT;
-            tkp_tensor hidden;
+            tkp_tensor hidden, encoder, decoder;
             tkp_policy *policy = test_preset(presets[p]);
             make(&batch, 0, 1);
+            const int64_t heads = batch.model.heads;
+            float *ones = calloc((size_t)(heads * batch.rows), sizeof(float));
+            for (int64_t i = 0; i < heads * batch.rows; i++)
+                ones[i] = 1.0f;
+            tkp_tensor_make_1d(&encoder, ones, TKP_DTYPE_F32, 60);
+            tkp_tensor_make(
+                &decoder, ones, TKP_DTYPE_F32, 3,
+                (int64_t[]){1, heads, batch.rows});
             batch.hidden[(videos[0].start + at) * TEST_D + at % TEST_D] =
                 wrong[at % 3];
             ck_assert_int_eq(
@@ -416,6 +424,8 @@ START_TEST(every_video_preset__a_number_that_is_none__refused)
             tkp_tensor_make_2d(
                 &hidden, batch.hidden, TKP_DTYPE_F32, batch.rows, TEST_D);
             inputs.hidden = &hidden;
+            inputs.cls_attention = &encoder;
+            inputs.attention_rows = &decoder;
             ck_assert_msg(
                 tkp_sequence_prune(sequence, engine.exec, &inputs, &decision) ==
                     TKP_ERR_DATA,
@@ -426,6 +436,7 @@ START_TEST(every_video_preset__a_number_that_is_none__refused)
             ck_assert_int_eq(
                 tkp_exec_set_workspace(engine.exec, NULL, 0), TKP_OK);
             free(workspace);
+            free(ones);
         }
     test_engine_close(&engine);
 }
