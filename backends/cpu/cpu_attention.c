@@ -11,7 +11,7 @@
 
 #include "cpu/cpu_attention.h"
 
-enum { Q, K, V, Q_OFFSETS, K_OFFSETS, DST, LSE };
+enum { Q, K, V, Q_OFFSETS, K_OFFSETS, DST, LSE, BIAS };
 #define ROWS TKP__CPU_ATTENTION_ROWS
 /* Blocks are made of whole groups of rows that a kernel takes at a time. */
 #define GROUP 12
@@ -82,6 +82,7 @@ static void run_block(
         .v = a->v + (size_t)(k0 * a->v_row + g * a->v_group) * bytes,
         .dst = a->dst + (size_t)((row * a->h + h) * a->c) * bytes,
         .lse = a->lse ? a->lse + row * a->h + h : NULL,
+        .bias = a->bias ? a->bias + k0 : NULL,
         .q_stride = a->q_row,
         .k_stride = a->k_row,
         .v_stride = a->v_row,
@@ -134,6 +135,7 @@ static tkp_status run(const tkp__cpu_plan *base, const tkp__cpu_run *r)
         .v = tkp__data(&a[V]),
         .dst = tkp__data(&a[DST]),
         .lse = tkp__present(&a[LSE]) ? tkp__data(&a[LSE]) : NULL,
+        .bias = tkp__present(&a[BIAS]) ? tkp__data(&a[BIAS]) : NULL,
         .q_row = stride(&a[Q], 0),
         .k_row = stride(&a[K], 0),
         .k_group = stride(&a[K], 1),

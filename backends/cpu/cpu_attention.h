@@ -29,6 +29,7 @@ struct tkp__cpu_attention_run {
     const char *q, *k, *v;
     char *dst;
     float *lse;
+    const float *bias; /* of all keys, or NULL */
     int64_t q_row, k_row, k_group, v_row, v_group;
     int32_t h, g, c, b;
     int32_t dtype;

@@ -92,6 +92,9 @@ static void piece_logits(
         .scale = a->scale,
     };
     k->logits(&args);
+    for (int64_t i = 0; a->bias && i < (int64_t)p->queries * a->h; i++)
+        for (int64_t j = 0; j < p->count; j++)
+            logits[i * KEYS + j] += a->bias[row + j];
 }
 
 static void run_piece(
@@ -109,8 +112,10 @@ static void run_piece(
     piece_logits(a, p, scratch, logits);
     for (int64_t i = 0; i < rows; i++) {
         float *part = partial_of(a, slot, i), *row = logits + i * KEYS;
-        const int64_t seen = seen_by(a, p, i / a->h);
+        int64_t seen = seen_by(a, p, i / a->h);
         part[0] = seen ? k->row_max(row, seen) : -__builtin_inff();
+        if (part[0] == -__builtin_inff())
+            seen = 0; /* biases hide all of them */
         part[1] = seen ? k->exp_sum(row, part[0], seen) : 0;
         for (int64_t j = seen; j < p->count; j++)
             row[j] = 0;

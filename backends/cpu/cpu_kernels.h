@@ -46,8 +46,9 @@ typedef struct tkp__cpu_attention {
     const void *q; /* [rows] of c, q_stride apart */
     const void *k; /* [keys] of c */
     const void *v;
-    void *dst;  /* [rows] of c */
-    float *lse; /* [rows], lse_stride apart, or NULL */
+    void *dst;         /* [rows] of c */
+    float *lse;        /* [rows], lse_stride apart, or NULL */
+    const float *bias; /* [keys] added to the scaled logits, or NULL */
     int64_t q_stride, k_stride, v_stride, dst_stride, lse_stride;
     int64_t keys;    /* of the sequence */
     int64_t visible; /* keys that row 0 sees; row i sees i more if causal */

@@ -348,6 +348,13 @@ INLINE void put_probabilities(struct block *b, int64_t at, vf e)
     vf_store(b->s + at, e);
 }
 
+/* Scaled, and biased: what is scaled no more. */
+static void row_bias(float *s, const float *bias, int64_t n, float scale)
+{
+    for (int64_t i = 0; i < n; i++)
+        s[i] = s[i] * scale + bias[i];
+}
+
 /* Logits of one row become probabilities relative to its largest so far; of
  * the n, `seen` are seen. Whole vectors are written: a row has room for TILE. */
 INLINE void
@@ -446,7 +453,9 @@ block_tile(struct block *b, const tkp__cpu_attention *a, int64_t j0, int64_t n)
     for (int64_t r = 0; r < a->rows; r++) {
         int64_t sees = a->causal ? seen + r : n;
         sees = sees < 0 ? 0 : sees > n ? n : sees;
-        row_softmax(b, r, sees, even, a->scale);
+        if (a->bias)
+            row_bias(b->s + r * TILE, a->bias + j0, sees, a->scale);
+        row_softmax(b, r, sees, even, a->bias ? 1.0f : a->scale);
     }
     multiply(&sums_of_tile, b->pairs);
 }

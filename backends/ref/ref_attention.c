@@ -1,7 +1,7 @@
 /*
  * ATTENTION: softmax(scale q k^T) v, a row at a time.
  *
- *   s_j   = scale * q[i, h] . k[j, g]      g = h / (H / G), j visible
+ *   s_j   = scale * q[i, h] . k[j, g] + bias[j]    g = h / (H / G), j visible
  *   lse   = log sum_j exp(s_j)
  *   dst   = round( sum_j exp(s_j - lse) v[j, g] )
  *
@@ -10,13 +10,14 @@
  * nq + i, so that the last row sees all (bottom-right aligned, as with a KV
  * cache).
  *
- * Open choices: a row that sees no key (nk = 0, or nk < nq and an early row)
- * gives zeros and lse = -infinity. Sums in double.
+ * The bias is log size in ToMe and PACT: a row counts as the tokens it stands
+ * for. Open choices: a row that sees no key (nk = 0, or nk < nq and an early row,
+ * or all biases are -infinity) gives zeros and lse = -infinity. Sums in double.
  */
 
 #include "ref/ref.h"
 
-enum { Q, K, V, Q_OFFSETS, K_OFFSETS, DST, LSE };
+enum { Q, K, V, Q_OFFSETS, K_OFFSETS, DST, LSE, BIAS };
 enum { SCRATCH_LOGITS, SCRATCH_SUMS };
 
 static tkp_status
@@ -31,6 +32,15 @@ plan_attention(tkp__ref_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 static const void *head_at(const tkp_tensor *t, int64_t row, int64_t head)
 {
     return tkp__ref_at(t, row * t->strides[0] + head * t->strides[1]);
+}
+
+/* A NaN is seen. */
+static bool sees_any(const double *s, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        if (!(s[j] == -INFINITY))
+            return true;
+    return false;
 }
 
 /* Logits of one row into s [n]; their log-sum-exp. */
@@ -49,17 +59,24 @@ static double row_logits(
         given != 0.0f ? (double)given : 1.0 / sqrt((double)channels);
     const int64_t g = h / (args[Q].shape[1] / args[K].shape[1]);
     double top = -INFINITY, sum = 0.0;
+    const float *bias = tkp__present(&args[BIAS])
+                            ? (const float *)tkp__data(&args[BIAS]) + first_key
+                            : NULL;
     for (int64_t j = 0; j < n; j++) {
         s[j] = scale * tkp__ref_dot(
                            head_at(&args[Q], q, h), args[Q].dtype,
                            head_at(&args[K], first_key + j, g), args[K].dtype,
                            channels);
+        if (bias)
+            s[j] += (double)bias[j];
         if (s[j] > top)
             top = s[j];
     }
+    if (!sees_any(s, n))
+        return -INFINITY;
     for (int64_t j = 0; j < n; j++)
         sum += exp(s[j] - top);
-    return n > 0 ? top + log(sum) : -INFINITY;
+    return top + log(sum);
 }
 
 /* One row of one head: first_key and n say which keys it sees. */
@@ -80,7 +97,7 @@ static void attend(
     for (int64_t c = 0; c < channels; c++)
         sums[c] = 0.0;
     for (int64_t j = 0; j < n; j++) {
-        const double p = exp(s[j] - lse);
+        const double p = s[j] == -INFINITY ? 0.0 : exp(s[j] - lse);
         const void *v = head_at(&args[V], first_key + j, g);
         for (int64_t c = 0; c < channels; c++)
             sums[c] += p * (double)tkp__load_f32(v, args[V].dtype, c);

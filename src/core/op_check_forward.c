@@ -52,6 +52,7 @@ static const tkp__arg_rule attention_args[] = {
     {"dst",       "QHC",  TKP__ARG_AS_FIRST,     TKP__ARG_OUT,       0},
     {"lse",       "QH",   TKP__ARG_F32,
      TKP__ARG_OUT | TKP__ARG_OPTIONAL, 0},
+    {"bias",      "K",    TKP__ARG_F32,          TKP__ARG_OPTIONAL,  0},
 };
 static const tkp__arg_rule activation_args[] = {
     {"a",         "MN",   TKP__ARG_FLOAT,        0,                  0},

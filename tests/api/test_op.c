@@ -197,10 +197,10 @@ static const struct op_case {
     {"rotary", TKP_OP_ROTARY, 4,
      {F32(6, 4, 16), F32(6, 8), F32(6, 8), F32(6, 4, 16)},
      NULL, 0, 0, 1 << 3, 1},
-    {"attention", TKP_OP_ATTENTION, 7,
+    {"attention", TKP_OP_ATTENTION, 8,
      {BF16(6, 8, 16), BF16(9, 2, 16), BF16(9, 2, 16), I32(3), I32(3),
-      BF16(6, 8, 16), F32(6, 8)},
-     &attention_params, sizeof(attention_params), 1 << 6, 3 << 5, 0},
+      BF16(6, 8, 16), F32(6, 8), F32(9)},
+     &attention_params, sizeof(attention_params), 3 << 6, 3 << 5, 0},
     {"activation", TKP_OP_ACTIVATION, 3, {F32(6, 16), F32(6, 16), F32(6, 16)},
      &activation_params, sizeof(activation_params), 1 << 1, 1 << 2, 1},
     {"add", TKP_OP_ADD, 3, {F32(6, 16), BF16(3, 16), F32(6, 16)},
@@ -859,7 +859,7 @@ START_TEST(op_run__strides__gaps_between_rows_of_inputs_only)
     make_args(case_of(TKP_OP_ATTENTION), args, true);
     args[1].strides[0] = 16;
     args[1].strides[1] = 9 * 16;
-    expect("attention", tkp_op_run(op, exec, args, 7), TKP_OK, NULL);
+    expect("attention", tkp_op_run(op, exec, args, 8), TKP_OK, NULL);
     tkp_op_destroy(op);
     op = plan_of(context, case_of(TKP_OP_ATTENTION_ROWS_REDUCE));
     make_args(case_of(TKP_OP_ATTENTION_ROWS_REDUCE), args, true);

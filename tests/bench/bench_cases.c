@@ -201,6 +201,7 @@ static void attention_of(
     offsets(c, nk);
     output(c, dtype, 3, SHAPE(nq, H, C));
     none(c);
+    none(c);
     snprintf(
         c->shape, sizeof(c->shape), "q%lldk%lldh%dc%d", (long long)nq,
         (long long)nk, H, C);

@@ -193,11 +193,22 @@ static void build_attention(tkp_test_case *c, int32_t i)
     tkp_test_arg_none(c, 6);
     if (lse)
         tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 2, (int64_t[]){nq, h[0]});
+    const bool bias = tkp_test_random(c, 2);
+    tkp_test_arg_none(c, 7);
+    if (bias)
+        tkp_test_arg_float(
+            c, 7, TKP_DTYPE_F32, 1, (int64_t[]){nk}, 0, TKP_TEST_NORMAL);
+    if (bias && tkp_test_random(c, 2)) /* some are hidden, at times all */
+        for (int64_t j = 0; j < nk; j++)
+            if (tkp_test_random(c, 3))
+                tkp_test_store(
+                    c->args[7].data, TKP_DTYPE_F32,
+                    tkp_test_offset(&c->args[7], j), (double)-INFINITY);
     tkp_test_describe(
-        c, ",%s,q%d k%d b%d h%d g%d c%d%s scale=%g%s", tkp_dtype_string(dtype),
-        (int)nq, (int)nk, b, (int)h[0], (int)h[1], (int)h[2],
-        causal ? " causal" : "", (double)c->params.attention.scale,
-        lse ? " lse" : "");
+        c, ",%s,q%d k%d b%d h%d g%d c%d%s scale=%g%s%s",
+        tkp_dtype_string(dtype), (int)nq, (int)nk, b, (int)h[0], (int)h[1],
+        (int)h[2], causal ? " causal" : "", (double)c->params.attention.scale,
+        lse ? " lse" : "", bias ? " bias" : "");
 }
 
 static void build_activation(tkp_test_case *c, int32_t i)

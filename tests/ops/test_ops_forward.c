@@ -188,21 +188,36 @@ START_TEST(attention__causal_rows__weighted_values_and_lse)
     float dst[3], lse[3];
     int32_t q_offsets[2] = {0, 3}, k_offsets[2] = {0, 3};
     tkp_op_attention p = {sizeof(p), 0, 1.0f, 0};
-    const tkp_tensor args[] = {
+    tkp_tensor args[] = {
         tkp_test_3d(q, TKP_DTYPE_F32, 3, 1, 1),
         tkp_test_3d(k, TKP_DTYPE_F32, 3, 1, 1),
         tkp_test_3d(v, TKP_DTYPE_F32, 3, 1, 1),
         TKP_TEST_I32(q_offsets),
         TKP_TEST_I32(k_offsets),
         tkp_test_3d(dst, TKP_DTYPE_F32, 3, 1, 1),
-        tkp_test_2d(lse, TKP_DTYPE_F32, 3, 1)};
-    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 7), TKP_OK);
+        tkp_test_2d(lse, TKP_DTYPE_F32, 3, 1),
+        {0}};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
     expect(dst, (float[]){10, 10, 10}, 3);
     expect(lse, (float[]){1.9459101f, 1.9459101f, 1.9459101f}, 3);
     p.flags = TKP_ATTENTION_CAUSAL;
-    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 7), TKP_OK);
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
     expect(dst, (float[]){0, 14.0f / 3, 10}, 3);
     expect(lse, (float[]){0, 1.0986123f, 1.9459101f}, 3);
+    /* The middle one stands for four: weights 1, 8, 4. Then for none. */
+    float bias[3] = {0, 2 * ln2, 0};
+    args[7] = TKP_TEST_F32(bias);
+    p.flags = 0;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
+    expect(dst, (float[]){112.0f / 13, 112.0f / 13, 112.0f / 13}, 3);
+    expect(lse, (float[]){2.5649494f, 2.5649494f, 2.5649494f}, 3);
+    bias[1] = -INFINITY;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
+    expect(dst, (float[]){56.0f / 5, 56.0f / 5, 56.0f / 5}, 3);
+    bias[0] = bias[2] = -INFINITY;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
+    expect(dst, (float[]){0, 0, 0}, 3);
+    expect(lse, (float[]){-INFINITY, -INFINITY, -INFINITY}, 3);
 }
 END_TEST
 
@@ -221,8 +236,9 @@ START_TEST(attention__ragged__aligned_at_the_end_and_rows_without_keys)
         TKP_TEST_I32(q_offsets),
         TKP_TEST_I32(k_offsets),
         tkp_test_3d(dst, TKP_DTYPE_F32, 4, 1, 1),
-        tkp_test_2d(lse, TKP_DTYPE_F32, 4, 1)};
-    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 7), TKP_OK);
+        tkp_test_2d(lse, TKP_DTYPE_F32, 4, 1),
+        {0}};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_ATTENTION, &p, args, 8), TKP_OK);
     expect(dst, (float[]){0, 5, 0, 3}, 4);
     expect(lse, (float[]){-INFINITY, 0, -INFINITY, 0.69314718f}, 4);
 }

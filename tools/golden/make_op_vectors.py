@@ -734,9 +734,12 @@ def make_attention():
         ("full", [6, 1], [13, 5], (2, 2, 8), "f32", 0, 0.5),
         ("bf16", [17], [17], (6, 2, 16), "bf16", 1, 0.0),
         ("no_keys", [4, 2], [2, 0], (1, 1, 4), "f32", 1, 0.0),
+        ("bias", [9, 3], [12, 7], (4, 2, 8), "f32", 1, 0.0),
+        ("bias_bf16", [11], [11], (2, 1, 16), "bf16", 0, 0.0),
     ):
         h, g, c = heads
         q, k, v = (normal(sum(n), m, c, dtype=dtype) for n, m in ((queries, h), (keys, g), (keys, g)))
+        bias = normal(sum(keys)) if name.startswith("bias") else None
         out, lse = np.zeros(q.shape), np.full(q.shape[:2], -np.inf)
         factor = scale if scale else 1 / np.sqrt(c)
         for b, (nq, nk) in enumerate(zip(queries, keys)):
@@ -748,12 +751,15 @@ def make_attention():
                     vv = v[ko : ko + see, head // (h // g)].astype(np.float64)
                     if see:
                         s = kk @ q[qo + i, head].astype(np.float64) * factor
+                        if bias is not None:
+                            s = s + bias[ko : ko + see].astype(np.float64)
                         lse[qo + i, head] = s.max() + np.log(np.exp(s - s.max()).sum())
                         out[qo + i, head] = np.exp(s - lse[qo + i, head]) @ vv
         w.case("attention", name, struct.pack("<Ifi", causal, scale, 0))
         w.ins((dtype, q), (dtype, k), (dtype, v), ("i32", offsets(queries)), ("i32", offsets(keys)))
         w.arg("out", dtype, out)
         w.arg("out", "f32", lse)
+        w.ins(NONE if bias is None else ("f32", bias))
 
 
 # Abramowitz and Stegun would not do: erf from the C library.

@@ -784,6 +784,8 @@ typedef struct tkp_op_rotary_table {
  *   all strides but the last free)
  *   3 q_offsets [B + 1] i32     4 k_offsets [B + 1] i32
  *   5 dst [Lq, H, C] dtype of q 6 lse [Lq, H] f32 or none
+ *   7 bias [Lk] f32 or none: added to the scaled logits of each key, of all
+ *     heads and rows (log size: proportional attention); -infinity hides it
  * Causal: query i of nq sees keys 0 .. nk - nq + i (bottom-right aligned).
  */
 typedef struct tkp_op_attention {

@@ -75,7 +75,7 @@ static tkp_status attend(
     const tkp_tensor k = tkp__rows(&l->k, l->k.rows);
     const tkp_tensor v = tkp__rows(&l->v, l->v.rows);
     const tkp_tensor none = {0};
-    const tkp_tensor args[7] = {
+    const tkp_tensor args[8] = {
         tkp__heads(q, d->heads),
         tkp__heads(&k, d->kv_heads),
         tkp__heads(&v, d->kv_heads),
@@ -83,7 +83,7 @@ static tkp_status attend(
         tkp__ints(s->k_offsets, 2 * s->sequences + 1),
         tkp__heads(dst, d->heads),
         lse ? *lse : none};
-    return tkp_op_run(lse ? d->attention_lse : d->attention, f->exec, args, 7);
+    return tkp_op_run(lse ? d->attention_lse : d->attention, f->exec, args, 8);
 }
 
 tkp_status tkp__decoder_project(

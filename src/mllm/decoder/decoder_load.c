@@ -107,7 +107,7 @@ static tkp_status load_attention(tkp__decoder *d, tkp__planner *p)
         .struct_size = sizeof(params),
         .flags = TKP_ATTENTION_CAUSAL,
     };
-    tkp_tensor args[7] = {0};
+    tkp_tensor args[8] = {0};
     tkp_tensor_make_3d(
         &args[0], NULL, p->dtype, d->most_rows, d->heads, d->head_dim);
     tkp_tensor_make_3d(
@@ -116,10 +116,10 @@ static tkp_status load_attention(tkp__decoder *d, tkp__planner *p)
     args[3] = args[4] = tkp__ints(NULL, 2 * d->most_sequences + 1);
     args[5] = args[0];
     TKP__TRY(
-        tkp__planner_op(p, &d->attention, TKP_OP_ATTENTION, args, 7, &params));
+        tkp__planner_op(p, &d->attention, TKP_OP_ATTENTION, args, 8, &params));
     tkp_tensor_make_2d(&args[6], NULL, TKP_DTYPE_F32, d->most_rows, d->heads);
     TKP__TRY(tkp__planner_op(
-        p, &d->attention_lse, TKP_OP_ATTENTION, args, 7, &params));
+        p, &d->attention_lse, TKP_OP_ATTENTION, args, 8, &params));
     return tkp__scatter_load(
         &d->place_keys, p, p->dtype, d->most_rows, d->most_keys,
         d->kv_heads * d->head_dim);

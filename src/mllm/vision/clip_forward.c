@@ -76,7 +76,7 @@ static tkp_status attend(
     const tkp_tensor *dst)
 {
     const tkp_tensor offsets = tkp__ints(v->row_offsets, views + 1);
-    const tkp_tensor args[7] = {
+    const tkp_tensor args[8] = {
         tkp__heads(q, v->heads),
         tkp__heads(k, v->heads),
         tkp__heads(values, v->heads),
@@ -84,7 +84,7 @@ static tkp_status attend(
         offsets,
         tkp__heads(dst, v->heads),
         {0}};
-    return tkp_op_run(v->attention, f->exec, args, 7);
+    return tkp_op_run(v->attention, f->exec, args, 8);
 }
 
 /* What the CLS row of each view attends to, of the patches. */

@@ -100,7 +100,7 @@ static tkp_status load_attention(tkp__vision *v, tkp__planner *p)
     args[1] = args[2] = args[5] = args[0];
     args[3] = args[4] = tkp__ints(NULL, views + 1);
     TKP__TRY(tkp__planner_op(
-        p, &v->attention, TKP_OP_ATTENTION, args, 7, &attention));
+        p, &v->attention, TKP_OP_ATTENTION, args, 8, &attention));
 
     const tkp_op_attention_scores scores = {.struct_size = sizeof(scores)};
     args[1] = args[0];
