@@ -103,6 +103,8 @@ extern const tkp__ref_op tkp__ref_pivots;
 extern const tkp__ref_op tkp__ref_density_peaks;
 extern const tkp__ref_op tkp__ref_principal_groups;
 extern const tkp__ref_op tkp__ref_nms;
+extern const tkp__ref_op tkp__ref_neighbours;
+extern const tkp__ref_op tkp__ref_combine_rows;
 extern const tkp__ref_op tkp__ref_nearest;
 extern const tkp__ref_op tkp__ref_merge_rows;
 extern const tkp__ref_op tkp__ref_group_pool;

@@ -25,7 +25,9 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_merge_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_nearest.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_patches.c
-  ${CMAKE_CURRENT_LIST_DIR}/ref_nms.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_combine_rows.c
+          ${CMAKE_CURRENT_LIST_DIR}/ref_neighbours.c
+          ${CMAKE_CURRENT_LIST_DIR}/ref_nms.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_principal_groups.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_reconstruction.c

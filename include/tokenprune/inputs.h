@@ -87,13 +87,15 @@ typedef struct tkp_inputs {
                                           all 0 */
     const tkp_tensor *pools;           /* mergers alone: [N] i32, likewise;
                                           NULL = every part of every candidate */
+    const tkp_tensor *token_scores;    /* mergers that weigh rows: [N] f32 as
+                                          tkp_scorer_run() gave them */
 } tkp_inputs;
 
 #define TKP_INPUTS_INIT                                                        \
     {                                                                          \
         (uint32_t)sizeof(tkp_inputs), 0, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                     \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL               \
     }
 TKP_API void tkp_inputs_init(tkp_inputs *inputs);
 

@@ -25,6 +25,9 @@ enum tkp_merger_kind {
                                 bipartite selector found it to be most like; a
                                 mean in which each counts as the tokens that it
                                 stands for already */
+    /* Those two weigh rows by the scores: */
+    TKP_MERGER_BAG = 6, /* one kept token becomes all that was dropped */
+    TKP_MERGER_KNN = 7, /* a kept one takes in the dropped ones most like it */
     TKP_MERGER_CHAIN = 9, /* runs of like tokens in the same cell of frame after
                                 frame: a dropped one joins the latest kept one
                                 before it in its run */
@@ -65,13 +68,17 @@ typedef struct tkp_merger_options {
                      only by those of its pool; the rest goes nowhere. 0 = every
                      part */
     float cut; /* anchors: as the selector's */
-    int32_t segments; /* anchors: as the selector's */
+    int32_t segments;   /* anchors: as the selector's */
+    int32_t neighbours; /* knn: that each takes in; 0 = 32 */
+    int32_t bag; /* knn, bag: the first token of this part of a chain, in each
+                    group, is the sum of what was dropped, itself included; its
+                    part's others stay as they are. 0 = none; bag: 1 */
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
-            0.0f, 0, 0, 0.0f, 0, 0.0f, 0, 0.0f, 0                              \
+            0.0f, 0, 0, 0.0f, 0, 0.0f, 0, 0.0f, 0, 0, 0                        \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 
@@ -93,7 +100,8 @@ tkp_merger_query(const tkp_merger *merger, tkp_requirements *requirements);
 
 /**
  * @param[in]  inputs  hidden [R, D]
- * @param[in]  kept    [K] i32 as tkp_selector_run() gave them
+ * @param[in]  kept    [K] i32 as tkp_selector_run() gave them; where the data
+ *                     decide, only what was kept
  * @param[out] rows    [K, D] dtype of hidden: the new row of each kept token
  * @param[out] sizes   [K] f32 tokens of the batch each stands for; may be NULL
  * @param[out] assignment [N] i32 entry of `kept` each candidate went to, -1 =

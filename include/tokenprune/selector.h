@@ -47,6 +47,8 @@ enum tkp_selector_kind {
     /* Every second token may go, half of a group at most: those that are most
      * like one of the others, by cosine (ToMe); compares features. */
     TKP_SELECTOR_BIPARTITE = 21,
+    /* Scores that stand out: the data decide how many (PruMerge). */
+    TKP_SELECTOR_OUTLIERS = 20,
     /* The same of a video, in some frames of each segment of like ones. */
     TKP_SELECTOR_ANCHORS = 24
 };
@@ -199,6 +201,9 @@ typedef struct tkp_selector_options {
     int32_t stride;   /* every so-manyth frame of a segment, from its end, has
                          anchors; 0 = 4 */
     int32_t reserved5;
+    /* Outliers. Without a budget the data decide how many. */
+    int32_t uniform; /* 1 = and every so many-th token */
+    int32_t spare;   /* 1 = and the best that is left, as part 1 */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -206,7 +211,7 @@ typedef struct tkp_selector_options {
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
             0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0f, NULL,  \
-            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0                           \
+            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0, 0, 0                     \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

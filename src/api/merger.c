@@ -125,6 +125,10 @@ static tkp_status check_run(
         TKP__TRY(check_vector(
             in->pools, "inputs: pools", TKP_DTYPE_I32,
             m->selector->batch->candidates));
+    if (in->token_scores)
+        TKP__TRY(check_vector(
+            in->token_scores, "inputs: token_scores", TKP_DTYPE_F32,
+            batch->candidates));
     const int32_t *list = tkp__data(kept);
     for (int32_t j = 0; j < count; j++)
         TKP__CHECK(

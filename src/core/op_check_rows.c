@@ -43,6 +43,25 @@ static const tkp__arg_rule nearest_args[] = {
     {"likeness",      "N",  TKP__ARG_F32,
      TKP__ARG_OPTIONAL | TKP__ARG_OUT,                            0},
 };
+static const tkp__arg_rule neighbours_args[] = {
+    {"x",              "RD", TKP__ARG_FLOAT,   0,                 0},
+    {"rows",           "N",  TKP__ARG_I32,     0,                 0},
+    {"group_offsets",  "m",  TKP__ARG_I32,     0,                 0},
+    {"members",        "*",  TKP__ARG_I32,     TKP__ARG_OPTIONAL, 0},
+    {"anchors",        "K",  TKP__ARG_I32,     0,                 0},
+    {"anchor_offsets", "m",  TKP__ARG_I32,     0,                 0},
+    {"dst",            "KT", TKP__ARG_I32,     TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule combine_rows_args[] = {
+    {"x",              "RD", TKP__ARG_FLOAT,   0,                 0},
+    {"rows",           "N",  TKP__ARG_I32,     0,                 0},
+    {"kept",           "K",  TKP__ARG_I32,     0,                 0},
+    {"own",            "K",  TKP__ARG_F32,     0,                 0},
+    {"list_offsets",   "k",  TKP__ARG_I32,     0,                 0},
+    {"list",           "L",  TKP__ARG_I32,     0,                 0},
+    {"weights",        "L",  TKP__ARG_F32,     0,                 0},
+    {"dst",            "KD", TKP__ARG_FLOAT,   TKP__ARG_OUT,      0},
+};
 static const tkp__arg_rule merge_rows_args[] = {
     {"x",             "RD", TKP__ARG_FLOAT,    0,                 0},
     {"rows",          "N",  TKP__ARG_I32,      0,                 0},
@@ -136,6 +155,10 @@ const tkp__op_rule tkp__core_rules_rows[] = {
      TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_NEAREST, TKP__RULE_ARGS(nearest_args), "nearest",
      TKP__RULE_PARAMS(tkp_op_nearest, measure), nearest_params, NULL},
+    {TKP_OP_NEIGHBOURS, TKP__RULE_ARGS(neighbours_args), "neighbours",
+     TKP__RULE_PARAMS(tkp_op_nearest, measure), nearest_params, NULL},
+    {TKP_OP_COMBINE_ROWS, TKP__RULE_ARGS(combine_rows_args), "combine_rows",
+     TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_MERGE_ROWS, TKP__RULE_ARGS(merge_rows_args), "merge_rows",
      TKP__RULE_PARAMS(tkp_op_merge_rows, beta), merge_rows_params, NULL},
     {0},

@@ -2,7 +2,7 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, segments);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, bag);
 
 /* NULL: no kind at all. */
 static const tkp__merger_kind *kind_of(int32_t kind)
@@ -20,6 +20,9 @@ static const tkp__merger_kind *kind_of(int32_t kind)
         return &tkp__merge_chain;
     case TKP_MERGER_ANCHORS:
         return &tkp__merge_anchors;
+    case TKP_MERGER_BAG:
+    case TKP_MERGER_KNN:
+        return &tkp__merge_knn;
     default:
         return NULL;
     }
@@ -29,7 +32,12 @@ static const tkp__merger_kind *kind_of(int32_t kind)
 static bool compares(int32_t kind)
 {
     return kind == TKP_MERGER_NEAREST || kind == TKP_MERGER_CHAIN ||
-           kind == TKP_MERGER_ANCHORS;
+           kind == TKP_MERGER_ANCHORS || kind == TKP_MERGER_KNN;
+}
+
+bool tkp__merger_weighs(const tkp_merger_options *o)
+{
+    return o->kind == TKP_MERGER_BAG || o->kind == TKP_MERGER_KNN;
 }
 
 static tkp_status check_nearest(const tkp_merger_options *o)
@@ -42,8 +50,17 @@ static tkp_status check_nearest(const tkp_merger_options *o)
         "merger: measure is %d, wanted 0 to %d", o->measure,
         TKP_GREEDY_EUCLIDEAN);
     TKP__CHECK(
-        o->rule >= 0 && o->rule <= TKP_MERGE_BLEND_COUNT, TKP_ERR_OPTION,
-        "merger: rule is %d, wanted 0 to %d", o->rule, TKP_MERGE_BLEND_COUNT);
+        o->rule >= 0 &&
+            o->rule <=
+                (tkp__merger_weighs(o) ? TKP_MERGE_SUM : TKP_MERGE_BLEND_COUNT),
+        TKP_ERR_OPTION, "merger: rule is %d, wanted 0 to %d", o->rule,
+        tkp__merger_weighs(o) ? TKP_MERGE_SUM : TKP_MERGE_BLEND_COUNT);
+    TKP__CHECK(
+        o->neighbours >= 0 && o->neighbours <= 4096, TKP_ERR_OPTION,
+        "merger: neighbours is %d, wanted 0 to 4096", o->neighbours);
+    TKP__CHECK(
+        o->bag >= 0 && o->bag < TKP_CHAIN_MAX_PARTS, TKP_ERR_OPTION,
+        "merger: bag is %d, wanted 0 to %d", o->bag, TKP_CHAIN_MAX_PARTS - 1);
     TKP__CHECK(
         o->anchor >= 0.0f && o->anchor <= 1e6f, TKP_ERR_OPTION,
         "merger: anchor is %g, wanted 0 to 1e6", (double)o->anchor);
@@ -93,12 +110,17 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
     if (o->kind == TKP_MERGER_BIPARTITE)
         *o = (tkp_merger_options){
             .struct_size = o->struct_size, .kind = TKP_MERGER_BIPARTITE};
-    if (o->kind == TKP_MERGER_NEAREST && o->anchor == 0.0f)
+    if ((o->kind == TKP_MERGER_NEAREST || tkp__merger_weighs(o)) &&
+        o->anchor == 0.0f)
         o->anchor = 1.0f;
     if (o->kind == TKP_MERGER_ANCHORS) {
         o->cut = o->cut == 0.0f ? 0.9f : o->cut;
         o->segments = o->segments ? o->segments : 8;
     }
+    if (o->kind == TKP_MERGER_KNN && !o->neighbours)
+        o->neighbours = 32;
+    if (o->kind == TKP_MERGER_BAG && !o->bag)
+        o->bag = 1;
     if (o->kind == TKP_MERGER_CHAIN && o->threshold == 0.0f)
         o->threshold = 0.6f;
     if (o->replace && o->replace_share == 0.0f)

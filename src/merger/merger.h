@@ -19,6 +19,8 @@ tkp_status
 tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in);
 void tkp__merger_spec_relink(tkp__merger_spec *spec);
 uint32_t tkp__merger_spec_needs(const tkp__merger_spec *spec);
+/* Whether rows are weighed by the stage's scores. */
+bool tkp__merger_weighs(const tkp_merger_options *options);
 
 /* What a kind fills in. */
 typedef struct tkp__merging {
@@ -43,6 +45,7 @@ typedef struct tkp__merger_kind {
 extern const tkp__merger_kind tkp__merge_window;
 extern const tkp__merger_kind tkp__merge_custom;
 extern const tkp__merger_kind tkp__merge_nearest;
+extern const tkp__merger_kind tkp__merge_knn;
 extern const tkp__merger_kind tkp__merge_chain;
 extern const tkp__merger_kind tkp__merge_anchors;
 

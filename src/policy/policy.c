@@ -53,11 +53,17 @@ bool tkp__stage_reads_layer(const tkp__stage *stage)
             of_layer) != 0;
 }
 
+bool tkp__stage_needs_scores(const tkp__stage *stage)
+{
+    return tkp__selector_needs_scores(&stage->selector) ||
+           tkp__merger_weighs(&stage->merger.options);
+}
+
 uint32_t tkp__stage_needs(const tkp__stage *stage)
 {
     uint32_t needs = tkp__merger_spec_needs(&stage->merger) |
                      tkp__selector_spec_needs(&stage->selector);
-    if (tkp__selector_needs_scores(&stage->selector))
+    if (tkp__stage_needs_scores(stage))
         needs |= tkp__scorer_spec_needs(&stage->scorer);
     return needs;
 }
@@ -108,8 +114,7 @@ static bool asks_text(const tkp__stage *stage)
         return true;
     if (selector_asks_text(&stage->selector))
         return true;
-    return tkp__selector_needs_scores(&stage->selector) &&
-           scorer_asks_text(&stage->scorer);
+    return tkp__stage_needs_scores(stage) && scorer_asks_text(&stage->scorer);
 }
 
 /* --- rows of the CLS token ------------------------------------------------- */
@@ -159,7 +164,7 @@ join_selector_cls(cls_row rows[2], const tkp__selector_spec *selector)
 static bool join_stage_cls(cls_row rows[2], const tkp__stage *stage)
 {
     bool fits = join_selector_cls(rows, &stage->selector);
-    if (tkp__selector_needs_scores(&stage->selector))
+    if (tkp__stage_needs_scores(stage))
         fits = join_scorer_cls(rows, &stage->scorer) && fits;
     return fits;
 }
@@ -293,9 +298,9 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
     const tkp_selector_options *selector = &s->selector.options;
     const int32_t merger = s->merger.options.kind;
     TKP__CHECK(
-        !tkp__selector_needs_scores(&s->selector) || scorer != TKP_SCORER_NONE,
-        TKP_ERR_POLICY, "stage %d: the selector needs a scorer, wanted one",
-        number);
+        !tkp__stage_needs_scores(s) || scorer != TKP_SCORER_NONE,
+        TKP_ERR_POLICY, "stage %d: the %s needs a scorer, wanted one", number,
+        tkp__selector_needs_scores(&s->selector) ? "selector" : "merger");
     TKP__CHECK(
         (merger != TKP_MERGER_WINDOW_AVERAGE &&
          merger != TKP_MERGER_WINDOW_MAX) ||

@@ -47,6 +47,8 @@ void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options);
  * for cuts before the language model, `layers` for one after prefill. */
 int32_t tkp__stage_first_layer(const tkp__stage *stage, int32_t layers);
 /* enum tkp_need bits of all parts of a stage. */
+/* Of the selector's, or of the merger's. */
+bool tkp__stage_needs_scores(const tkp__stage *stage);
 uint32_t tkp__stage_needs(const tkp__stage *stage);
 /* Attention, keys or values of a decoder layer that has run. */
 bool tkp__stage_reads_layer(const tkp__stage *stage);

@@ -408,6 +408,26 @@ const tkp__preset tkp__presets[] = {
         "               limit: by-share}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("prumerge", "What CLS looks at unusually much; the rest goes into it",
+        "Shang et al. 2024, PruMerge, arXiv 2403.15388",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: outliers, spare: true}\n"
+        "    merger: {kind: knn, feature: vision-keys, neighbours: 32,\n"
+        "             rule: sum, bag: 1}\n"
+        "    budget: {all: true, scope: image}\n"),
+
+    PRESET("prumerge-plus", "The same, and every so many-th token",
+        "Shang et al. 2024, PruMerge, arXiv 2403.15388",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: outliers, uniform: true, spare: true}\n"
+        "    merger: {kind: knn, feature: vision-keys, neighbours: 32,\n"
+        "             rule: sum, bag: 1}\n"
+        "    budget: {all: true, scope: image}\n"),
+
     PRESET("alpha-blend",
         "Half attention, half unlikeness to the last token",
         STUDY ", equation 6",

@@ -144,6 +144,7 @@ static const tkp__word selector_kinds[] = {
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
     {"quota", TKP_SELECTOR_QUOTA},
     {"bipartite", TKP_SELECTOR_BIPARTITE},
+    {"outliers", TKP_SELECTOR_OUTLIERS},
     {"pivots", TKP_SELECTOR_PIVOTS},
     {"threshold", TKP_SELECTOR_THRESHOLD},
     {NULL, 0}};
@@ -220,6 +221,8 @@ static const tkp__word merger_kinds[] = {
     {"window-max", TKP_MERGER_WINDOW_MAX},
     {"nearest", TKP_MERGER_NEAREST},
     {"bipartite", TKP_MERGER_BIPARTITE},
+    {"bag", TKP_MERGER_BAG},
+    {"knn", TKP_MERGER_KNN},
     {"chain", TKP_MERGER_CHAIN},
     {"anchors", TKP_MERGER_ANCHORS},
     {"custom", TKP_MERGER_CUSTOM},
@@ -230,6 +233,7 @@ static const tkp__word merge_rules[] = {
     {"add", TKP_MERGE_ADD},
     {"blend", TKP_MERGE_BLEND},
     {"blend-count", TKP_MERGE_BLEND_COUNT},
+    {"sum", TKP_MERGE_SUM},
     {NULL, 0}};
 
 static const tkp__word no_part[] = {{"none", 0}, {NULL, 0}};
@@ -402,6 +406,7 @@ enum {
     DENSITY = KIND(TKP_SELECTOR_DENSITY) | ANCHORS,
     NMS_GROUPS = KIND(TKP_SELECTOR_NMS_GROUPS),
     BIPARTITE = KIND(TKP_SELECTOR_BIPARTITE),
+    OUTLIERS = KIND(TKP_SELECTOR_OUTLIERS),
     WINDOW = KIND(TKP_SELECTOR_WINDOW),
     WINDOW_RANK = KIND(TKP_SELECTOR_WINDOW_RANK),
     DIVERSE = KIND(TKP_SELECTOR_DIVERSE),
@@ -455,6 +460,10 @@ static const tkp__key selector_keys[] = {
     {.name = "class_token", .type = TKP__KEY_BOOL,
      .kinds = NMS_GROUPS | BIPARTITE,
      .offset = AT(tkp_selector_options, class_token)},
+    {.name = "uniform", .type = TKP__KEY_BOOL, .kinds = OUTLIERS,
+     .offset = AT(tkp_selector_options, uniform)},
+    {.name = "spare", .type = TKP__KEY_BOOL, .kinds = OUTLIERS,
+     .offset = AT(tkp_selector_options, spare)},
     {.name = "plain", .type = TKP__KEY_BOOL, .kinds = NMS_GROUPS,
      .offset = AT(tkp_selector_options, plain)},
     {.name = "cut", .type = TKP__KEY_DECIMAL, .kinds = ANCHORS,
@@ -555,6 +564,8 @@ static const tkp__key part_keys[] = {
      .required = true, .gives = -1, .offset = AT(tkp_chain_part, selector)},
     END};
 
+enum { WEIGHS = KIND(TKP_MERGER_BAG) | KIND(TKP_MERGER_KNN) };
+
 static const tkp__key merger_keys[] = {
     {.name = "kind", .type = TKP__KEY_WORD, .words = merger_kinds,
      .required = true, .offset = AT(tkp_merger_options, kind)},
@@ -563,19 +574,19 @@ static const tkp__key merger_keys[] = {
      .offset = AT(tkp_merger_options, adaptive_overlap)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
      .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_CHAIN) |
-              KIND(TKP_MERGER_ANCHORS),
+               KIND(TKP_MERGER_ANCHORS) | KIND(TKP_MERGER_KNN),
      .offset = AT(tkp_merger_options, feature)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
-     .kinds = KIND(TKP_MERGER_NEAREST),
+     .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_KNN),
      .offset = AT(tkp_merger_options, measure)},
     {.name = "rule", .type = TKP__KEY_WORD, .words = merge_rules,
-     .kinds = KIND(TKP_MERGER_NEAREST),
+     .kinds = KIND(TKP_MERGER_NEAREST) | WEIGHS,
      .offset = AT(tkp_merger_options, rule)},
     {.name = "anchor", .type = TKP__KEY_DECIMAL,
-     .kinds = KIND(TKP_MERGER_NEAREST),
+     .kinds = KIND(TKP_MERGER_NEAREST) | WEIGHS,
      .offset = AT(tkp_merger_options, anchor)},
     {.name = "beta", .type = TKP__KEY_DECIMAL,
-     .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_ANCHORS),
+     .kinds = KIND(TKP_MERGER_NEAREST) | WEIGHS | KIND(TKP_MERGER_ANCHORS),
      .offset = AT(tkp_merger_options, beta)},
     {.name = "into", .type = TKP__KEY_I32, .words = whole,
      .kinds = KIND(TKP_MERGER_NEAREST), .low = 1,
@@ -598,6 +609,11 @@ static const tkp__key merger_keys[] = {
     {.name = "segments", .type = TKP__KEY_I32,
      .kinds = KIND(TKP_MERGER_ANCHORS), .low = 1, .high = INT32_MAX,
      .offset = AT(tkp_merger_options, segments)},
+    {.name = "neighbours", .type = TKP__KEY_I32, .kinds = KIND(TKP_MERGER_KNN),
+     .low = 1, .high = 4096, .offset = AT(tkp_merger_options, neighbours)},
+    {.name = "bag", .type = TKP__KEY_I32, .words = no_part, .kinds = WEIGHS,
+     .low = 1, .high = TKP_CHAIN_MAX_PARTS - 1,
+     .offset = AT(tkp_merger_options, bag)},
     {.name = "custom", .type = TKP__KEY_LINE, .required = true,
      .kinds = KIND(TKP_MERGER_CUSTOM),
      .offset = AT(tkp_merger_options, custom), .low = 1, .high = 63},

@@ -4,7 +4,7 @@
 #include "core/names.h"
 
 TKP__ASSERT_NO_PADDING(tkp_model_desc, norm_eps);
-TKP__ASSERT_NO_PADDING(tkp_inputs, pools);
+TKP__ASSERT_NO_PADDING(tkp_inputs, token_scores);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {

@@ -41,6 +41,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_density;
     case TKP_SELECTOR_ANCHORS:
         return &tkp__select_anchors;
+    case TKP_SELECTOR_OUTLIERS:
+        return &tkp__select_outliers;
     case TKP_SELECTOR_NMS_GROUPS:
         return &tkp__select_nms;
     case TKP_SELECTOR_QUOTA:
@@ -476,7 +478,7 @@ tkp_status tkp__selector_run(
     tkp_tensor_make_1d(&args[2], tkp__data(selected), TKP_DTYPE_I32, kept);
     TKP__TRY(tkp__selector_run_op(s, s->compact, exec, args, 3, workspace));
     if ((roles || pools) && s->kind->roles)
-        s->kind->roles(s, list, workspace, selected, roles, pools);
+        s->kind->roles(s, list, workspace, &args[2], roles, pools);
     else
         one_role(s, roles, pools);
     if (offsets)

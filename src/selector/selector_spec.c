@@ -3,7 +3,7 @@
 #include "selector/selector.h"
 
 TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
-TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved5);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, spare);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -345,6 +345,8 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
     TKP__TRY(check_range(o->plain, 1, "plain"));
+    TKP__TRY(check_range(o->uniform, 1, "uniform"));
+    TKP__TRY(check_range(o->spare, 1, "spare"));
     TKP__TRY(check_range(o->components, INT32_MAX, "components"));
     TKP__TRY(check_anchors(o));
     TKP__TRY(check_window(o));
@@ -428,6 +430,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     case TKP_SELECTOR_MMR:
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
+    case TKP_SELECTOR_OUTLIERS:
         return true;
     case TKP_SELECTOR_DIVERSE:
         return spec->options.weighted ||

@@ -8,6 +8,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/select_density.c
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c
           ${CMAKE_CURRENT_LIST_DIR}/select_nms.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_outliers.c
           ${CMAKE_CURRENT_LIST_DIR}/select_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/select_quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_random.c

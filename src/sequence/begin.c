@@ -52,7 +52,7 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
     if (stage->selector.options.kind == TKP_SELECTOR_ALL &&
         stage->merger.options.kind == TKP_MERGER_NONE)
         return TKP_OK;
-    if (tkp__selector_needs_scores(&stage->selector))
+    if (tkp__stage_needs_scores(stage))
         TKP__TRY(tkp__scorer_new(
             &run->scorer, s->context, &stage->scorer, &s->batch, &s->model));
     TKP__TRY(tkp__selector_new(

@@ -293,6 +293,7 @@ static tkp_status decide(
         };
         in->roles = &roles;
         in->pools = &pools;
+        in->token_scores = run->scorer ? &scores : NULL;
         TKP__TRY(tkp__merger_run(run->merger, exec, in, workspace, &merging));
     }
     const double t3 = tkp__cost_now();

@@ -38,12 +38,24 @@ static tkp_policy *with_ratio(tkp_policy *policy, int64_t num, int64_t den)
     return policy;
 }
 
-/* Presets that prune, by number; NULL after the last. */
+/* Whether the data decide how many it keeps. */
+static bool is_adaptive(const char *preset)
+{
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    tkp_policy *policy = test_preset(preset);
+    ck_assert_int_eq(tkp_policy_query(policy, &info), TKP_OK);
+    tkp_policy_destroy(policy);
+    return (info.flags & TKP_POLICY_ADAPTIVE) != 0;
+}
+
+/* Presets that prune to a count that is known, by number; NULL after the last.
+ */
 static const char *pruning_preset(int32_t i)
 {
     int32_t found = 0;
     for (int32_t p = 0; p < tkp_policy_preset_count(); p++)
-        if (strcmp(tkp_policy_preset_name(p), "none") != 0 && found++ == i)
+        if (strcmp(tkp_policy_preset_name(p), "none") != 0 &&
+            !is_adaptive(tkp_policy_preset_name(p)) && found++ == i)
             return tkp_policy_preset_name(p);
     return NULL;
 }

@@ -968,7 +968,7 @@ static const char *const other_presets[] = {
     "scope",       "mmtok",       "eadp",     "cdpruner",      "tops",
     "evs",         "vidcom2",     "v-cast",   "apet",          "apet-embed",
     "framefusion", "pyramiddrop", "prunesid", "prunesid-qwen", "visionzip",
-    "dycoke",      "fastvid"};
+    "dycoke",      "fastvid",     "prumerge", "prumerge-plus"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

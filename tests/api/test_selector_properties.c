@@ -149,7 +149,8 @@ static const int32_t kinds[] = {
     TKP_SELECTOR_UNIFORM,     TKP_SELECTOR_DIVERSE,   TKP_SELECTOR_MMR,
     TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,       TKP_SELECTOR_TRI,
     TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,   TKP_SELECTOR_NMS_GROUPS,
-    TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE, TKP_SELECTOR_ANCHORS};
+    TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE, TKP_SELECTOR_ANCHORS,
+    TKP_SELECTOR_OUTLIERS};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -233,6 +234,8 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
         o->segments = 1 + (int32_t)below(5);
         o->stride = 1 + (int32_t)below(4);
     }
+    o->uniform = (int32_t)below(2);
+    o->spare = (int32_t)below(2);
     const bool windows =
         o->kind == TKP_SELECTOR_WINDOW || o->kind == TKP_SELECTOR_WINDOW_RANK;
     if (o->kind == TKP_SELECTOR_RANDOM) {

@@ -196,6 +196,58 @@ static void build_merge_rows(tkp_test_case *c, int32_t i)
         (int)d, c->params.merge_rows.rule);
 }
 
+static void build_neighbours(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    const int64_t t = tkp_test_random(c, 9);
+    tkp_test_params(c, sizeof(tkp_op_nearest));
+    c->params.nearest.measure = (int32_t)tkp_test_random(c, 2);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n + 2, d}, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)n + 2, false);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    build_kept(c, 4, batch, 3);
+    const int64_t k = c->args[4].shape[0];
+    tkp_test_arg_out(c, 6, TKP_DTYPE_I32, 2, (int64_t[]){k, t});
+    tkp_test_describe(
+        c, ",%s,n%d k%d d%d t%d", tkp_dtype_string(dtype), (int)n, (int)k,
+        (int)d, (int)t);
+}
+
+static void build_combine_rows(tkp_test_case *c, int32_t i)
+{
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int32_t out = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = 1 + tkp_test_random(c, 60);
+    const int64_t k = 1 + tkp_test_random(c, (uint32_t)n);
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){n + 2, d}, 0, TKP_TEST_NORMAL);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)n + 2, false);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 2, k, NULL), (int32_t)k, (int32_t)n, false);
+    tkp_test_arg_float(c, 3, TKP_DTYPE_F32, 1, &k, 0, TKP_TEST_NORMAL);
+    int32_t *ends = tkp_test_arg_i32(c, 4, k + 1, NULL);
+    ends[0] = 0;
+    for (int64_t j = 0; j < k; j++)
+        ends[j + 1] = ends[j] + (int32_t)tkp_test_random(c, 5);
+    const int64_t entries = ends[k];
+    int32_t *list = tkp_test_arg_i32(c, 5, entries, NULL);
+    for (int64_t e = 0; e < entries; e++)
+        list[e] = (int32_t)tkp_test_random(c, (uint32_t)n);
+    tkp_test_arg_float(c, 6, TKP_DTYPE_F32, 1, &entries, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_out(c, 7, out, 2, (int64_t[]){k, d});
+    tkp_test_describe(
+        c, ",%s,n%d k%d d%d l%d", tkp_dtype_string(dtype), (int)n, (int)k,
+        (int)d, (int)entries);
+}
+
 const tkp_test_kind tkp_test_kinds_rows[] = {
     {TKP_OP_GROUP_POOL, 180, build_group_pool},
     {TKP_OP_GROUP_BROADCAST, 20, build_group_broadcast},
@@ -203,5 +255,7 @@ const tkp_test_kind tkp_test_kinds_rows[] = {
     {TKP_OP_SCATTER_ROWS, 90, build_scatter_rows},
     {TKP_OP_NEAREST, 132, build_nearest},
     {TKP_OP_MERGE_ROWS, 60, build_merge_rows},
+    {TKP_OP_NEIGHBOURS, 60, build_neighbours},
+    {TKP_OP_COMBINE_ROWS, 60, build_combine_rows},
     {0, 0, NULL},
 };

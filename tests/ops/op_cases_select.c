@@ -257,7 +257,7 @@ static void build_nms(tkp_test_case *c, int32_t i)
     if (tkp_test_random(c, 2)) {
         int32_t *parts = tkp_test_arg_i32(c, 4, n, NULL);
         for (int64_t j = 0; j < n; j++)
-            parts[j] = (int32_t)tkp_test_random(c, 3);
+            parts[j] = (int32_t)tkp_test_random(c, n < 3 ? (uint32_t)n : 3);
     }
     tkp_test_arg_float(c, 5, TKP_DTYPE_F32, 1, &n, 0, TKP_TEST_TIES);
     tkp_test_arg_float(c, 6, TKP_DTYPE_F32, 1, &groups, 0, TKP_TEST_NORMAL);

@@ -1251,6 +1251,58 @@ def nms_case(name, x, rows, groups, scores, factor, parts=None, listed=False, st
     w.arg("out", "f32", means)
 
 
+def neighbours_case(name, x, rows, groups, anchors, t, measure, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    out = []
+    for group, part in zip(groups, anchors):
+        for a in part:
+            others = np.array([j for j in sorted(group) if j != a], int)
+            if measure:
+                like = -((at[others] - at[a]) ** 2).sum(1)
+            else:
+                norms = np.sqrt((at[others] ** 2).sum(1) * (at[a] ** 2).sum())
+                like = np.divide(at[others] @ at[a], norms, out=np.zeros(len(others)), where=norms > 0)
+            best = others[np.argsort(-like, kind="stable")[:t]]
+            out.append(np.concatenate([best, np.full(t - len(best), -1)]))
+    w.case("neighbours", name, struct.pack("<i", measure), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
+          ("i32", [int(a) for part in anchors for a in part]), ("i32", offsets([len(a) for a in anchors])))
+    w.arg("out", "i32", np.array(out, int).reshape(-1, t))
+
+
+def combine_case(name, x, rows, kept, own, lists, weights, dtype="f32"):
+    at = np.asarray(x, np.float64)[np.asarray(rows)]
+    out = [o * at[k] + sum((f * at[i] for i, f in zip(line, part)), np.zeros(at.shape[1]))
+           for k, o, line, part in zip(kept, own, lists, weights)]
+    w.case("combine_rows", name, None)
+    w.ins(("f32", x), ("i32", rows), ("i32", kept), ("f32", own), ("i32", offsets([len(line) for line in lists])),
+          ("i32", [int(i) for line in lists for i in line]), ("f32", [float(f) for part in weights for f in part]))
+    w.arg("out", dtype, np.array(out))
+
+
+def make_prumerge():
+    own = np.random.default_rng(47)
+    x = own.standard_normal((40, 24)).astype(np.float32)
+    rows = own.permutation(40)[:30]
+    groups = [np.arange(9), np.arange(9, 9), np.arange(9, 22), np.arange(22, 30)]
+    anchors = [[0, 5, 7], [], [20, 9, 12], [3]]
+    holes, bad = x.copy(), x.copy()
+    holes[rows[10]] = 0
+    bad[rows[14], 2] = np.nan
+    for measure, word in enumerate(("cosine", "euclidean")):
+        neighbours_case(word, x, rows, groups, anchors, 4, measure)
+        neighbours_case(word + "_more_than_there_are", x, rows, groups, anchors, 20, measure)
+        neighbours_case(word + "_members", x, rows, [own.permutation(30)[:17]], [[4, 1, 9]], 5, measure, True)
+        neighbours_case(word + "_zero_row", holes, rows, groups, anchors, 6, measure)
+        neighbours_case(word + "_nan", bad, rows, groups, anchors, 4, measure, status="DATA")
+    neighbours_case("ties", np.repeat(x[:10], 3, axis=0), np.arange(30), [np.arange(30)], [[3, 0, 29]], 7, 0)
+    lists = [[1, 2, 3], [], [3, 3, 29, 0], [7]]
+    weights = [own.standard_normal(len(line)).astype(np.float32) for line in lists]
+    combine_case("lists", x, rows, [4, 5, 6, 7], np.float32([1, 0.5, 0, -2]), lists, weights)
+    combine_case("to_bf16", x, rows, [4, 5, 6, 7], np.float32([1, 0.5, 0, -2]), lists, weights, "bf16")
+    combine_case("nothing", x, rows, [0], np.float32([1]), [[]], [[]])
+
+
 def make_prunesid():
     own = np.random.default_rng(46)
     x = (own.standard_normal((44, 24)) + own.standard_normal(24)).astype(np.float32)
@@ -1285,6 +1337,7 @@ def main():
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,
                  make_pivots, make_merging, make_temporal, make_segments, make_reconstruction,
+                 make_prumerge,
                  make_gaussian_scores, make_curvature, make_quota, make_reconcile):
         make()
     w.save()

@@ -361,8 +361,80 @@ def make_duet():
         save("duet", number, stage, tensors, want, note)
 
 
+# --- prumerge ------------------------------------------------------------------
+
+
+def prumerge(x, keys, a, most, near, plus, capped, rule, members):
+    """Kept tokens, their rows and what each stands for; of one group."""
+    n = len(members)
+    s = a[members].astype(np.float64)
+    q1, q3 = np.percentile(s, [25, 75])
+    count = max(int((s > q3 + 1.5 * (q3 - q1)).sum()), 1)
+    order = np.argsort(-s, kind="stable")
+    kept = set(order[:count].tolist())
+    if plus:
+        kept |= set(range(0, n, max(int(int(n / count) / 3), 1)))
+    seats = int(most > 1)
+    for i in order[::-1]:
+        if len(kept) > most - seats:
+            kept.discard(int(i))
+    for i in order:
+        if capped and len(kept) < most - seats:
+            kept.add(int(i))
+    spare = next((int(i) for i in order if seats and int(i) not in kept), None)
+    everything = sorted(kept | ({spare} - {None}))
+    rest = [i for i in range(n) if i not in everything]
+    u = unit(keys[members])
+    rows, sizes, assignment = [], [], np.full(n, -1)
+    for place, i in enumerate(everything):
+        if i == spare:
+            into = [i] + rest
+            assignment[rest] = place
+        else:
+            like = u[rest] @ u[i]
+            into = [rest[j] for j in np.argsort(-like, kind="stable")[:near]]
+        w, y = s[into], x[members][into].astype(np.float64)
+        own = x[members][i].astype(np.float64) * (i != spare)
+        rows.append(own + (w @ y if rule == "sum" else w @ y / w.sum() if len(into) else 0))
+        sizes.append(len(into) + (i != spare))
+        assignment[i] = place
+    if spare is None:
+        for place, i in enumerate(everything):
+            like = u[rest] @ u[i]
+            for j in np.argsort(-like, kind="stable")[:near]:
+                if assignment[rest[j]] < 0:
+                    assignment[rest[j]] = place
+    return np.array(everything), np.array(rows), np.array(sizes, float), assignment
+
+
+def make_prumerge():
+    rng = np.random.default_rng(93)
+    for number, (height, width, most, near, plus, capped, rule, share) in enumerate((
+            (12, 12, None, 32, False, False, "sum", 1), (12, 12, None, 32, True, False, "sum", 1),
+            (10, 9, 20, 8, True, True, "sum", 0.8), (10, 10, 30, 32, False, True, "sum", 1),
+            (8, 8, 24, 5, True, True, "add", 0.9), (6, 6, None, 4, False, False, "sum", 1), (8, 8, 1, 4, False, True, "sum", 1)), 1):
+        n = height * width
+        x, keys = smooth(rng, height, width, 20), smooth(rng, height, width, 12)
+        a = (0.01 * rng.random(n) ** 3 + 0.05 * (rng.random(n) > 0.93)).astype(np.float32)
+        if number == 6:
+            a = (0.01 + 0.001 * rng.permutation(n)).astype(np.float32)  # nothing stands out
+        valid = rng.random(n) < share
+        members = np.flatnonzero(valid)
+        kept, rows, sizes, assignment = prumerge(x, keys, a, most or len(members), near, plus, capped, rule, members)
+        whole = np.full(n, -1)
+        whole[members] = assignment
+        words = ["kind: outliers", "spare: true"] + ["uniform: true"] * plus
+        stage = ["projector", "scorer: cls-attention", "selector: {%s}" % ", ".join(words),
+                 f"merger: {{kind: knn, feature: vision-keys, neighbours: {near}, rule: {rule}, bag: 1}}",
+                 "budget: all" if most is None else f"budget: {{count: {most}}}"]
+        save("prumerge", number, stage,
+             {"features": x, "vision_keys": keys, "cls_attention": a, "grid": np.array([height, width]),
+              "valid": valid.astype(int)},
+             {"kept": members[kept], "rows": rows, "sizes": sizes, "assignment": whole})
+
+
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet):
+    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge):
         make()
 
 

@@ -58,6 +58,7 @@ enum tkp_op_kind {
     TKP_OP_DENSITY_PEAKS = 29,
     TKP_OP_PIVOTS = 31,
     TKP_OP_NMS = 32,
+    TKP_OP_NEIGHBOURS = 35,
     TKP_OP_PRINCIPAL_GROUPS = 33,
     TKP_OP_QUOTA = 34,
     /* groups, rows */
@@ -67,6 +68,7 @@ enum tkp_op_kind {
     TKP_OP_SCATTER_ROWS = 43,
     TKP_OP_NEAREST = 44,
     TKP_OP_MERGE_ROWS = 45,
+    TKP_OP_COMBINE_ROWS = 39,
     TKP_OP_CURVATURE = 54,
     TKP_OP_RECONCILE = 55,
     TKP_OP_SEGMENTS = 56,
@@ -701,8 +703,9 @@ enum tkp_merge_rule {
     TKP_MERGE_ADD = 1,   /* x_k + mean */
     TKP_MERGE_BLEND = 2, /* beta x_k + (1 - beta) mean */
     TKP_MERGE_BLEND_COUNT =
-        3 /* the same with max(beta, 1 / (1 + n)) for beta, n
+        3,            /* the same with max(beta, 1 / (1 + n)) for beta, n
                                  how many join */
+    TKP_MERGE_SUM = 4 /* x_k + sum w_i x_i; of mergers that weigh rows */
 };
 
 /*
@@ -722,6 +725,25 @@ typedef struct tkp_op_merge_rows {
     float anchor; /* MEAN: c; 0 = 1 */
     float beta;   /* BLEND, BLEND_COUNT: 0 to 1 */
 } tkp_op_merge_rows;
+
+/*
+ * NEIGHBOURS: the T members of its group that each anchor is most like, best
+ * first, of equal ones the lower candidate. An anchor is none of its own.
+ *   0 x [R, D] float         1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 anchors [K] i32 candidates  5 anchor_offsets [M + 1] i32
+ *   6 dst [K, T] i32; -1 where there are fewer
+ * A likeness that is no number is TKP_ERR_DATA. Params: tkp_op_nearest. O(K N D)
+ * time.
+ *
+ * COMBINE_ROWS: dst_k = own_k x_kept(k) + sum over entries e of list k of
+ * weight_e x_entry(e).
+ *   0 x [R, D] float         1 rows [N] i32 row of x of each candidate
+ *   2 kept [K] i32 candidates     3 own [K] f32
+ *   4 list_offsets [K + 1] i32    5 list [..] i32 candidates
+ *   6 weights [..] f32 of its entries   7 dst [K, D] float
+ * No params.
+ */
 
 /* ------------------------------------------------------------------------
  * Forward
