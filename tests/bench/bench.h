@@ -61,6 +61,8 @@ typedef struct bench_case {
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs pairs;
         tkp_op_blend blend;
+        tkp_op_temporal temporal;
+        tkp_op_gaussian_scores gaussian;
         tkp_op_topk topk;
         tkp_op_compact compact;
         tkp_op_greedy_distance distance;

@@ -411,6 +411,42 @@ cosine_pairs(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
     c->gemm_k = D;
 }
 
+/* Tokens of a video of 16 frames. */
+enum { FRAMES = 16 };
+
+static void
+temporal(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    const int64_t cells = n / FRAMES;
+    (void)check_rows;
+    begin(c, "temporal", TKP_OP_TEMPORAL, dtype, sizeof(c->params.temporal));
+    input(c, dtype, 2, SHAPE(n, D));
+    numbers(c, n, 0, 1);
+    numbers(c, n, -cells, 1);
+    int32_t *before = c->args[2].data;
+    for (int64_t i = 0; i < cells; i++)
+        before[i] = -1;
+    output(c, TKP_DTYPE_F32, 1, SHAPE(n));
+    snprintf(c->shape, sizeof(c->shape), "n%lldd%d", (long long)n, D);
+    move_all(c);
+}
+
+static void
+gaussian_scores(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
+{
+    (void)check_rows;
+    begin(
+        c, "gaussian_scores", TKP_OP_GAUSSIAN_SCORES, dtype,
+        sizeof(c->params.gaussian));
+    input(c, dtype, 2, SHAPE(n, D));
+    numbers(c, n, 0, 1);
+    offsets(c, n);
+    numbers(c, FRAMES + 1, 0, n / FRAMES);
+    output(c, TKP_DTYPE_F32, 1, SHAPE(n));
+    snprintf(c->shape, sizeof(c->shape), "n%lldd%d", (long long)n, D);
+    move_all(c);
+}
+
 static void blend(bench_case *c, int64_t n, int32_t dtype, int64_t check_rows)
 {
     (void)dtype;
@@ -684,6 +720,8 @@ const bench_entry bench_entries[] = {
     {"row_norm", row_norm, 0, true, false},
     {"cosine", cosine, 0, true, false},
     {"cosine_pairs", cosine_pairs, 150, true, false},
+    {"temporal", temporal, 0, true, false},
+    {"gaussian_scores", gaussian_scores, 0, true, false},
     {"blend", blend, 0, false, false},
     {"topk", topk, 0, false, false},
     {"compact", compact, 0, false, false},
