@@ -67,6 +67,7 @@ extern const tkp__cpu_op tkp__cpu_op_greedy_distance;
 extern const tkp__cpu_op tkp__cpu_op_greedy_cover;
 extern const tkp__cpu_op tkp__cpu_op_greedy_dpp;
 extern const tkp__cpu_op tkp__cpu_op_greedy_tri;
+extern const tkp__cpu_op tkp__cpu_op_parity;
 extern const tkp__cpu_op tkp__cpu_op_density_peaks;
 extern const tkp__cpu_op tkp__cpu_op_group_pool;
 extern const tkp__cpu_op tkp__cpu_op_gather_rows;

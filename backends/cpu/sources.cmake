@@ -22,6 +22,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_nearest.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pairs.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_parity.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_order.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pivots.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pool.c

@@ -25,6 +25,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_greedy_distance,
     &tkp__ref_greedy_cover,
     &tkp__ref_greedy_dpp,
+    &tkp__ref_parity,
     &tkp__ref_greedy_tri,
     &tkp__ref_pivots,
     &tkp__ref_density_peaks,

@@ -46,6 +46,7 @@ typedef struct tkp__ref_plan {
         tkp_op_greedy_cover greedy_cover;
         tkp_op_greedy_dpp greedy_dpp;
         tkp_op_greedy_tri greedy_tri;
+        tkp_op_parity parity;
         tkp_op_pivots pivots;
         tkp_op_density_peaks density_peaks;
         tkp_op_principal_groups principal_groups;
@@ -99,6 +100,7 @@ extern const tkp__ref_op tkp__ref_greedy_distance;
 extern const tkp__ref_op tkp__ref_greedy_cover;
 extern const tkp__ref_op tkp__ref_greedy_dpp;
 extern const tkp__ref_op tkp__ref_greedy_tri;
+extern const tkp__ref_op tkp__ref_parity;
 extern const tkp__ref_op tkp__ref_pivots;
 extern const tkp__ref_op tkp__ref_density_peaks;
 extern const tkp__ref_op tkp__ref_principal_groups;

@@ -17,6 +17,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_distance.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_dpp.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_greedy_tri.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_parity.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_broadcast.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_pool.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_layer_norm.c

@@ -35,6 +35,7 @@ enum tkp_selector_kind {
     TKP_SELECTOR_DPP = 12,   /* lets a kernel's determinant grow most */
     TKP_SELECTOR_TRI = 13,   /* score, distance and coverage */
     TKP_SELECTOR_PIVOTS = 14, /* tokens least like a few pivots */
+    TKP_SELECTOR_PARITY = 15, /* duplicates go, half against half */
     /* Parts by principal component; in each, the best silence what is like
      * them; a quota for each (PruneSID). */
     TKP_SELECTOR_NMS_GROUPS = 16,
@@ -96,8 +97,8 @@ enum tkp_pool_order {
 };
 
 /**
- * A part of a chain. Kinds: topk, random, stride, diverse, mmr, cover, dpp, tri
- * and density; in the first part also window, window-rank, uniform, pivots and
+ * A part of a chain. Kinds: topk, random, stride, diverse, mmr, cover, dpp, tri,
+ * parity and density; in the first part also window, window-rank, uniform, pivots and
  * random that is stratified. A quota is refused.
  *
  * A later part may choose from a pool: of the m that are left, the best by the
@@ -200,7 +201,7 @@ typedef struct tkp_selector_options {
                          0 = 8 */
     int32_t stride;   /* every so-manyth frame of a segment, from its end, has
                          anchors; 0 = 4 */
-    int32_t reserved5;
+    int32_t step;     /* parity: that go in a round; 0 = 8 */
     /* Outliers. Without a budget the data decide how many. */
     int32_t uniform; /* 1 = and every so many-th token */
     int32_t spare;   /* 1 = and the best that is left, as part 1 */

@@ -14,6 +14,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_compact, rows);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_distance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_cover, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_dpp, largest);
+TKP__ASSERT_NO_PADDING(tkp_op_parity, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_greedy_tri, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_pivots, per_pivot);
 TKP__ASSERT_NO_PADDING(tkp_op_density_peaks, others);
@@ -372,7 +373,20 @@ static tkp_status greedy_tri_relations(const tkp__check_call *call)
     return TKP_OK;
 }
 
+static tkp_status parity_params(void *params)
+{
+    tkp_op_parity *p = params;
+    TKP__CHECK(
+        p->step >= 0, TKP_ERR_OPTION, "step: is %d, wanted 0 or more", p->step);
+    if (p->step == 0)
+        p->step = 8;
+    return check_largest(p->largest, p->reserved);
+}
+
 const tkp__op_rule tkp__core_rules_select[] = {
+    {TKP_OP_PARITY, TKP__RULE_ARGS(greedy_args), "parity",
+     TKP__RULE_PARAMS(tkp_op_parity, reserved), parity_params,
+     greedy_tri_relations},
     {TKP_OP_QUOTA, TKP__RULE_ARGS(quota_args), "quota",
      TKP__RULE_PARAMS(tkp_op_quota, reserved), quota_params, NULL},
     {TKP_OP_RECONCILE, TKP__RULE_ARGS(reconcile_args), "reconcile",

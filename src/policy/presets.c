@@ -209,6 +209,61 @@ const tkp__preset tkp__presets[] = {
         "    merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("vispruner", "Half by attention of CLS; of the rest, what differs most",
+        "Zhang et al. 2024, VisPruner, arXiv 2412.01818",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: chain\n"
+        "      parts:\n"
+        "        - {share: 1/2, selector: topk}\n"
+        "        - {selector: {kind: parity, feature: vision}}\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
+    PRESET("vscan", "Half by windows of a shallow CLS row, half by the deep one, the rest merged",
+        "Zhang et al. 2025, VScan, arXiv 2505.22654",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: chain\n"
+        "      parts:\n"
+        "        - share: 1/2\n"
+        "          selector:\n"
+        "            kind: window\n"
+        "            window: [6, 6]\n"
+        "            even: true\n"
+        "            scorer: {kind: cls-attention, shallow: true}\n"
+        "        - {selector: topk}\n"
+        "    merger: {kind: nearest, rule: mean}\n"
+        "    budget: {ratio: 1/6, scope: image}\n"
+        "  - at: llm:16\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/3}\n"),
+
+    PRESET("duet", "VisionZip from a small pool, then two cuts by what the question's words look at",
+        "DUET-VLM 2026, github.com/AMD-AGI/DUET-VLM",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: chain\n"
+        "      parts:\n"
+        "        - {share: 34/41, selector: topk}\n"
+        "        - {pool_factor: 4, selector: stride}\n"
+        "    merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}\n"
+        "    budget: {ratio: 205/576, scope: image}\n"
+        "  - at: llm:16\n"
+        "    scorer: {kind: attention, query: text, reduce: mean}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2}\n"
+        "  - at: llm:24\n"
+        "    scorer: {kind: attention, query: text, reduce: mean}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2}\n"),
+
     PRESET("mmtok", "Tokens that cover the picture and the question's words",
         "Dong et al. 2025, arXiv 2508.18264",
         "\n"

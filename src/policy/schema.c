@@ -139,6 +139,7 @@ static const tkp__word selector_kinds[] = {
     {"cover", TKP_SELECTOR_COVER},
     {"dpp", TKP_SELECTOR_DPP},
     {"tri", TKP_SELECTOR_TRI},
+    {"parity", TKP_SELECTOR_PARITY},
     {"density", TKP_SELECTOR_DENSITY},
     {"anchors", TKP_SELECTOR_ANCHORS},
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
@@ -414,7 +415,8 @@ enum {
     COVER = KIND(TKP_SELECTOR_COVER),
     DPP = KIND(TKP_SELECTOR_DPP),
     TRI = KIND(TKP_SELECTOR_TRI),
-    GREEDY = DIVERSE | MMR | COVER | DPP | TRI,
+    PARITY = KIND(TKP_SELECTOR_PARITY),
+    GREEDY = DIVERSE | MMR | COVER | DPP | TRI | PARITY,
     PIVOTS = KIND(TKP_SELECTOR_PIVOTS),
     QUOTA = KIND(TKP_SELECTOR_QUOTA)
 };
@@ -500,6 +502,8 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, alpha)},
     {.name = "lambda", .type = TKP__KEY_DECIMAL, .kinds = MMR | TRI,
      .offset = AT(tkp_selector_options, lambda)},
+    {.name = "step", .type = TKP__KEY_I32, .kinds = PARITY, .low = 1,
+     .high = INT32_MAX, .offset = AT(tkp_selector_options, step)},
     {.name = "min_max", .type = TKP__KEY_BOOL, .kinds = TRI,
      .offset = AT(tkp_selector_options, min_max)},
     {.name = "pivot_feature", .type = TKP__KEY_WORD, .words = features,

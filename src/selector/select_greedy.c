@@ -142,6 +142,22 @@ const tkp__selector_kind tkp__select_tri = {
     .run = run_weighted,
 };
 
+static tkp_status parity_plan(tkp_selector *s, tkp_ledger *ledger)
+{
+    const tkp_op_parity params = {
+        .struct_size = sizeof(params),
+        .step = s->spec.options.step,
+        .largest = tkp__selector_largest_group(s),
+    };
+    return plan_weighted(s, ledger, TKP_OP_PARITY, &params);
+}
+
+const tkp__selector_kind tkp__select_parity = {
+    .scores = true,
+    .plan = parity_plan,
+    .run = run_weighted,
+};
+
 /* --- coverage -------------------------------------------------------------- */
 
 enum { OP_TEXT = 1 };

@@ -37,6 +37,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_dpp;
     case TKP_SELECTOR_TRI:
         return &tkp__select_tri;
+    case TKP_SELECTOR_PARITY:
+        return &tkp__select_parity;
     case TKP_SELECTOR_DENSITY:
         return &tkp__select_density;
     case TKP_SELECTOR_ANCHORS:

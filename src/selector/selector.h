@@ -129,6 +129,7 @@ extern const tkp__selector_kind tkp__select_diverse;
 extern const tkp__selector_kind tkp__select_cover;
 extern const tkp__selector_kind tkp__select_dpp;
 extern const tkp__selector_kind tkp__select_tri;
+extern const tkp__selector_kind tkp__select_parity;
 extern const tkp__selector_kind tkp__select_density;
 extern const tkp__selector_kind tkp__select_anchors;
 extern const tkp__selector_kind tkp__select_nms;

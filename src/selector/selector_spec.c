@@ -183,6 +183,7 @@ static bool may_be_part(const tkp_selector_options *o, bool first)
     case TKP_SELECTOR_COVER:
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
+    case TKP_SELECTOR_PARITY:
     case TKP_SELECTOR_DENSITY:
     case TKP_SELECTOR_ANCHORS:
         return true;
@@ -341,6 +342,9 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         "selector: threshold is %g, wanted a finite number",
         (double)o->threshold);
     fill_number(&o->threshold, o->kind == TKP_SELECTOR_THRESHOLD, 1.0f);
+    TKP__TRY(check_range(o->step, INT32_MAX, "step"));
+    if (o->kind == TKP_SELECTOR_PARITY && o->step == 0)
+        o->step = 8;
     TKP__TRY(check_range(o->rank, TKP_NMS_STRENGTH, "rank"));
     TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
@@ -431,6 +435,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
     case TKP_SELECTOR_OUTLIERS:
+    case TKP_SELECTOR_PARITY:
         return true;
     case TKP_SELECTOR_DIVERSE:
         return spec->options.weighted ||
@@ -460,9 +465,9 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
 static bool compares(int32_t kind)
 {
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
-           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_DENSITY ||
-           kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE ||
-           kind == TKP_SELECTOR_ANCHORS;
+           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_PARITY ||
+           kind == TKP_SELECTOR_DENSITY || kind == TKP_SELECTOR_NMS_GROUPS ||
+           kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

@@ -90,6 +90,7 @@ static const tkp_op_greedy_cover cover_params = {
 static const tkp_op_greedy_dpp dpp_params = {sizeof(dpp_params), 0, 0.5f, 0};
 static const tkp_op_greedy_tri tri_params = {
     sizeof(tri_params), 0.5f, 0.5f, 0, 0, 0};
+static const tkp_op_parity parity_params = {sizeof(parity_params), 8, 0, 0};
 static const tkp_op_group_pool pool_params = {sizeof(pool_params), 0};
 static const tkp_op_linear linear_params = {sizeof(linear_params), 0};
 static const tkp_op_norm norm_params = {sizeof(norm_params), 1e-5f};
@@ -175,6 +176,9 @@ static const struct op_case {
     {"greedy_tri", TKP_OP_GREEDY_TRI, 8,
      {F32(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), I32(5)},
      &tri_params, sizeof(tri_params), 1 << 3, 1 << 7, 0},
+    {"parity", TKP_OP_PARITY, 8,
+     {F32(12, 16), I32(10), I32(3), I32(10), I32(2), I32(3), F32(10), I32(5)},
+     &parity_params, sizeof(parity_params), 1 << 3, 1 << 7, 0},
     {"group_pool", TKP_OP_GROUP_POOL, 5,
      {F32(12, 16), I32(3), I32(10), F32(12), BF16(2, 16)},
      &pool_params, sizeof(pool_params), 1 << 3, 1 << 4, 0},
@@ -572,6 +576,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_GREEDY_TRI, tkp_op_greedy_tri, alpha, (float)strtod("nan", NULL),
         "alpha");
+    TRY_PARAMS(TKP_OP_PARITY, tkp_op_parity, step, -1, "step");
     TRY_PARAMS(TKP_OP_GROUP_POOL, tkp_op_group_pool, pool, 3, "pool");
     TRY_PARAMS(TKP_OP_LINEAR, tkp_op_linear, pack, 3, "pack");
     TRY_PARAMS(TKP_OP_RMS_NORM, tkp_op_norm, eps, -1.0f, "eps");

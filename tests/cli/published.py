@@ -10,6 +10,7 @@ the cases of tools/golden/make_selections.py, which state a method once more.
 """
 
 import ast
+import fractions
 import json
 import math
 import pathlib
@@ -315,10 +316,28 @@ def tome(p, z):
         "sizes": [z["out_size"][seen[i]] for i in kept]}
 
 
+def vispruner(p, z):
+    crops, n = len(z["in_features"]), p["n"]
+    side = math.isqrt(n)
+    rows = [row for crop in z["in_features"] for row in crop]
+    heads = [[v for crop in z["in_cls_rows"] for v in crop[h]] for h in range(len(z["in_cls_rows"][0]))]
+    tensors = {"features": rows, "vision": rows, "cls_attention": heads, "grid": [[side, side]] * crops}
+    stage = ("projector", "scorer: cls-attention",
+             f"selector: {{kind: chain, parts: [{{share: {ratio_text(p['important_ratio'])}, selector: topk}}, "
+             "{selector: {kind: parity, feature: vision}}]}",
+             f"budget: {{count: {p['K']}, scope: image}}")
+    return tensors, stage, None, {"kept": [c * n + i for c, kept in enumerate(z["out_kept"]) for i in sorted(kept)]}
+
+
+def ratio_text(x):
+    return str(fractions.Fraction(x).limit_denominator(1000))
+
+
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
            "fastervlm": fastervlm, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
            "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
-           "sparsevlm-cluster": sparsevlm_cluster, "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip}
+           "sparsevlm-cluster": sparsevlm_cluster, "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip,
+           "vispruner": vispruner}
 
 
 def stated(note, z):

@@ -52,6 +52,7 @@ typedef struct tkp_test_case {
         tkp_op_greedy_cover greedy_cover;
         tkp_op_greedy_dpp greedy_dpp;
         tkp_op_greedy_tri greedy_tri;
+        tkp_op_parity parity;
         tkp_op_pivots pivots;
         tkp_op_density_peaks density_peaks;
         tkp_op_principal_groups principal_groups;

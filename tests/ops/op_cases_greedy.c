@@ -193,6 +193,17 @@ static void build_tri(tkp_test_case *c, int32_t i)
         p->min_max ? " min-max" : "");
 }
 
+static void build_parity(tkp_test_case *c, int32_t i)
+{
+    const built b = build_common(c, &i, false, 40);
+    tkp_test_params(c, sizeof(tkp_op_parity));
+    c->params.parity.step = (int32_t)tkp_test_random(c, 10);
+    tkp_test_arg_none(c, WEIGHTS);
+    build_weights(c, WEIGHTS, b.n, false);
+    tkp_test_arg_out(c, 7, TKP_DTYPE_I32, 1, &b.kept);
+    tkp_test_describe(c, " step=%d", c->params.parity.step);
+}
+
 /* --- text -------------------------------------------------------------------- */
 
 /* First row and end of each sequence, out of `rows`. */
@@ -368,5 +379,6 @@ const tkp_test_kind tkp_test_kinds_greedy[] = {
     {TKP_OP_GREEDY_COVER, 288, build_cover},
     {TKP_OP_GREEDY_DPP, 96, build_dpp},
     {TKP_OP_GREEDY_TRI, 96, build_tri},
+    {TKP_OP_PARITY, 64, build_parity},
     {0, 0, NULL},
 };

@@ -73,6 +73,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_GREEDY_COVER * 100 + 3:
     case TKP_OP_GREEDY_DPP * 100 + 3:
     case TKP_OP_GREEDY_TRI * 100 + 3:
+    case TKP_OP_PARITY * 100 + 3:
         return a[1].shape[0];
     case TKP_OP_SCATTER_ROWS * 100 + 1:
         return a[2].shape[0];
@@ -92,6 +93,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_GREEDY_COVER * 100 + 1:
     case TKP_OP_GREEDY_DPP * 100 + 1:
     case TKP_OP_GREEDY_TRI * 100 + 1:
+    case TKP_OP_PARITY * 100 + 1:
     case TKP_OP_COMPACT * 100 + 1:
     case TKP_OP_GROUP_POOL * 100 + 2:
     case TKP_OP_GATHER_ROWS * 100 + 1:

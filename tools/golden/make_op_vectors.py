@@ -901,6 +901,18 @@ def greedy_tri(z, w, k, alpha, lam, min_max):
     return picks
 
 
+def parity(z, w, k, step):
+    """VisPruner: the list by weight; even places against odd ones."""
+    s = cosines(z)
+    left = sorted(range(len(z)), key=lambda i: (-w[i], i))
+    while len(left) > k:
+        a, b = left[::2], left[1::2]
+        value = {i: max((s[i, j] for j in b), default=-2.0) for i in a}
+        a = sorted(a, key=lambda i: -value[i])
+        left = a[min(step or 8, len(left) - k, len(a)):] + b
+    return np.array(left, int)
+
+
 def make_text(own):
     sizes, ranges = [20, 0, 1, 33], np.array([[0, 3], [1, 1], [2, 2], [1, 5]])
     n, o = sum(sizes), offsets([20, 0, 1, 33])
@@ -1029,6 +1041,12 @@ def make_greedy():
         groups("greedy_tri", name, dtype, sizes, keep, struct.pack("<ffiii", alpha, lam, min_max, 0, 0), [True],
                lambda z, a, k, g, m: greedy_tri(z, a[0], k, alpha, lam, min_max))
     make_text(own)
+    other = np.random.default_rng(SEED + 30)
+    own, held = other, own
+    for name, dtype, step in (("vispruner", "f32", 0), ("one", "bf16", 1), ("many", "f16", 30)):
+        groups("parity", name, dtype, [30, 0, 1, 47], [12, 0, 0, 20], struct.pack("<iii", step, 0, 0), [True],
+               lambda z, a, k, g, m: parity(z, a[0], k, step))
+    own = held
     # A number that is no number: refused.
     x = own.standard_normal((4, 3))
     x[2, 1] = nan

@@ -56,6 +56,7 @@ enum tkp_op_kind {
     TKP_OP_GREEDY_DPP = 26,
     TKP_OP_GREEDY_TRI = 27,
     TKP_OP_DENSITY_PEAKS = 29,
+    TKP_OP_PARITY = 30,
     TKP_OP_PIVOTS = 31,
     TKP_OP_NMS = 32,
     TKP_OP_NEIGHBOURS = 35,
@@ -519,6 +520,24 @@ typedef struct tkp_op_greedy_tri {
     int32_t largest;
     int32_t reserved;
 } tkp_op_greedy_tri;
+
+/*
+ * PARITY: duplicates go. A group's members in the order of their weights, the
+ * largest first; while more than keep[g] are left: A the even places of the
+ * list, B the odd ones, v_a the largest cosine of a to a member of B; the u =
+ * min(step, left - keep[g], size of A) of A of largest v go. The new list is
+ * what is left of A, largest v first, then B. Of equal weights the lower
+ * candidate comes first, of equal v who stands before.
+ *   6 weights [N] f32   7 dst [K] i32
+ * O(N^2 D) time and 8 N^2 bytes for the largest group, then about N^3 / 12 step
+ * comparisons.
+ */
+typedef struct tkp_op_parity {
+    uint32_t struct_size;
+    int32_t step; /* 0 = 8 */
+    int32_t largest;
+    int32_t reserved;
+} tkp_op_parity;
 
 /*
  * PIVOTS: per group, the pivots that are members, and then for pivot after
