@@ -658,6 +658,7 @@ static void one_point(
     OK(tkp_policy_query(policy, &info));
     check_decision(s, point, &d, !(info.flags & TKP_POLICY_ADAPTIVE));
     if (!result->cuts && d.scores.dtype) {
+        free(result->scores); /* protecting is no cut: there may be several */
         result->n_scores = d.scores.shape[0];
         result->scores =
             copy_of(d.scores.data, (size_t)result->n_scores * sizeof(float));
