@@ -88,6 +88,7 @@ extern const tkp__ref_op tkp__ref_similarity;
 extern const tkp__ref_op tkp__ref_relevance;
 extern const tkp__ref_op tkp__ref_temporal;
 extern const tkp__ref_op tkp__ref_gaussian_scores;
+extern const tkp__ref_op tkp__ref_text_raters;
 extern const tkp__ref_op tkp__ref_curvature;
 extern const tkp__ref_op tkp__ref_segments;
 extern const tkp__ref_op tkp__ref_smooth_grid;

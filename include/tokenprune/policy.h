@@ -34,6 +34,13 @@ enum tkp_stage_effect {
         1 /* nothing goes; no later stage may drop what is kept */
 };
 
+enum tkp_stage_order {
+    TKP_STAGE_ORDER_ROWS = 0, /* rows that stay keep their order */
+    TKP_STAGE_ORDER_PARTS = 1 /* in each frame, tokens of later parts of a chain
+                                 come behind those of the first, as they were
+                                 chosen; indices do not ascend then */
+};
+
 enum tkp_score_layer {
     TKP_SCORE_LAYER_DEFAULT = -1, /* boundary - 1, the last that has run */
     TKP_SCORE_LAYER_NEXT = -2 /* boundary: q and k that the coming layer makes
@@ -56,7 +63,7 @@ typedef struct tkp_stage_options {
     int32_t
         kv_begin;   /* KV: layers whose caches are cut, from this one on ... */
     int32_t kv_end; /* ... before this one; both 0 = all */
-    int32_t reserved2;
+    int32_t order;  /* enum tkp_stage_order */
 } tkp_stage_options;
 
 #define TKP_STAGE_OPTIONS_INIT                                                 \

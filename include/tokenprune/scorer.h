@@ -39,8 +39,10 @@ enum tkp_query {
     TKP_QUERY_LAST = 0,        /* the last token of the sequence (FastV) */
     TKP_QUERY_LAST_VISUAL = 1, /* the last visual token of the last image */
     TKP_QUERY_LAST_VISUAL_PER_IMAGE = 2, /* each image by its own last token */
-    TKP_QUERY_TEXT = 3, /* the guiding text (tkp_sequence_desc) */
-    TKP_QUERY_ALL = 4   /* every token */
+    TKP_QUERY_TEXT = 3,  /* the guiding text (tkp_sequence_desc) */
+    TKP_QUERY_ALL = 4,   /* every token */
+    TKP_QUERY_RATERS = 5 /* words of that text which visual tokens are most like
+                            as they enter the decoder (TEXT_RATERS) */
 };
 
 enum tkp_reference {

@@ -82,8 +82,11 @@ enum tkp_chain_amount {
     TKP_CHAIN_REST = 0,  /* all that is left: the last part, and only that */
     TKP_CHAIN_SHARE = 1, /* floor(K share_num / share_den) */
     TKP_CHAIN_COUNT = 2,
-    TKP_CHAIN_ALL_BUT = 3,      /* all but `count` of K */
-    TKP_CHAIN_ALL_BUT_SHARE = 4 /* all but floor(K share_num / share_den) */
+    TKP_CHAIN_ALL_BUT = 3,       /* all but `count` of K */
+    TKP_CHAIN_ALL_BUT_SHARE = 4, /* all but floor(K share_num / share_den) */
+    TKP_CHAIN_MORE = 5 /* beside K: floor(share pool) + 1 of what is left, as
+                              long as anything is, and K is not 0; last parts
+                              alone, and the one before them takes the REST */
 };
 
 #define TKP_CHAIN_MAX_PARTS 4

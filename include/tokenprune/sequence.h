@@ -101,7 +101,7 @@ typedef struct tkp_decision {
     /* Views of the sequence's memory, on the device, valid until the next
      * prune() or begin(). */
     tkp_tensor indices;   /* [rows_out] i32 old row of each new row, ascending
-                             in each sequence */
+                             in each sequence; not with an order of parts */
     tkp_tensor offsets;   /* [B + 1] i32 where each sequence's new rows begin */
     tkp_tensor positions; /* [position_rows, rows_out] i32 */
     tkp_tensor merged;    /* [m, D] rows that replace gathered ones, or none */
@@ -147,7 +147,8 @@ TKP_API TKP_NODISCARD tkp_status tkp_sequence_prune(
 
 /**
  * dst[i] = src[indices[i]], then merged rows take their places.
- * @param[out] dst [rows_out, ...] dtype of src; on the CPU may be src's memory
+ * @param[out] dst [rows_out, ...] dtype of src; on the CPU may be src's memory if
+ *                  the rows ascend
  * @param[in]  src [rows_in, ...] rows contiguous
  */
 TKP_API TKP_NODISCARD tkp_status tkp_gather_rows(

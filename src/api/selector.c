@@ -190,7 +190,7 @@ tkp_status tkp_selector_run_on(
     TKP__TRY(tkp__core_exec_check_workspace(exec, selector->workspace_bytes));
     return tkp__selector_run(
         selector, exec, &in, scores, tkp__core_exec_workspace(exec), indices,
-        roles, pools, offsets ? tkp__data(offsets) : NULL);
+        roles, pools, offsets ? tkp__data(offsets) : NULL, NULL);
 }
 
 tkp_status tkp_selector_register(

@@ -197,8 +197,13 @@ int64_t tkp_sequence_kept_cells(
     int64_t count = 0;
     for (int64_t n = 0; n < batch->candidates; n++)
         if (batch->candidate_images[n] == image) {
-            if (cells && count < capacity)
-                cells[count] = batch->candidate_cells[n];
+            int64_t at = count < capacity ? count : capacity;
+            const int32_t cell = batch->candidate_cells[n];
+            for (; cells && at > 0 && cells[at - 1] > cell; at--)
+                if (at < capacity)
+                    cells[at] = cells[at - 1];
+            if (cells && at < capacity)
+                cells[at] = cell;
             count++;
         }
     return count;

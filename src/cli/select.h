@@ -107,6 +107,7 @@ typedef struct tkp__select_outcome {
     int32_t position_rows;
     int32_t *positions; /* [position_rows, rows_out] */
     void *rows;         /* [K, D] after merging; NULL without hidden rows */
+    void *hidden;       /* [rows_out, D] the sequence after the cut; likewise */
     uint32_t needs;     /* enum tkp_need */
     bool cut;           /* false: the stage keeps everything */
 } tkp__select_outcome;

@@ -145,8 +145,8 @@ tkp_status tkp__select_write(
     const tkp__select_case *c,
     const tkp__select_outcome *o)
 {
-    const char *names[7];
-    tkp_tensor t[7];
+    const char *names[8];
+    tkp_tensor t[8];
     int32_t n = 0;
     names[n] = "kept";
     tkp_tensor_make_1d(&t[n++], o->kept, TKP_DTYPE_I32, o->n_kept);
@@ -167,6 +167,11 @@ tkp_status tkp__select_write(
         names[n] = "rows";
         tkp_tensor_make_2d(
             &t[n++], o->rows, c->hidden.dtype, o->n_kept, c->width);
+    }
+    if (o->hidden) {
+        names[n] = "hidden";
+        tkp_tensor_make_2d(
+            &t[n++], o->hidden, c->hidden.dtype, o->rows_out, c->width);
     }
     return tkp__safetensors_write(path, n, names, t);
 }

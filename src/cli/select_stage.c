@@ -88,7 +88,7 @@ static bool compares_with_last(const tkp_scorer_options *scorer)
 static bool asks_text(const tkp_scorer_options *scorer)
 {
     if (scorer && scorer->kind == TKP_SCORER_ATTENTION &&
-        scorer->query == TKP_QUERY_TEXT)
+        (scorer->query == TKP_QUERY_TEXT || scorer->query == TKP_QUERY_RATERS))
         return true;
     for (int32_t i = 0; scorer && i < scorer->n_terms; i++)
         if (asks_text(scorer->terms[i].scorer))
@@ -296,6 +296,14 @@ static tkp_status take_decision(
         new_row[o->indices[r]] = (int32_t)r;
     list_kept(o, c, new_row, d, after);
     list_assignment(o, c, new_row, tkp__data(&d->assignment), entry_of);
+    if (after) {
+        const size_t bytes = (size_t)d->rows_out * (size_t)c->width *
+                             tkp_dtype_bytes(c->hidden.dtype);
+        o->hidden = tkp__alloc(1, bytes);
+        if (!o->hidden)
+            return TKP_ERR_MEMORY;
+        memcpy(o->hidden, after, bytes);
+    }
     return list_scores(o, c, &d->scores);
 }
 
@@ -400,5 +408,6 @@ void tkp__select_outcome_release(tkp__select_outcome *o)
     tkp__free(o->indices);
     tkp__free(o->positions);
     tkp__free(o->rows);
+    tkp__free(o->hidden);
     *o = (tkp__select_outcome){0};
 }

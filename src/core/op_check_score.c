@@ -101,6 +101,15 @@ static const tkp__arg_rule gaussian_scores_args[] = {
     {"frame_offsets", "f",  TKP__ARG_I32,      0,                  0},
     {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
+static const tkp__arg_rule text_raters_args[] = {
+    {"x",            "RD",      TKP__ARG_FLOAT,    0,                  0},
+    {"rows",         "N",       TKP__ARG_I32,      0,                  0},
+    {"offsets",      "b",       TKP__ARG_I32,      0,                  0},
+    {"text",         "T",       TKP__ARG_I32,      0,                  0},
+    {"text_offsets", "b",       TKP__ARG_I32,      0,                  0},
+    {"share",        "T",       TKP__ARG_F32,      TKP__ARG_OUT,       0},
+    {"raters",       "T",       TKP__ARG_I32,      TKP__ARG_OUT,       0},
+};
 static const tkp__arg_rule curvature_args[] = {
     {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
@@ -393,6 +402,8 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),
      "gaussian_scores", TKP__RULE_PARAMS(tkp_op_gaussian_scores, reserved),
      gaussian_scores_params, gaussian_scores_relations},
+    {TKP_OP_TEXT_RATERS, TKP__RULE_ARGS(text_raters_args), "text_raters",
+     TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_CURVATURE, TKP__RULE_ARGS(curvature_args), "curvature",
      TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_SEGMENTS, TKP__RULE_ARGS(segments_args), "segments",

@@ -23,6 +23,7 @@ static void carve_batch(tkp__batch *b, const tkp_layout *layout, tkp__carver *c)
     b->candidate_sizes = tkp__carve(c, visual, sizeof(float));
     b->positions = tkp__carve(c, rows * layout->position_rows, sizeof(int32_t));
     b->origin = tkp__carve(c, rows, sizeof(int32_t));
+    b->scratch = tkp__carve(c, rows + 4 * visual, sizeof(int32_t));
 }
 
 tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout)
@@ -123,33 +124,39 @@ void tkp__batch_reset(tkp__batch *b)
         b->origin[r] = (int32_t)r;
 }
 
-/* Walk the surviving rows and the candidates side by side: both ascend. */
+/* Candidates in the order of the new rows. */
 static void advance_candidates(
     tkp__batch *b,
     const int32_t *indices,
     const int32_t *offsets,
     const float *sizes)
 {
+    const int64_t n = b->candidates;
+    int32_t *of = b->scratch; /* [rows] candidate, or -1 */
+    int32_t *images = of + b->rows, *cells = images + n;
+    int32_t *original = cells + n, *protected = original + n;
+    for (int64_t r = 0; r < b->rows; r++)
+        of[r] = -1;
+    for (int64_t i = 0; i < n; i++) {
+        of[b->candidate_rows[i]] = (int32_t)i;
+        images[i] = b->candidate_images[i];
+        cells[i] = b->candidate_cells[i];
+        original[i] = b->candidate_original[i];
+        protected[i] = b->candidate_kept[i];
+    }
     int64_t kept = 0;
     for (int32_t s = 0; s < b->sequences; s++) {
-        int64_t n = b->candidate_offsets[s];
-        const int64_t end = b->candidate_offsets[s + 1];
         b->candidate_offsets[s] = (int32_t)kept;
-        for (int64_t r = offsets[s]; r < offsets[s + 1]; r++) {
-            while (n < end && b->candidate_rows[n] < indices[r])
-                n++;
-            if (n == end)
-                break;
-            if (b->candidate_rows[n] != indices[r])
+        for (int32_t r = offsets[s]; r < offsets[s + 1]; r++) {
+            const int32_t from = of[indices[r]];
+            if (from < 0)
                 continue;
-            b->candidate_rows[kept] = (int32_t)r;
-            b->candidate_images[kept] = b->candidate_images[n];
-            b->candidate_cells[kept] = b->candidate_cells[n];
-            b->candidate_original[kept] = b->candidate_original[n];
-            b->candidate_kept[kept] = b->candidate_kept[n];
+            b->candidate_rows[kept] = r;
+            b->candidate_images[kept] = images[from];
+            b->candidate_cells[kept] = cells[from];
+            b->candidate_original[kept] = original[from];
             b->candidate_sizes[kept] = sizes[r];
-            kept++;
-            n++;
+            b->candidate_kept[kept++] = (uint8_t) protected[from];
         }
     }
     b->candidate_offsets[b->sequences] = (int32_t)kept;
@@ -172,7 +179,8 @@ void tkp__batch_advance(
         b->positions, positions,
         (size_t)(rows * b->position_rows) * sizeof(int32_t));
     for (int64_t r = 0; r < rows; r++)
-        b->origin[r] = b->origin[indices[r]];
+        b->scratch[r] = b->origin[indices[r]];
+    memcpy(b->origin, b->scratch, (size_t)rows * sizeof(int32_t));
     b->rows = rows;
 }
 

@@ -108,6 +108,7 @@ typedef struct tkp__batch {
     float *candidate_sizes;      /* [N] tokens of the layout each stands for */
     int32_t *positions;          /* [position_rows, R] */
     int32_t *origin;             /* [R] row in the layout's packed batch */
+    int32_t *scratch;            /* [R + 4 N] */
     void *memory;                /* what all of the above lie in */
 } tkp__batch;
 

@@ -334,9 +334,12 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     tkp__decoder_state *s = &e->decoder;
     const int64_t out = decision->rows_out;
     const tkp_tensor before = tkp__rows(&s->x, s->rows);
-    const tkp_tensor after = tkp__rows(&s->x, out);
+    const tkp_tensor after = tkp__rows(&s->h, out); /* rows may change places */
     TKP__TRY(
         tkp_gather_rows(e->sequence, e->f.exec, &after, &before, decision));
+    const tkp__buffer old = s->x;
+    s->x = s->h;
+    s->h = old;
     for (int32_t b = 0; b < e->sequences; b++)
         e->count[b] = decision->host_offsets[b + 1] - decision->host_offsets[b];
     tkp__decoder_step(s, e->count);

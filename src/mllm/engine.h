@@ -39,6 +39,7 @@ typedef struct tkp__history {
     int64_t rows;     /* R */
     int32_t *now;     /* [R] the first row of each that is still there */
     int32_t *scratch; /* [R] */
+    int32_t *place;   /* [R] scratch */
     int32_t *begin;   /* [B + 1] */
     int32_t *layers;  /* [layers, R] what each layer saw */
 } tkp__history;

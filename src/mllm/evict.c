@@ -14,11 +14,12 @@ tkp_status tkp__history_create(
     const size_t r = (size_t)rows;
     h->rows = rows;
     h->now = tkp__alloc(
-        ((size_t)layers + 2) * r + (size_t)sequences + 1, sizeof(int32_t));
+        ((size_t)layers + 3) * r + (size_t)sequences + 1, sizeof(int32_t));
     if (!h->now)
         return TKP_ERR_MEMORY;
     h->scratch = h->now + r;
-    h->begin = h->scratch + r;
+    h->place = h->scratch + r;
+    h->begin = h->place + r;
     h->layers = h->begin + sequences + 1;
     for (int64_t i = 0; i < rows; i++)
         h->now[i] = (int32_t)i;
@@ -42,8 +43,11 @@ void tkp__history_note_layer(tkp__history *h, int32_t layer, int64_t rows)
 void tkp__history_note_cut(tkp__history *h, const tkp_decision *decision)
 {
     const int32_t *kept = tkp__data(&decision->indices);
-    for (int64_t i = 0; h->now && i < decision->rows_out; i++)
-        h->now[i] = h->now[kept[i]]; /* kept[i] >= i */
+    if (!h->now)
+        return;
+    for (int64_t i = 0; i < decision->rows_out; i++)
+        h->scratch[i] = h->now[kept[i]];
+    memcpy(h->now, h->scratch, (size_t)decision->rows_out * sizeof(int32_t));
 }
 
 /* What is still there, as rows of the layer's cache, counted in the sequence. */
@@ -57,12 +61,14 @@ static tkp_status list_cache_rows(
     const int32_t *saw = h->layers + layer * h->rows;
     int32_t n = 0;
     for (int32_t b = 0; b < sequences; b++) {
-        int32_t j = 0;
-        for (int32_t i = offsets[b]; i < offsets[b + 1]; i++, j++) {
-            while (j < l->length[b] && saw[j] != h->now[i])
-                j++;
+        for (int64_t r = 0; r < h->rows; r++)
+            h->place[r] = -1;
+        for (int32_t j = 0; j < l->length[b]; j++)
+            h->place[saw[j]] = j;
+        for (int32_t i = offsets[b]; i < offsets[b + 1]; i++) {
+            const int32_t j = h->place[h->now[i]];
             TKP__CHECK(
-                j < l->length[b], TKP_ERR_INTERNAL,
+                j >= 0, TKP_ERR_INTERNAL,
                 "kv cache: layer %d has no row %d of sequence %d", layer,
                 h->now[i], b);
             h->scratch[n++] = j;

@@ -3,7 +3,7 @@
 #include "policy/schema.h"
 #include "util/text.h"
 
-TKP__ASSERT_NO_PADDING(tkp_stage_options, reserved2);
+TKP__ASSERT_NO_PADDING(tkp_stage_options, order);
 TKP__ASSERT_NO_PADDING(tkp_policy_info, shallow_logits);
 
 tkp_status tkp__policy_new(tkp_policy **out, const char *name)
@@ -78,7 +78,7 @@ static bool leaf_asks_text(const tkp_scorer_options *o)
 {
     if (o->kind == TKP_SCORER_ATTENTION)
         return o->query == TKP_QUERY_LAST || o->query == TKP_QUERY_TEXT ||
-               o->query == TKP_QUERY_ALL;
+               o->query == TKP_QUERY_ALL || o->query == TKP_QUERY_RATERS;
     return o->kind == TKP_SCORER_COSINE && o->reference == TKP_REFERENCE_LAST;
 }
 
@@ -229,6 +229,15 @@ static tkp_status check_effect(const tkp__stage *s, int32_t number)
         "stage %d: protects tokens, wanted point projector or llm, and no "
         "merger",
         number);
+    TKP__CHECK(
+        s->order == TKP_STAGE_ORDER_ROWS ||
+            (s->order == TKP_STAGE_ORDER_PARTS && !protects &&
+             s->point != TKP_POINT_KV && s->point != TKP_POINT_VISION &&
+             s->selector.options.kind == TKP_SELECTOR_CHAIN),
+        TKP_ERR_POLICY,
+        "stage %d: order is %d, wanted 0, or 1 with a chain that cuts at the "
+        "projector or inside the decoder",
+        number, s->order);
     TKP__CHECK(
         !s->kv_end || (s->kv_begin >= 0 && s->kv_begin < s->kv_end),
         TKP_ERR_POLICY, "stage %d: layers are [%d, %d), wanted one at least",
@@ -456,6 +465,7 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
     s->effect = o.effect;
     s->kv_begin = o.kv_begin;
     s->kv_end = o.kv_end;
+    s->order = o.order;
     TKP__TRY(
         tkp__scorer_spec_copy(&s->scorer, o.scorer ? o.scorer : &no_scorer));
     TKP__TRY(
@@ -508,5 +518,6 @@ void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options)
         .effect = stage->effect,
         .kv_begin = stage->kv_begin,
         .kv_end = stage->kv_end,
+        .order = stage->order,
     };
 }

@@ -21,6 +21,7 @@ typedef struct tkp__stage {
     int32_t positions;
     int32_t effect;
     int32_t kv_begin, kv_end; /* [0, 0) = all layers */
+    int32_t order;
     tkp__scorer_spec scorer;
     tkp__selector_spec selector;
     tkp__merger_spec merger;

@@ -319,6 +319,40 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: tri, feature: raw, alpha: 0.5, lambda: 1.0}\n"
         "    budget: {ratio: 1/4}\n"),
 
+    PRESET("sparsevlm", "Most attention from the words that rate; the rest in clusters",
+        "Zhang et al. 2024, SparseVLM, arXiv 2410.04417, 192 tokens on average",
+        "\n"
+        "  - at: llm:3\n"
+        "    positions: repack\n"
+        "    order: parts\n"
+        "    scorer: {kind: attention, query: raters, reduce: mean}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {selector: topk},\n"
+        "      {more: 1/10, pool_share: 3/10, pool_order: scores,\n"
+        "       selector: density}]}\n"
+        "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
+        "    budget: {ratio: 300/576, of: original}\n"
+        "  - at: llm:7\n"
+        "    positions: repack\n"
+        "    order: parts\n"
+        "    scorer: {kind: attention, query: raters, reduce: mean}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {selector: topk},\n"
+        "      {more: 1/10, pool_share: 3/10, pool_order: scores,\n"
+        "       selector: density}]}\n"
+        "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
+        "    budget: {ratio: 200/576, of: original}\n"
+        "  - at: llm:16\n"
+        "    positions: repack\n"
+        "    order: parts\n"
+        "    scorer: {kind: attention, query: raters, reduce: mean}\n"
+        "    selector: {kind: chain, parts: [\n"
+        "      {selector: topk},\n"
+        "      {more: 1/10, pool_share: 3/10, pool_order: scores,\n"
+        "       selector: density}]}\n"
+        "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
+        "    budget: {ratio: 110/576, of: original}\n"),
+
     PRESET("pyramiddrop", "A half, a quarter, an eighth: the deeper, the fewer",
         "Xing et al. 2024, PyramidDrop, arXiv 2410.17247",
         "\n"

@@ -24,6 +24,11 @@ static const tkp__word effects[] = {
     {"protect", TKP_EFFECT_PROTECT},
     {NULL, 0}};
 
+static const tkp__word stage_orders[] = {
+    {"rows", TKP_STAGE_ORDER_ROWS},
+    {"parts", TKP_STAGE_ORDER_PARTS},
+    {NULL, 0}};
+
 static const tkp__word all_layers[] = {{"all", 0}, {NULL, 0}};
 
 static const tkp__word scorer_kinds[] = {
@@ -54,6 +59,7 @@ static const tkp__word queries[] = {
     {"last-visual-per-image", TKP_QUERY_LAST_VISUAL_PER_IMAGE},
     {"text", TKP_QUERY_TEXT},
     {"all", TKP_QUERY_ALL},
+    {"raters", TKP_QUERY_RATERS},
     {NULL, 0}};
 
 static const tkp__word reductions[] = {
@@ -303,6 +309,8 @@ static const tkp__key stage_keys[] = {
      .offset = AT(tkp_stage_options, positions)},
     {.name = "effect", .type = TKP__KEY_WORD, .words = effects,
      .offset = AT(tkp_stage_options, effect)},
+    {.name = "order", .type = TKP__KEY_WORD, .words = stage_orders,
+     .offset = AT(tkp_stage_options, order)},
     {.name = "layers", .type = TKP__KEY_PAIR, .words = all_layers,
      .offset = AT(tkp_stage_options, kv_begin), .high = 65536},
     {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
@@ -553,6 +561,8 @@ static const tkp__key part_keys[] = {
     {.name = "all_but", .type = TKP__KEY_I64, .gives = TKP_CHAIN_ALL_BUT,
      .kinds = KIND(TKP_CHAIN_ALL_BUT), .offset = AT(tkp_chain_part, count),
      .high = INT32_MAX},
+    {.name = "more", .type = TKP__KEY_RATIO, .gives = TKP_CHAIN_MORE,
+     .kinds = KIND(TKP_CHAIN_MORE), .offset = AT(tkp_chain_part, share_num)},
     {.name = "pool_count", .type = TKP__KEY_I32, .words = whole, .gives = -1,
      .low = 1, .high = INT32_MAX, .offset = AT(tkp_chain_part, pool_count)},
     {.name = "pool_factor", .type = TKP__KEY_I32, .words = whole, .gives = -1,

@@ -3,10 +3,10 @@
  * candidates. The engine gives q and k (best), finished rows, or the whole
  * tensor; which rows count is the `query` option.
  */
-#include "scorer/scorer.h"
+#include "scorer/raters.h"
 
-enum { GATHER_Q = TKP__FORM_COUNT, GATHER_ORDER };
-enum { AT_Q, AT_LSE, AT_SCORES };
+enum { GATHER_Q = TKP__FORM_COUNT, GATHER_ORDER, FIND_RATERS };
+enum { AT_Q, AT_LSE, AT_SCORES, AT_RATERS };
 
 /* One round scores all candidates of a sequence by the same rows. Scoring each
  * image by its own row takes a round for each image of a sequence. */
@@ -32,6 +32,7 @@ static int64_t most_query_rows(const tkp__leaf *leaf, const tkp_layout *layout)
     case TKP_QUERY_ALL:
         return layout->rows;
     case TKP_QUERY_TEXT:
+    case TKP_QUERY_RATERS:
         for (int32_t b = 0; b < layout->n_sequences; b++)
             text +=
                 layout->sequences[b].text_end - layout->sequences[b].text_begin;
@@ -215,6 +216,8 @@ static tkp_status attention_plan(tkp__leaf *leaf, const tkp__batch *batch)
     leaf->rounds = count_rounds(leaf, batch->layout);
     TKP__TRY(plan_forms(leaf, q_rows));
     TKP__TRY(plan_gathers(leaf, q_rows));
+    if (leaf->options.query == TKP_QUERY_RATERS)
+        TKP__TRY(tkp__raters_plan(leaf, FIND_RATERS, AT_RATERS));
     return plan_tables(leaf, q_rows);
 }
 
@@ -349,10 +352,12 @@ static void slice_rows(tkp_tensor *t, int64_t first, int64_t count)
     t->shape[0] = count;
 }
 
-/* Query rows of a tensor that holds either just them or all rows of the
- * batch; then they are gathered into the workspace. */
+/* Query rows, or the raters among them, of a tensor that holds either just the
+ * query rows or all rows of the batch: gathered into the workspace, unless it
+ * holds just what is wanted. */
 static tkp_status pick_rows(
     const tkp__leaf *leaf,
+    const tkp__raters *raters,
     tkp_exec *exec,
     const tkp_tensor *in,
     const char *name,
@@ -361,18 +366,23 @@ static tkp_status pick_rows(
     void *workspace,
     tkp_tensor *out)
 {
-    const int32_t count = leaf->q_begin[leaf->rounds];
+    const int32_t given = leaf->q_begin[leaf->rounds];
+    const int32_t count = raters ? raters->count : given;
     const int64_t all = leaf->batch->rows;
+    const bool just_them = in->shape[0] == given;
     *out = *in;
-    if (in->shape[0] == count)
+    if (just_them && !raters)
         return TKP_OK;
     TKP__CHECK(
-        in->shape[0] == all, TKP_ERR_SHAPE,
+        just_them || in->shape[0] == all, TKP_ERR_SHAPE,
         "inputs: %s: dim 0 is %lld, wanted the %d query rows or all %lld rows",
-        name, (long long)in->shape[0], count, (long long)all);
+        name, (long long)in->shape[0], given, (long long)all);
     tkp_tensor args[3];
     args[0] = *in;
-    tkp_tensor_make_1d(&args[1], leaf->q_rows, TKP_DTYPE_I32, count);
+    int32_t *list = !raters     ? leaf->q_rows
+                    : just_them ? raters->pick
+                                : raters->rows;
+    tkp_tensor_make_1d(&args[1], list, TKP_DTYPE_I32, count);
     int64_t shape[TKP_MAX_DIMS];
     memcpy(shape, in->shape, sizeof(shape));
     shape[0] = count;
@@ -457,12 +467,19 @@ static tkp_status run_qk(
     const int64_t longest = longest_sequence(leaf->batch->layout);
     tkp_tensor q;
     tkp_tensor lse = {0};
+    tkp__raters found;
+    const tkp__raters *raters = NULL;
+    if (leaf->options.query == TKP_QUERY_RATERS) {
+        TKP__TRY(tkp__raters_run(
+            leaf, FIND_RATERS, AT_RATERS, exec, in, workspace, &found));
+        raters = &found;
+    }
     TKP__TRY(pick_rows(
-        leaf, exec, in->q, "q", GATHER_Q,
+        leaf, raters, exec, in->q, "q", GATHER_Q,
         tkp__ledger_at(workspace, leaf->at[AT_Q]), workspace, &q));
     if (in->lse)
         TKP__TRY(pick_rows(
-            leaf, exec, in->lse, "lse", GATHER_ORDER,
+            leaf, raters, exec, in->lse, "lse", GATHER_ORDER,
             tkp__ledger_at(workspace, leaf->at[AT_LSE]), workspace, &lse));
     tkp_tensor args[10] = {[1] = *in->k};
     if (in->block_table) {
@@ -478,7 +495,8 @@ static tkp_status run_qk(
     for (int32_t round = 0; round < leaf->rounds; round++) {
         const int32_t q0 = leaf->q_begin[round];
         const int32_t c0 = leaf->local_begin[round];
-        const int32_t nq = leaf->q_begin[round + 1] - q0;
+        const int32_t nq =
+            raters ? raters->count : leaf->q_begin[round + 1] - q0;
         const int32_t nc = leaf->local_begin[round + 1] - c0;
         args[0] = q;
         slice_rows(&args[0], q0, nq);
@@ -487,9 +505,12 @@ static tkp_status run_qk(
             slice_rows(&args[2], q0, nq);
         }
         tkp_tensor_make_1d(
-            &args[4], leaf->q_offsets + round * offsets, TKP_DTYPE_I32,
-            offsets);
-        tkp_tensor_make_1d(&args[5], leaf->q_positions + q0, TKP_DTYPE_I32, nq);
+            &args[4],
+            raters ? raters->offsets : leaf->q_offsets + round * offsets,
+            TKP_DTYPE_I32, offsets);
+        tkp_tensor_make_1d(
+            &args[5], raters ? raters->positions : leaf->q_positions + q0,
+            TKP_DTYPE_I32, nq);
         tkp_tensor_make_1d(
             &args[7], leaf->local_offsets + round * offsets, TKP_DTYPE_I32,
             offsets);
@@ -575,6 +596,11 @@ static tkp_status attention_run(
     const bool finished =
         !(in->q && in->k) && (in->attention_rows || in->attention);
     tkp_tensor to = *dst;
+    TKP__CHECK(
+        !finished || leaf->options.query != TKP_QUERY_RATERS,
+        TKP_ERR_UNSUPPORTED,
+        "inputs: raters are picked out of q; give q and k, not finished "
+        "attention");
     if (leaf->rounds > 1) /* by image ordinal first, then back in order */
         to.data = tkp__ledger_at(workspace, leaf->at[AT_SCORES]),
         to.byte_offset = 0;
@@ -591,8 +617,15 @@ static tkp_status attention_run(
     return tkp__leaf_run_op(leaf, GATHER_ORDER, exec, args, 3, workspace);
 }
 
+static void attention_release(tkp__leaf *leaf)
+{
+    if (leaf->options.query == TKP_QUERY_RATERS)
+        tkp__raters_release(leaf);
+}
+
 const tkp__leaf_kind tkp__leaf_attention = {
     .plan = attention_plan,
     .bind = attention_bind,
     .run = attention_run,
+    .release = attention_release,
 };

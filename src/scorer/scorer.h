@@ -41,7 +41,7 @@ typedef struct tkp__leaf_kind {
     void (*release)(tkp__leaf *leaf); /* of `state`; may be NULL */
 } tkp__leaf_kind;
 
-enum { TKP__LEAF_OPS = TKP__FORM_COUNT + 2 };
+enum { TKP__LEAF_OPS = TKP__FORM_COUNT + 3 };
 
 struct tkp__leaf {
     const tkp__leaf_kind *kind;

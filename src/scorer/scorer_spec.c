@@ -30,8 +30,9 @@ static tkp_status copy_name(char out[64], const tkp_scorer_options *options)
 /* What 0 stands for, so that a policy shows what it does. */
 static void fill_defaults(tkp_scorer_options *o)
 {
-    const bool several =
-        o->query == TKP_QUERY_TEXT || o->query == TKP_QUERY_ALL;
+    const bool several = o->query == TKP_QUERY_TEXT ||
+                         o->query == TKP_QUERY_ALL ||
+                         o->query == TKP_QUERY_RATERS;
     if (!o->norm)
         o->norm = TKP_NORM_L1;
     if (!o->row_reduce)
@@ -88,7 +89,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         tkp__scorer_kind_known(out->kind), TKP_ERR_OPTION,
         "scorer: kind is %d, wanted one of enum tkp_scorer_kind", out->kind);
-    TKP__TRY(check_range(out->query, TKP_QUERY_ALL, "query"));
+    TKP__TRY(check_range(out->query, TKP_QUERY_RATERS, "query"));
     TKP__TRY(check_range(out->row_reduce, TKP_ROW_REDUCE_MAX, "row_reduce"));
     TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
     TKP__TRY(
@@ -182,7 +183,9 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
 {
     switch (o->kind) {
     case TKP_SCORER_ATTENTION:
-        return TKP_NEED_ATTENTION;
+        return o->query == TKP_QUERY_RATERS
+                   ? TKP_NEED_ATTENTION | TKP_NEED_EMBEDDINGS
+                   : TKP_NEED_ATTENTION;
     case TKP_SCORER_CLS_ATTENTION:
         return o->shallow ? TKP_NEED_CLS_SHALLOW : TKP_NEED_CLS_ATTENTION;
     case TKP_SCORER_EXTERNAL:

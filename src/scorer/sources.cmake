@@ -1,6 +1,7 @@
 target_sources(
   tokenprune
-  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/leaf.c
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/raters.c
+          ${CMAKE_CURRENT_LIST_DIR}/leaf.c
           ${CMAKE_CURRENT_LIST_DIR}/score_attention.c
           ${CMAKE_CURRENT_LIST_DIR}/score_custom.c
           ${CMAKE_CURRENT_LIST_DIR}/score_features.c

@@ -20,6 +20,7 @@ typedef struct chain {
     uint64_t pool_at[TKP_CHAIN_MAX_PARTS]; /* [N] of parts that have a pool */
     tkp__groups
         pool[TKP_CHAIN_MAX_PARTS]; /* what is left, and how many of it */
+    int32_t *more;                 /* [N] by group: beside K */
     int32_t *budget;    /* [N] by group: what is left of K; scratch */
     int32_t *size;      /* [N] by group: members that are left; scratch */
     int64_t *allowance; /* of the first part */
@@ -49,14 +50,15 @@ static tkp_status allocate(tkp_selector *s)
     const size_t pools = (size_t)s->spec.options.n_parts * (3 * n + 2);
     chain *c = tkp__zalloc(
         1, head + n * sizeof(*c->allowance) +
-               (2 * n + pools) * sizeof(*c->budget));
+               (3 * n + pools) * sizeof(*c->budget));
     if (!c)
         return TKP_ERR_MEMORY;
     s->state = c;
     c->allowance = (int64_t *)((char *)c + head);
     c->budget = (int32_t *)(c->allowance + n);
     c->size = c->budget + n;
-    int32_t *at = c->size + n;
+    c->more = c->size + n;
+    int32_t *at = c->more + n;
     for (int32_t p = 0; p < s->spec.options.n_parts; p++, at += 3 * n + 2) {
         c->pool[p].offsets = at;
         c->pool[p].kept_offsets = at + n + 1;
@@ -137,11 +139,59 @@ static int64_t wanted(const tkp_chain_part *part, int64_t keep)
     }
 }
 
+/* How many of `left` a part that keeps k may choose from. */
+static int32_t pool_size(const tkp_chain_part *part, int32_t left, int32_t k)
+{
+    int64_t n = left;
+    if (part->pool_count && part->pool_count < n)
+        n = part->pool_count;
+    if (part->pool_factor && (int64_t)part->pool_factor * k < n)
+        n = (int64_t)part->pool_factor * k;
+    if (part->pool_num < part->pool_den) {
+        const int64_t share =
+            (int64_t)((__int128)left * part->pool_num / part->pool_den) + 1;
+        n = share < n ? share : n;
+    }
+    return n > k ? (int32_t)n : k;
+}
+
+/* Beside a budget of `keep`, out of what is left. */
+static int32_t more_of(const tkp_chain_part *part, int32_t keep, int32_t left)
+{
+    if (keep == 0 || left == 0)
+        return 0;
+    const int64_t pool = pool_size(part, left, 0);
+    const int64_t more =
+        (int64_t)((__int128)pool * part->share_num / part->share_den) + 1;
+    return more < pool ? (int32_t)more : (int32_t)pool;
+}
+
+int64_t
+tkp__chain_more(const tkp__selector_spec *spec, int64_t keep, int64_t size)
+{
+    int64_t left = size - keep, more = 0;
+    for (int32_t p = 0; p < spec->options.n_parts; p++)
+        if (spec->parts[p].amount == TKP_CHAIN_MORE) {
+            const int32_t taken =
+                more_of(&spec->parts[p], (int32_t)keep, (int32_t)left);
+            more += taken;
+            left -= taken;
+        }
+    return more;
+}
+
 /* Takes part p's tokens of group i out of its budget. */
 static int32_t take(const tkp_selector *s, int32_t p, int32_t i)
 {
     const chain *c = s->state;
-    const int64_t k = wanted(&s->spec.parts[p], s->groups.keep[i]);
+    const tkp_chain_part *part = &s->spec.parts[p];
+    if (part->amount == TKP_CHAIN_MORE) {
+        const int32_t taken =
+            more_of(part, s->groups.keep[i] - c->more[i], c->size[i]);
+        c->size[i] -= taken;
+        return taken;
+    }
+    const int64_t k = wanted(part, s->groups.keep[i] - c->more[i]);
     const int32_t taken = k < c->budget[i] ? (int32_t)k : c->budget[i];
     c->budget[i] -= taken;
     c->size[i] -= taken;
@@ -161,7 +211,7 @@ static void take_back(const tkp_selector *s)
             int32_t kept = 0;
             while (j < of->first[b + 1] && of->member[of->offsets[j]] <= end)
                 kept += of->keep[j++];
-            const int32_t rest = g->keep[i] - c->budget[i] - kept;
+            const int32_t rest = g->keep[i] - c->more[i] - c->budget[i] - kept;
             c->budget[i] += rest;
             c->size[i] += rest;
         }
@@ -185,22 +235,6 @@ static tkp_status bind_first(const tkp_selector *s)
     TKP__TRY(tkp__selector_bind(c->parts[0]));
     take_back(s);
     return TKP_OK;
-}
-
-/* How many of `left` a part that keeps k may choose from. */
-static int32_t pool_size(const tkp_chain_part *part, int32_t left, int32_t k)
-{
-    int64_t n = left;
-    if (part->pool_count && part->pool_count < n)
-        n = part->pool_count;
-    if (part->pool_factor && (int64_t)part->pool_factor * k < n)
-        n = (int64_t)part->pool_factor * k;
-    if (part->pool_num < part->pool_den) {
-        const int64_t share =
-            (int64_t)((__int128)left * part->pool_num / part->pool_den) + 1;
-        n = share < n ? share : n;
-    }
-    return n > k ? (int32_t)n : k;
 }
 
 /* The same groups without what is gone, or their pools; those with nothing left
@@ -235,14 +269,34 @@ static tkp_status bind_later(const tkp_selector *s, int32_t p)
     return tkp__selector_bind_counted(c->parts[p]);
 }
 
+/* What parts keep beside the budget counts like the rest. */
+static void count_more(tkp_selector *s)
+{
+    const chain *c = s->state;
+    tkp__groups *g = &s->groups;
+    int32_t more = 0;
+    for (int32_t b = 0; b < s->batch->sequences; b++) {
+        for (int32_t i = g->first[b]; i < g->first[b + 1]; i++) {
+            more += c->more[i];
+            g->kept_offsets[i + 1] += more;
+        }
+        s->kept_offsets[b + 1] += more;
+    }
+    g->kept += more;
+    s->kept += more;
+}
+
 static tkp_status chain_bind(tkp_selector *s)
 {
     chain *c = s->state;
-    const tkp__groups *g = &s->groups;
+    tkp__groups *g = &s->groups;
     for (int32_t i = 0; i < g->count; i++) {
         c->budget[i] = g->keep[i];
         c->size[i] = g->offsets[i + 1] - g->offsets[i];
+        c->more[i] = (int32_t)tkp__chain_more(&s->spec, g->keep[i], c->size[i]);
+        g->keep[i] += c->more[i];
     }
+    count_more(s);
     TKP__TRY(bind_first(s));
     for (int32_t p = 1; p < c->n; p++)
         TKP__TRY(bind_later(s, p));

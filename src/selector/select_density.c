@@ -32,6 +32,7 @@ static tkp_status density_plan(tkp_selector *s, tkp_ledger *ledger)
     for (int32_t i = AT_DENSITY; i <= AT_SCORES; i++)
         TKP__TRY(
             tkp__ledger_book(ledger, (uint64_t)n * sizeof(float), &s->at[i]));
+    s->by_score = true;
     return tkp__selector_plan_topk(s);
 }
 
@@ -85,7 +86,6 @@ static void density_release(tkp_selector *s)
 }
 
 const tkp__selector_kind tkp__select_density = {
-    .ascending = true,
     .plan = density_plan,
     .bind = density_bind,
     .run = density_run,

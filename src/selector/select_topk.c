@@ -7,6 +7,7 @@ tkp_status tkp__selector_plan_topk(tkp_selector *s)
     const tkp_op_topk params = {
         .struct_size = sizeof(params),
         .order = s->spec.options.order,
+        .sorted_by_score = s->by_score,
     };
     tkp_tensor args[6];
     tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_F32, n);

@@ -430,6 +430,19 @@ list_offsets(const tkp_selector *s, const int32_t *counts, int32_t *offsets)
     }
 }
 
+/* When each of the first `chosen` candidates of a list was chosen. */
+static void list_places(
+    const tkp_selector *s,
+    const int32_t *list,
+    int32_t chosen,
+    int32_t *places)
+{
+    for (int32_t i = 0; places && i < s->protected_count; i++)
+        places[s->protected_list[i]] = -1;
+    for (int32_t i = 0; places && i < chosen; i++)
+        places[list[i]] = i;
+}
+
 tkp_status tkp__selector_run(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -439,7 +452,8 @@ tkp_status tkp__selector_run(
     const tkp_tensor *selected,
     const tkp_tensor *roles,
     const tkp_tensor *pools,
-    int32_t *offsets)
+    int32_t *offsets,
+    int32_t *places)
 {
     const tkp__selection in = {
         .inputs = inputs,
@@ -459,6 +473,7 @@ tkp_status tkp__selector_run(
     if (!needs_order(s)) {
         one_role(s, roles, pools);
         TKP__TRY(tkp__selector_choose(s, exec, &in, workspace, selected));
+        list_places(s, tkp__data(selected), count_chosen(s, in.counts), places);
         if (offsets)
             list_offsets(s, in.counts, offsets);
         return TKP_OK;
@@ -469,6 +484,7 @@ tkp_status tkp__selector_run(
     TKP__TRY(tkp__selector_choose(s, exec, &in, workspace, &dst));
     const int32_t chosen = count_chosen(s, in.counts);
     const int32_t kept = chosen + (s->has_custom ? 0 : s->protected_count);
+    list_places(s, list, chosen, places);
     if (!s->has_custom)
         memcpy(
             list + chosen, s->protected_list,

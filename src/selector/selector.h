@@ -32,6 +32,10 @@ void tkp__selector_spec_part(
     tkp__selector_spec *out,
     const tkp__selector_spec *chain,
     int32_t p);
+/* What the last parts of a chain keep beside a budget of `keep` of `size` tokens
+ * that nobody protects; 0 for other kinds. */
+int64_t
+tkp__chain_more(const tkp__selector_spec *spec, int64_t keep, int64_t size);
 /* Whether a part may choose from less than what is left. */
 static inline bool tkp__chain_has_pool(const tkp_chain_part *part)
 {
@@ -149,6 +153,7 @@ struct tkp_selector {
     tkp_selector_vtable custom;
     void *custom_user;
     bool has_custom;
+    bool by_score; /* select_topk.c: best first, not ascending */
     bool adaptive; /* keep and kept are the most there may be */
     bool clamps;   /* counts above what is there mean all of it */
     bool has_model;
@@ -209,7 +214,8 @@ tkp_status tkp__selector_bind_counted(tkp_selector *selector);
 /* selected: [K] i32 candidate numbers, ascending in each sequence; roles: [K]
  * i32 the part of a chain that chose each, or NULL; pools: [N] i32 bits of the
  * parts that could have, or NULL; offsets: [B + 1] where each sequence's begin,
- * the end of what was kept last, or NULL. */
+ * the end of what was kept last, or NULL; places: [N] when each of the selected
+ * was chosen, -1 = always kept, or NULL. */
 tkp_status tkp__selector_run(
     const tkp_selector *selector,
     tkp_exec *exec,
@@ -219,7 +225,8 @@ tkp_status tkp__selector_run(
     const tkp_tensor *selected,
     const tkp_tensor *roles,
     const tkp_tensor *pools,
-    int32_t *offsets);
+    int32_t *offsets,
+    int32_t *places);
 /* keep[g] of each group's members, in the kind's order, by the selector's own
  * scorer where it has one. */
 tkp_status tkp__selector_choose(

@@ -203,18 +203,23 @@ static tkp_status
 check_amount(const tkp_chain_part *part, int32_t number, bool last)
 {
     TKP__CHECK(
-        part->amount >= TKP_CHAIN_REST &&
-            part->amount <= TKP_CHAIN_ALL_BUT_SHARE,
+        part->amount >= TKP_CHAIN_REST && part->amount <= TKP_CHAIN_MORE,
         TKP_ERR_OPTION, "selector: part %d: amount is %d, wanted 0 to %d",
-        number, part->amount, TKP_CHAIN_ALL_BUT_SHARE);
+        number, part->amount, TKP_CHAIN_MORE);
     TKP__CHECK(
-        last == (part->amount == TKP_CHAIN_REST), TKP_ERR_OPTION,
+        number > 0 || part->amount != TKP_CHAIN_MORE, TKP_ERR_OPTION,
+        "selector: part 0 keeps more than the budget; wanted one before it "
+        "that takes the budget");
+    TKP__CHECK(
+        part->amount == TKP_CHAIN_MORE ||
+            last == (part->amount == TKP_CHAIN_REST),
+        TKP_ERR_OPTION,
         last ? "selector: part %d is the last and takes the rest; wanted "
                "neither share nor count"
              : "selector: part %d is not the last, wanted its share or count",
         number);
     TKP__CHECK(
-        (part->amount != TKP_CHAIN_SHARE &&
+        (part->amount != TKP_CHAIN_SHARE && part->amount != TKP_CHAIN_MORE &&
          part->amount != TKP_CHAIN_ALL_BUT_SHARE) ||
             (part->share_den > 0 && part->share_num >= 0 &&
              part->share_num <= part->share_den),
@@ -264,7 +269,8 @@ copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
         TKP__CHECK(
             parts[p].selector, TKP_ERR_OPTION,
             "selector: part %d has no selector", p);
-        TKP__TRY(check_amount(&parts[p], p, p == n - 1));
+        const bool last = p == n - 1 || parts[p + 1].amount == TKP_CHAIN_MORE;
+        TKP__TRY(check_amount(&parts[p], p, last));
         TKP__CHECK(
             parts[p].selector->kind != TKP_SELECTOR_CHAIN, TKP_ERR_OPTION,
             "selector: part %d is a chain, wanted another kind", p);

@@ -132,6 +132,8 @@ static tkp_status walk_part(
         return tkp__fail_prefix(
             status, "policy '%s': stage %d: %s %d", s->policy->name, i, what,
             index);
+    keep += tkp__chain_more(
+        &stage->selector, keep - n->kept, n->candidates - n->kept);
     if (stage->effect != TKP_EFFECT_PROTECT)
         n->candidates = keep;
     else /* with what an earlier stage protects, at most */
@@ -207,6 +209,8 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->pools = tkp__carve(c, n, sizeof(int32_t));
     s->kept_offsets =
         tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
+    s->places = tkp__carve(c, n, sizeof(int32_t));
+    s->order = tkp__carve(c, n, sizeof(int32_t));
     s->protected_now = tkp__carve(c, n, sizeof(uint8_t));
     s->indices = tkp__carve(c, rows, sizeof(int32_t));
     s->offsets = tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));

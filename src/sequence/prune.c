@@ -122,6 +122,44 @@ static tkp_status list_rows(tkp_sequence *s, tkp_exec *exec, void *workspace)
         tkp__core_op_workspace(s->compact));
 }
 
+/* Whether kept entry i comes before j: the first part ascends, later ones come
+ * as they were chosen. */
+static bool comes_before(const tkp_sequence *s, int32_t i, int32_t j)
+{
+    const int32_t a = s->roles[i], b = s->roles[j];
+    if (a != b || a == 0)
+        return a != b ? a < b : i < j;
+    return s->places[s->selected[i]] < s->places[s->selected[j]];
+}
+
+/* Tokens change places within their frame. */
+static void list_parts(tkp_sequence *s)
+{
+    const int32_t *rows = s->batch.candidate_rows;
+    int32_t row = 0;
+    for (int32_t first = 0, end; first < s->kept; first = end) {
+        const int32_t unit =
+            tkp__batch_unit(&s->batch, TKP_SCOPE_FRAME, s->selected[first]);
+        for (end = first; end < s->kept; end++) {
+            int32_t at = end;
+            if (tkp__batch_unit(&s->batch, TKP_SCOPE_FRAME, s->selected[end]) !=
+                unit)
+                break;
+            for (; at > first && comes_before(s, end, s->order[at - 1]); at--)
+                s->order[at] = s->order[at - 1];
+            s->order[at] = end;
+        }
+        for (int32_t i = first; i < end; i++, row++) {
+            while (s->indices[row] != rows[s->selected[i]])
+                row++;
+            s->indices[row] = -1 - rows[s->selected[s->order[i]]];
+        }
+    }
+    for (int32_t r = 0; r < rows_after(s); r++)
+        if (s->indices[r] < 0)
+            s->indices[r] = -1 - s->indices[r];
+}
+
 /* Rows of each sequence: its structure, and what was kept of its tokens. */
 static void list_offsets(tkp_sequence *s)
 {
@@ -275,7 +313,8 @@ static tkp_status decide(
     const double t1 = tkp__cost_now();
     TKP__TRY(tkp__selector_run(
         run->selector, exec, in, &scores, workspace, &selected, &roles,
-        run->merger ? &pools : NULL, s->kept_offsets));
+        run->merger ? &pools : NULL, s->kept_offsets,
+        run->stage->order == TKP_STAGE_ORDER_PARTS ? s->places : NULL));
     s->kept = s->kept_offsets[s->batch.sequences];
     selected.shape[0] = roles.shape[0] = s->kept;
     if (protects(run))
@@ -344,6 +383,9 @@ tkp_status tkp__sequence_prune(
     const tkp__run_stage *run = &s->stages[s->at];
     TKP__TRY(check_inputs(s, run, inputs));
     TKP__TRY(decide(s, run, exec, inputs, tkp__core_exec_workspace(exec)));
+    s->permuted = run->stage->order == TKP_STAGE_ORDER_PARTS;
+    if (s->permuted)
+        list_parts(s);
     list_offsets(s);
     list_positions(s, run->stage->positions);
     list_assignment(s, run);
@@ -446,6 +488,9 @@ tkp_status tkp__sequence_gather(
         "dst: rows have %lld bytes, src has %lld", (long long)args[2].shape[1],
         (long long)args[0].shape[1]);
     args[1] = d->indices;
+    TKP__CHECK(
+        !s->permuted || !tkp__overlap(src, dst), TKP_ERR_ALIAS,
+        "dst: is src's memory, but the rows of this decision do not ascend");
     TKP__TRY(tkp__core_op_run(
         s->gather, exec, args, 3, tkp__core_exec_workspace(exec),
         tkp__core_exec_workspace_bytes(exec)));

@@ -61,6 +61,9 @@ struct tkp_sequence {
     int32_t *selected;      /* [K] */
     int32_t kept;           /* K of the last stage that ran */
     int32_t *kept_offsets;  /* [B + 1] */
+    int32_t *places;        /* [N] when a candidate was chosen */
+    int32_t *order;         /* [N] scratch */
+    bool permuted;          /* the last decision's rows do not ascend */
     uint8_t *protected_now; /* [N] scratch */
     int32_t *roles;         /* [K] part of a chain that chose each */
     int32_t *pools;         /* [N] parts of it that could have */

@@ -108,6 +108,7 @@ static void same_stage(const tkp_stage_options *a, const tkp_stage_options *b)
     ck_assert_int_eq(a->score_layer, b->score_layer);
     ck_assert_int_eq(a->positions, b->positions);
     ck_assert_int_eq(a->effect, b->effect);
+    ck_assert_int_eq(a->order, b->order);
     ck_assert_int_eq(a->kv_begin, b->kv_begin);
     ck_assert_int_eq(a->kv_end, b->kv_end);
     same_scorer(a->scorer, b->scorer);
@@ -982,7 +983,7 @@ static const char *const other_presets[] = {
     "evs",         "vidcom2",     "v-cast",   "apet",          "apet-embed",
     "framefusion", "pyramiddrop", "prunesid", "prunesid-qwen", "visionzip",
     "dycoke",      "fastvid",     "prumerge", "prumerge-plus", "vispruner",
-    "vscan",       "duet"};
+    "vscan",       "duet",        "sparsevlm"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

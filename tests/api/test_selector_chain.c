@@ -306,8 +306,8 @@ START_TEST(chain__wrong_options__refused)
     refuse("part 1 has no selector");
     set_part(1, TKP_SELECTOR_STRIDE, TKP_CHAIN_SHARE, 1);
     refuse("part 1 is the last");
-    set_part(1, TKP_SELECTOR_STRIDE, 5, 1);
-    refuse("amount is 5");
+    set_part(1, TKP_SELECTOR_STRIDE, 6, 1);
+    refuse("amount is 6");
     set_part(1, TKP_SELECTOR_WINDOW, TKP_CHAIN_REST, 0);
     refuse("cannot be a later part");
     set_part(1, TKP_SELECTOR_ALL, TKP_CHAIN_REST, 0);

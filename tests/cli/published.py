@@ -200,6 +200,18 @@ def sparsevlm_cluster(p, z):
         "assignment": [rank.index(c) for c in z["out_assign"]]}
 
 
+def sparsevlm(p, z):
+    """Raters found in what entered the decoder; the best of what they leave is clustered, and stands behind the kept."""
+    n, start = p["n"], p["v_start"]
+    tensors = {"hidden": z["in_hidden_out"], "embeddings": z["in_embeds"], "span": [start, start + n], "grid": [1, n],
+               "q": [list(rows) for rows in zip(*z["in_q_text"])], "k": [list(rows) for rows in zip(*z["in_k"])]}
+    stage = ("llm:3", "positions: repack", "order: parts", "scorer: {kind: attention, query: raters, reduce: mean}",
+             "selector: {kind: chain, parts: [{selector: topk}, "
+             "{more: 1/10, pool_share: 3/10, pool_order: scores, selector: density}]}",
+             "merger: {kind: nearest, measure: euclidean, into: 1}", f"budget: {{count: {len(z['out_kept'])}}}")
+    return tensors, stage, None, {"hidden": z["out_new_hidden"], "scores": z["out_scores"]}
+
+
 def mustdrop_keyset(p, z):
     """What the later filter may not drop; column 0 is of CLS."""
     heads = [row[1:] for row in z["in_cls_rows"][0]]
@@ -336,8 +348,8 @@ def ratio_text(x):
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
            "fastervlm": fastervlm, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
            "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
-           "sparsevlm-cluster": sparsevlm_cluster, "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip,
-           "vispruner": vispruner}
+           "sparsevlm-cluster": sparsevlm_cluster, "sparsevlm-v1.5": sparsevlm, "tome": tome, "vcast": vcast,
+           "vidcom2": vidcom2, "visionzip": visionzip, "vispruner": vispruner}
 
 
 def stated(note, z):

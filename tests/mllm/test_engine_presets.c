@@ -220,6 +220,19 @@ assert_same_kept(const char *name, const run *a, int i, const run *b)
 
 /* --- counts ---------------------------------------------------------------- */
 
+/* What the last part of a chain keeps beside the budget (SparseVLM). */
+static int64_t
+count_more(const tkp_selector_options *selector, int64_t keep, int64_t of)
+{
+    if (selector->kind != TKP_SELECTOR_CHAIN || keep == 0 || keep == of)
+        return 0;
+    const tkp_chain_part *last = &selector->parts[selector->n_parts - 1];
+    if (last->amount != TKP_CHAIN_MORE)
+        return 0;
+    const int64_t pool = (of - keep) * last->pool_num / last->pool_den + 1;
+    return pool * last->share_num / last->share_den + 1;
+}
+
 /*
  * Visual tokens in each layer, from the budgets alone; false if they do not say
  * it: a quota, images apart, or data that decide.
@@ -250,7 +263,8 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
                 stage.budget,
                 stage.budget->of == TKP_OF_ORIGINAL ? visual : left, from,
                 layers, &keep));
-            left = keep < left ? keep : left;
+            keep = keep < left ? keep : left;
+            left = keep + count_more(stage.selector, keep, left);
         }
     }
     while (layer < layers)

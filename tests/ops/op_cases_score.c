@@ -335,6 +335,35 @@ static void build_gaussian_scores(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
 }
 
+static void build_text_raters(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    const int64_t d = widths[tkp_test_random(c, 6)];
+    int32_t words[4096];
+    int32_t count = 0;
+    int64_t t = 0;
+    for (; batch[count] >= 0; count++)
+        t += words[count] = 1 + (int32_t)tkp_test_random(c, 12);
+    words[count] = -1;
+    tkp_test_describe(
+        c, ",%s,n%d b%d t%d d%d", tkp_dtype_string(dtype), (int)n, count,
+        (int)t, (int)d);
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    tkp_test_arg_offsets(c, 2, batch);
+    int32_t *text = tkp_test_arg_i32(c, 3, t, NULL);
+    for (int64_t k = 0; k < t; k++)
+        text[k] = (int32_t)tkp_test_random(c, (uint32_t)all);
+    tkp_test_arg_offsets(c, 4, words);
+    c->degenerate = true; /* a single word, or none that is seen */
+    tkp_test_arg_out(c, 5, TKP_DTYPE_F32, 1, &t);
+    tkp_test_arg_out(c, 6, TKP_DTYPE_I32, 1, &t);
+}
+
 static void build_curvature(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -441,6 +470,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_BLEND, 100, build_blend},
     {TKP_OP_TEMPORAL, 60, build_temporal},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
+    {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_CURVATURE, 30, build_curvature},
     {TKP_OP_SEGMENTS, 30, build_segments},
     {0, 0, NULL},

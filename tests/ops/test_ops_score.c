@@ -492,6 +492,43 @@ START_TEST(curvature__two_paths__turns_and_ends)
 }
 END_TEST
 
+/* Two pictures of one word less each; in the last sequence nothing is seen. */
+START_TEST(text_raters__two_visual_tokens__shares_and_who_is_above)
+{
+    float x[] = {1.0f, 0.0f, 0.0f, 1.0f, 0.0f, 0.0f,
+                 2.0f, 0.0f, 0.0f, 2.0f, 5.0f, 5.0f};
+    int32_t rows[3] = {0, 1, 5}, offsets[4] = {0, 2, 3, 3};
+    int32_t text[6] = {2, 3, 4, 3, 0, 1}, ends[4] = {0, 3, 4, 6};
+    float share[6];
+    int32_t raters[6];
+    tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 6, 2),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets),
+        TKP_TEST_I32(text),
+        TKP_TEST_I32(ends),
+        TKP_TEST_F32(share),
+        TKP_TEST_I32(raters)};
+    const float e = expf(2.0f);
+    const float low = 1.0f / (e + 2.0f), high = (e + 1.0f) / (2.0f * e + 4.0f);
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEXT_RATERS, NULL, args, 7), TKP_OK);
+    expect(share, (float[]){low, high, high, 1.0f, 0.0f, 0.0f}, 6);
+    ck_assert_mem_eq(raters, ((int32_t[]){0, 1, 1, 1, 1, 1}), sizeof(raters));
+    x[4] = 2.0f; /* words alike: all of them */
+    x[6] = 2.0f;
+    text[2] = 3;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_TEXT_RATERS, NULL, args, 7), TKP_OK);
+    ck_assert_mem_eq(raters, ((int32_t[]){1, 1, 1}), 3 * sizeof(int32_t));
+    rows[2] = 6;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_TEXT_RATERS, NULL, args, 7), TKP_ERR_ARGUMENT);
+    rows[2] = 5;
+    x[0] = NAN;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_TEXT_RATERS, NULL, args, 7), TKP_ERR_DATA);
+}
+END_TEST
+
 /* --- blend ------------------------------------------------------------------------ */
 
 /* One term in one sequence. */
@@ -624,6 +661,8 @@ int main(void)
     tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
     tcase_add_test(other, temporal__two_frames__first_is_above_all);
     tcase_add_test(other, gaussian_scores__two_frames__distances_to_both_means);
+    tcase_add_test(
+        other, text_raters__two_visual_tokens__shares_and_who_is_above);
     tcase_add_test(other, curvature__two_paths__turns_and_ends);
     tcase_add_test(other, segments__two_paths__threshold_then_the_weakest);
     tcase_add_test(other, blend__each_normalisation);

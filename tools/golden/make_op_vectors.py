@@ -333,6 +333,29 @@ def make_gaussian_scores():
         w.arg("out", "f32", np.concatenate(want))
 
 
+def make_text_raters():
+    own = np.random.default_rng(808)
+    for name, sizes, words in (("one", [30], [7]), ("ragged", [12, 0, 1, 20], [5, 3, 1, 9])):
+        for dtype in ("f32", "f16"):
+            total, t = sum(sizes), sum(words)
+            x = rnd(own.standard_normal((total + t, 12)) * 0.7, dtype)
+            at = own.permutation(total + t)
+            rows, text = at[:total], at[total:]
+            share, raters = np.zeros(t), np.ones(t, int)
+            for v0, v1, t0, t1 in zip(offsets(sizes), offsets(sizes)[1:], offsets(words), offsets(words)[1:]):
+                if v0 == v1:
+                    continue
+                logits = x[rows[v0:v1]].astype(np.float64) @ x[text[t0:t1]].astype(np.float64).T
+                each = np.exp(logits - logits.max(1, keepdims=True))
+                share[t0:t1] = (each / each.sum(1, keepdims=True)).mean(0)
+                above = share[t0:t1] > share[t0:t1].mean() + 1e-12
+                raters[t0:t1] = above if above.any() else 1
+            w.case("text_raters", f"{name}_{dtype}", None)
+            w.ins((dtype, x), ("i32", rows), ("i32", offsets(sizes)), ("i32", text), ("i32", offsets(words)))
+            w.arg("out", "f32", share)
+            w.arg("out", "i32", raters.astype(np.int32))
+
+
 def make_curvature():
     own = np.random.default_rng(5454)
     for dtype in ("f32", "f16"):
@@ -1356,7 +1379,7 @@ def main():
                  make_prunesid,
                  make_pivots, make_merging, make_temporal, make_segments, make_reconstruction,
                  make_prumerge,
-                 make_gaussian_scores, make_curvature, make_quota, make_reconcile):
+                 make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile):
         make()
     w.save()
 

@@ -42,6 +42,7 @@ enum tkp_op_kind {
     TKP_OP_COSINE_PAIRS = 5,
     TKP_OP_BLEND = 6,
     TKP_OP_RECONSTRUCTION = 7,
+    TKP_OP_TEXT_RATERS = 8,
     TKP_OP_TEMPORAL = 10,
     TKP_OP_GAUSSIAN_SCORES = 11,
     TKP_OP_SMOOTH_GRID = 12,
@@ -322,6 +323,15 @@ typedef struct tkp_op_gaussian_scores {
     int32_t channels; /* how many; 0 = half of them, rounded down */
     int32_t reserved;
 } tkp_op_gaussian_scores;
+
+/*
+ * TEXT_RATERS: the words that visual tokens are most like: their share of a
+ * softmax over the words of a product with each visual token, meaned over these;
+ * raters are those above the mean, or all where none is.
+ *   0 x [R, D] float          1 rows [N] i32 visual   2 offsets [B + 1] i32
+ *   3 text [T] i32 rows       4 text_offsets [B + 1] i32
+ *   5 share [T] f32           6 raters [T] i32, 1 or 0
+ */
 
 /*
  * CURVATURE: how sharply a path turns at each of its points: 1 - cosine of the
