@@ -35,6 +35,7 @@ typedef struct tkp__ref_plan {
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;
         tkp_op_segments segments;
+        tkp_op_crop_variance crop_variance;
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
@@ -87,6 +88,7 @@ extern const tkp__ref_op tkp__ref_reconstruction;
 extern const tkp__ref_op tkp__ref_similarity;
 extern const tkp__ref_op tkp__ref_relevance;
 extern const tkp__ref_op tkp__ref_temporal;
+extern const tkp__ref_op tkp__ref_crop_variance;
 extern const tkp__ref_op tkp__ref_gaussian_scores;
 extern const tkp__ref_op tkp__ref_text_raters;
 extern const tkp__ref_op tkp__ref_curvature;

@@ -8,10 +8,13 @@
  *   SPILL              q_g = least + floor(rest w_g), at most the group; what is
  *                      left goes to the largest fraction until it is full, then
  *                      to the next
+ *   HEAVIEST           q_g = least + floor(rest w_g); what is left one each to
+ *                      those of the largest w; what exceeds a group is shared
+ *                      out as by LARGEST_REMAINDER
  *   SOFT               q_g = max(least, round(n_g min(1, base (1 + w_g - mean w))))
  *
- * Source: the first is Hamilton's, the second V-CAST's code, the third VidCom2's.
- * SPILL and SOFT are computed in f32, as there: 100 times 1/25 is 4, though the
+ * Source: Hamilton; V-CAST's code; HoloV's, which loses what exceeds a group;
+ * VidCom2's. All but the first are computed in f32, as there: 100 times 1/25 is 4, though the
  * f32 next to 1/25 is a little less.
  *
  * Open choices: where keep does not reach `least` of each group, `least` is as
@@ -116,9 +119,8 @@ static int32_t take_least(const set *s)
     return rest;
 }
 
-static tkp_status share_by_remainder(const set *s)
+static tkp_status share_by_remainder(const set *s, int64_t rest)
 {
-    const int32_t rest = take_least(s);
     for (int32_t g = 0; g < s->m; g++) {
         s->weights[g] = (int64_t)rint(ldexp(s->weight[g], 52));
         s->limits[g] = size(s, g) - s->quota[g];
@@ -154,6 +156,35 @@ static void spill(const set *s)
         s->quota[best] += given;
         left -= given;
     }
+}
+
+static tkp_status heaviest(const set *s)
+{
+    const int32_t rest = take_least(s);
+    int64_t left = rest, over = 0;
+    for (int32_t g = 0; g < s->m; g++) {
+        s->shares[g] = (int64_t)floorf((float)rest * (float)s->weight[g]);
+        s->limits[g] = 0; /* 1: it had one more */
+        left -= s->shares[g];
+    }
+    while (left > 0) {
+        int32_t best = -1;
+        for (int32_t g = 0; g < s->m; g++)
+            if (!s->limits[g] && (best < 0 || s->weight[g] > s->weight[best]))
+                best = g;
+        if (best < 0)
+            break;
+        s->limits[best] = 1;
+        s->shares[best]++;
+        left--;
+    }
+    for (int32_t g = 0; g < s->m; g++) {
+        const int64_t room = size(s, g) - s->quota[g];
+        const int64_t part = s->shares[g] < room ? s->shares[g] : room;
+        over += s->shares[g] - part;
+        s->quota[g] += (int32_t)part;
+    }
+    return share_by_remainder(s, over + left);
 }
 
 static void soft(const set *s)
@@ -212,8 +243,10 @@ run_quota(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
             soft(&s);
         else if (s.p->rule == TKP_QUOTA_SPILL)
             spill(&s);
+        else if (s.p->rule == TKP_QUOTA_HEAVIEST)
+            TKP__TRY(heaviest(&s));
         else
-            TKP__TRY(share_by_remainder(&s));
+            TKP__TRY(share_by_remainder(&s, take_least(&s)));
     }
     return TKP_OK;
 }

@@ -44,6 +44,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_smooth_grid.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_gaussian_scores.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_text_raters.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_crop_variance.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_curvature.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_quota.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_reconcile.c

@@ -30,6 +30,8 @@ enum tkp_scorer_kind {
     TKP_SCORER_TEMPORAL = 11,  /* unlikeness to the same place a frame before */
     TKP_SCORER_GAUSSIAN = 16,  /* nearness to the middle of video and frame */
     TKP_SCORER_CURVATURE = 21, /* how sharply the video turns at its frame */
+    TKP_SCORER_VARIANCE = 12,  /* how unevenly a token is like those around it;
+                                 with the CLS row: HoloV */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
 };
@@ -72,6 +74,13 @@ enum tkp_prefer {
     TKP_PREFER_LIKE = 1
 };
 
+/* Where a method's published code breaks a rule that holds for all methods here
+ * (exact counts, no dependence on what else is in a batch ...). */
+enum tkp_compat {
+    TKP_COMPAT_NONE = 0,    /* the rule holds */
+    TKP_COMPAT_OFFICIAL = 1 /* as the code does */
+};
+
 struct tkp_scorer_vtable;
 struct tkp_blend_term;
 
@@ -102,7 +111,8 @@ typedef struct tkp_scorer_options {
     int32_t basis;  /* reconstruction: how many points; 0 = 10 */
     float ridge;    /* reconstruction; 0 = 1e-5 */
     int32_t scope; /* reconstruction: whose tokens make a basis; blend: those of
-                      what are normalised together; enum tkp_budget_scope */
+                      what are normalised together; variance: what is cut into
+                      crops; enum tkp_budget_scope */
     int32_t centre;  /* gaussian: enum tkp_centre */
     uint64_t seed;   /* reconstruction: 0 = the basis begins with the longest
                       row, else with one drawn by this seed */
@@ -113,13 +123,17 @@ typedef struct tkp_scorer_options {
                               counted from 1; -1 = the last, 0 = that of the
                               features (shallow: a quarter of the way up) */
     int32_t shallow;       /* cls-attention: 1 = it is given as `cls_shallow` */
+    int32_t crops;  /* variance: runs of equal size of each `scope`; 0 = 16 */
+    float gain;     /* variance: 0 = 0.09 */
+    int32_t alone;  /* variance: 1 = without the CLS row */
+    int32_t compat; /* variance: enum tkp_compat */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
             NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0,  \
-            0, 0                                                               \
+            0, 0, 0, 0.0f, 0, 0                                                \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

@@ -165,7 +165,8 @@ typedef struct tkp_selector_options {
     int32_t pivots_visual; /* visual tokens; 0 = 4, -1 = none */
     int32_t pivots_text;   /* tokens of the guiding text; as above */
     int32_t per_pivot;     /* tokens each takes; 0 = budget / pivots */
-    int32_t reserved2;
+    int32_t crops; /* quota: each of `groups` is cut into so many runs of equal
+                      size, which are the groups then; 0 = 1 */
     /* Chain. */
     int32_t n_parts; /* 1 to TKP_CHAIN_MAX_PARTS */
     int32_t even; /* window of a size, in the first part: 1 = each window keeps

@@ -16,6 +16,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_smooth_grid, power);
 TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, threshold);
 TKP__ASSERT_NO_PADDING(tkp_op_segments, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_crop_variance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 
 // clang-format off
@@ -92,6 +93,13 @@ static const tkp__arg_rule temporal_args[] = {
     {"x",             "RD", TKP__ARG_FLOAT,    0,                  0},
     {"rows",          "N",  TKP__ARG_I32,      0,                  0},
     {"before",        "N",  TKP__ARG_I32,      0,                  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule crop_variance_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT,    0,                  0},
+    {"rows",          "N",  TKP__ARG_I32,      0,                  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"attention",     "N",  TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
     {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule gaussian_scores_args[] = {
@@ -355,6 +363,23 @@ static tkp_status segments_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status crop_variance_params(void *params)
+{
+    tkp_op_crop_variance *p = params;
+    TKP__CHECK(
+        p->gain >= 0.0f && isfinite(p->gain), TKP_ERR_OPTION,
+        "gain: is %g, wanted 0 or more", (double)p->gain);
+    TKP__CHECK(
+        p->bare == 0 || p->bare == 1, TKP_ERR_OPTION,
+        "bare: is %d, wanted 0 or 1", p->bare);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    if (p->gain == 0.0f)
+        p->gain = 0.09f;
+    return TKP_OK;
+}
+
 static tkp_status gaussian_scores_params(void *params)
 {
     const tkp_op_gaussian_scores *p = params;
@@ -399,6 +424,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_PARAMS(tkp_op_blend, combine), blend_params, blend_relations},
     {TKP_OP_TEMPORAL, TKP__RULE_ARGS(temporal_args), "temporal",
      TKP__RULE_PARAMS(tkp_op_temporal, threshold), temporal_params, NULL},
+    {TKP_OP_CROP_VARIANCE, TKP__RULE_ARGS(crop_variance_args), "crop_variance",
+     TKP__RULE_PARAMS(tkp_op_crop_variance, reserved), crop_variance_params,
+     NULL},
     {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),
      "gaussian_scores", TKP__RULE_PARAMS(tkp_op_gaussian_scores, reserved),
      gaussian_scores_params, gaussian_scores_relations},

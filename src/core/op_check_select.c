@@ -162,8 +162,9 @@ static tkp_status quota_params(void *params)
     if (p->reduce == TKP_ROW_REDUCE_DEFAULT)
         p->reduce = TKP_ROW_REDUCE_MEAN;
     TKP__CHECK(
-        p->rule >= TKP_QUOTA_LARGEST_REMAINDER && p->rule <= TKP_QUOTA_SOFT,
-        TKP_ERR_OPTION, "rule: is %d, wanted 0 to %d", p->rule, TKP_QUOTA_SOFT);
+        p->rule >= TKP_QUOTA_LARGEST_REMAINDER && p->rule <= TKP_QUOTA_HEAVIEST,
+        TKP_ERR_OPTION, "rule: is %d, wanted 0 to %d", p->rule,
+        TKP_QUOTA_HEAVIEST);
     TKP__CHECK(
         p->reduce == TKP_ROW_REDUCE_MEAN || p->reduce == TKP_ROW_REDUCE_SUM ||
             p->reduce == TKP_ROW_REDUCE_MAX,

@@ -273,6 +273,31 @@ int32_t tkp__batch_unit_offsets(
     return units;
 }
 
+int32_t tkp__batch_crops(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t crops,
+    int32_t *offsets)
+{
+    int32_t count = 0;
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        const int32_t stop = batch->candidate_offsets[b + 1];
+        for (int32_t begin = batch->candidate_offsets[b]; begin < stop;) {
+            int32_t end = begin + 1;
+            while (end < stop && (scope == TKP_SCOPE_SEQUENCE ||
+                                  tkp__batch_unit(batch, scope, end) ==
+                                      tkp__batch_unit(batch, scope, begin)))
+                end++;
+            const int32_t n = end - begin, parts = n < crops ? n : crops;
+            for (int32_t c = 0; c < parts; c++)
+                offsets[count++] = begin + tkp__crop_begin(n, parts, c);
+            begin = end;
+        }
+    }
+    offsets[count] = (int32_t)batch->candidates;
+    return count;
+}
+
 tkp_status tkp__batch_resolve(
     const tkp__batch_count *count,
     const tkp_budget *budget,

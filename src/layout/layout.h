@@ -204,6 +204,20 @@ int32_t tkp__batch_unit_offsets(
     const tkp__batch *batch,
     int32_t scope,
     int32_t *offsets);
+/* Where crop i of n candidates in `parts` runs begins: the first are one longer
+ * where they cannot be equal. */
+static inline int32_t tkp__crop_begin(int32_t n, int32_t parts, int32_t i)
+{
+    return i * (n / parts) + (i < n % parts ? i : n % parts);
+}
+/* Where crops begin, [crops + 1] entries: the candidates of each unit of the
+ * scope in so many runs, as many as it has candidates if that is less. How many
+ * crops there are in all. */
+int32_t tkp__batch_crops(
+    const tkp__batch *batch,
+    int32_t scope,
+    int32_t crops,
+    int32_t *offsets);
 /* What a budget leaves of them: at least the protected ones. */
 tkp_status tkp__batch_resolve(
     const tkp__batch_count *count,

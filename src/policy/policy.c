@@ -127,7 +127,7 @@ typedef struct cls_row {
 /* False: the row is asked for in another way already. */
 static bool join_cls(cls_row rows[2], const tkp_scorer_options *o)
 {
-    if (o->kind != TKP_SCORER_CLS_ATTENTION)
+    if (!tkp__scorer_reads_cls(o))
         return true;
     cls_row *row = &rows[o->shallow];
     const int32_t logits = (o->flags & TKP_ATTENTION_LOGITS) != 0;

@@ -442,6 +442,19 @@ const tkp__preset tkp__presets[] = {
         "    budget: {total_reduction: 7/10, scope: frame,\n"
         "             rounding: double-truncate, at_least: frame, every: 4}\n"),
 
+    PRESET("holov", "The best of sixteen crops, more of those that have more",
+        "HoloV 2025, github.com/obananas/HoloV",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: quota\n"
+        "      groups: image\n"
+        "      crops: 16\n"
+        "      weigh: {kind: variance, feature: vision, scope: image, crops: 16}\n"
+        "      rule: heaviest\n"
+        "    budget: {ratio: 1/9, scope: image}\n"),
+
     PRESET("vidcom2", "What differs from the middle of video and frame",
         "VidCom2 2025, arXiv 2505.14454",
         "\n"

@@ -41,6 +41,7 @@ static const tkp__word scorer_kinds[] = {
     {"blend", TKP_SCORER_BLEND},
     {"custom", TKP_SCORER_CUSTOM},
     {"relevance", TKP_SCORER_RELEVANCE},
+    {"variance", TKP_SCORER_VARIANCE},
     {"reconstruction", TKP_SCORER_RECONSTRUCTION},
     {"temporal", TKP_SCORER_TEMPORAL},
     {"gaussian", TKP_SCORER_GAUSSIAN},
@@ -84,6 +85,11 @@ static const tkp__word references[] = {
     {"mean-frame", TKP_REFERENCE_MEAN_FRAME},
     {NULL, 0}};
 
+static const tkp__word compats[] = {
+    {"none", TKP_COMPAT_NONE},
+    {"official", TKP_COMPAT_OFFICIAL},
+    {NULL, 0}};
+
 static const tkp__word encoder_layers[] = {
     {"default", 0},
     {"last", -1},
@@ -92,6 +98,7 @@ static const tkp__word encoder_layers[] = {
 static const tkp__word quota_rules[] = {
     {"largest-remainder", TKP_QUOTA_LARGEST_REMAINDER},
     {"spill", TKP_QUOTA_SPILL},
+    {"heaviest", TKP_QUOTA_HEAVIEST},
     {"soft", TKP_QUOTA_SOFT},
     {NULL, 0}};
 
@@ -325,13 +332,14 @@ static const tkp__key stage_keys[] = {
 
 enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
-    CLS = KIND(TKP_SCORER_CLS_ATTENTION),
+    VARIANCE = KIND(TKP_SCORER_VARIANCE),
+    CLS = KIND(TKP_SCORER_CLS_ATTENTION) | VARIANCE,
     ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
     RECONSTRUCTION = KIND(TKP_SCORER_RECONSTRUCTION),
     FEATURES = KIND(TKP_SCORER_NORM) | KIND(TKP_SCORER_COSINE) | RELEVANCE |
                KIND(TKP_SCORER_TEMPORAL) | KIND(TKP_SCORER_GAUSSIAN) |
-               KIND(TKP_SCORER_CURVATURE) | RECONSTRUCTION,
+               KIND(TKP_SCORER_CURVATURE) | RECONSTRUCTION | VARIANCE,
     BLEND = KIND(TKP_SCORER_BLEND)
 };
 
@@ -376,7 +384,7 @@ static const tkp__key scorer_keys[] = {
     {.name = "ridge", .type = TKP__KEY_DECIMAL, .kinds = RECONSTRUCTION,
      .offset = AT(tkp_scorer_options, ridge)},
     {.name = "scope", .type = TKP__KEY_WORD, .words = tkp__scope_words,
-     .kinds = RECONSTRUCTION | BLEND,
+     .kinds = RECONSTRUCTION | BLEND | VARIANCE,
      .offset = AT(tkp_scorer_options, scope)},
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = RECONSTRUCTION,
      .offset = AT(tkp_scorer_options, seed)},
@@ -390,6 +398,14 @@ static const tkp__key scorer_keys[] = {
      .offset = AT(tkp_scorer_options, threshold)},
     {.name = "combine", .type = TKP__KEY_WORD, .words = combinations,
      .kinds = BLEND, .offset = AT(tkp_scorer_options, combine)},
+    {.name = "crops", .type = TKP__KEY_I32, .kinds = VARIANCE,
+     .low = 1, .high = 65536, .offset = AT(tkp_scorer_options, crops)},
+    {.name = "gain", .type = TKP__KEY_DECIMAL, .kinds = VARIANCE,
+     .offset = AT(tkp_scorer_options, gain)},
+    {.name = "alone", .type = TKP__KEY_BOOL, .kinds = VARIANCE,
+     .offset = AT(tkp_scorer_options, alone)},
+    {.name = "compat", .type = TKP__KEY_WORD, .words = compats,
+     .kinds = VARIANCE, .offset = AT(tkp_scorer_options, compat)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},
@@ -530,6 +546,8 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, weigh)},
     {.name = "groups", .type = TKP__KEY_WORD, .words = tkp__scope_words,
      .kinds = QUOTA, .offset = AT(tkp_selector_options, groups)},
+    {.name = "crops", .type = TKP__KEY_I32, .kinds = QUOTA,
+     .low = 1, .high = 65536, .offset = AT(tkp_selector_options, crops)},
     {.name = "rule", .type = TKP__KEY_WORD, .words = quota_rules,
      .kinds = QUOTA, .offset = AT(tkp_selector_options, rule)},
     {.name = "reduce", .type = TKP__KEY_WORD, .words = quota_reductions,

@@ -7,11 +7,14 @@
 
 enum { OP_MEAN_F32, OP_MEAN_HALF, OP_GATHER };
 enum { AT_MEAN };
+_Static_assert(
+    OP_GATHER + 1 == TKP__GIVEN_OPS && AT_MEAN + 1 == TKP__GIVEN_AT,
+    "what others may use comes after");
 enum { HEADS_MAX = 1024 };
 
 static bool of_cls(const tkp__leaf *leaf)
 {
-    return leaf->options.kind == TKP_SCORER_CLS_ATTENTION;
+    return leaf->options.kind != TKP_SCORER_EXTERNAL;
 }
 
 static tkp_status plan_mean(tkp__leaf *leaf, int32_t slot, int32_t dtype)

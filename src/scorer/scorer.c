@@ -81,6 +81,8 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_cosine;
     case TKP_SCORER_RECONSTRUCTION:
         return &tkp__leaf_reconstruction;
+    case TKP_SCORER_VARIANCE:
+        return &tkp__leaf_variance;
     case TKP_SCORER_TEMPORAL:
         return &tkp__leaf_temporal;
     case TKP_SCORER_GAUSSIAN:

@@ -77,7 +77,11 @@ struct tkp__leaf {
 };
 
 extern const tkp__leaf_kind tkp__leaf_attention;
+/* Other kinds may use it for what they need of the CLS row: it takes the first
+ * ops and pieces of workspace, and `memory`. */
 extern const tkp__leaf_kind tkp__leaf_given;
+enum { TKP__GIVEN_OPS = 3, TKP__GIVEN_AT = 1 };
+extern const tkp__leaf_kind tkp__leaf_variance;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_reconstruction;
@@ -136,6 +140,8 @@ tkp_status
 tkp__scorer_spec_copy(tkp__scorer_spec *out, const tkp_scorer_options *in);
 /* Inner pointers made to point into `spec` after it was moved in memory. */
 void tkp__scorer_spec_relink(tkp__scorer_spec *spec);
+/* Of one kind, no blend: it looks at a CLS row of the encoder. */
+bool tkp__scorer_reads_cls(const tkp_scorer_options *options);
 /* enum tkp_need bits, without planning anything. */
 uint32_t tkp__scorer_spec_needs(const tkp__scorer_spec *spec);
 

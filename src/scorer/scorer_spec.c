@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, shallow);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, compat);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -80,6 +80,21 @@ static tkp_status check_reconstruction(tkp_scorer_options *o)
     return TKP_OK;
 }
 
+static tkp_status check_variance(tkp_scorer_options *o)
+{
+    TKP__TRY(check_range(o->crops, 65536, "crops"));
+    TKP__CHECK(
+        o->gain >= 0.0f && o->gain <= 1e6f, TKP_ERR_OPTION,
+        "scorer: gain is %g, wanted 0 to 1e6", (double)o->gain);
+    TKP__TRY(check_range(o->alone, 1, "alone"));
+    TKP__TRY(check_range(o->compat, TKP_COMPAT_OFFICIAL, "compat"));
+    if (o->kind != TKP_SCORER_VARIANCE)
+        return TKP_OK;
+    o->crops = o->crops ? o->crops : 16;
+    o->gain = o->gain > 0.0f ? o->gain : 0.09f;
+    return TKP_OK;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
@@ -107,6 +122,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
         out->encoder_layer >= -1 && out->encoder_layer <= 65536, TKP_ERR_OPTION,
         "scorer: encoder_layer is %d, wanted -1 to 65536", out->encoder_layer);
     TKP__TRY(check_range(out->shallow, 1, "shallow"));
+    TKP__TRY(check_variance(out));
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
     TKP__TRY(check_range(out->combine, TKP_BLEND_MAX, "combine"));
     TKP__TRY(check_range(out->group, 256, "group"));
@@ -179,6 +195,17 @@ tkp__scorer_spec_copy(tkp__scorer_spec *out, const tkp_scorer_options *in)
     return TKP_OK;
 }
 
+bool tkp__scorer_reads_cls(const tkp_scorer_options *o)
+{
+    return o->kind == TKP_SCORER_CLS_ATTENTION ||
+           (o->kind == TKP_SCORER_VARIANCE && !o->alone);
+}
+
+static uint32_t cls_need(const tkp_scorer_options *o)
+{
+    return o->shallow ? TKP_NEED_CLS_SHALLOW : TKP_NEED_CLS_ATTENTION;
+}
+
 static uint32_t leaf_needs(const tkp_scorer_options *o)
 {
     switch (o->kind) {
@@ -187,7 +214,10 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
                    ? TKP_NEED_ATTENTION | TKP_NEED_EMBEDDINGS
                    : TKP_NEED_ATTENTION;
     case TKP_SCORER_CLS_ATTENTION:
-        return o->shallow ? TKP_NEED_CLS_SHALLOW : TKP_NEED_CLS_ATTENTION;
+        return cls_need(o);
+    case TKP_SCORER_VARIANCE:
+        return tkp__features_needs(o->feature) |
+               (tkp__scorer_reads_cls(o) ? cls_need(o) : 0);
     case TKP_SCORER_EXTERNAL:
         return TKP_NEED_SCORES;
     case TKP_SCORER_NORM:

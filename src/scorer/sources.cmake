@@ -9,6 +9,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/score_reconstruction.c
           ${CMAKE_CURRENT_LIST_DIR}/score_relevance.c
           ${CMAKE_CURRENT_LIST_DIR}/score_frames.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_variance.c
           ${CMAKE_CURRENT_LIST_DIR}/score_temporal.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer_spec.c)

@@ -1,6 +1,6 @@
 /*
- * The best of each group (an image, a frame), where how many a group keeps
- * follows from its weights: those that a scorer of the selector's own gives its
+ * The best of each group (an image, a frame, a crop of one), where how many a
+ * group keeps follows from its weights: those that a scorer of the selector's own gives its
  * tokens, taken together. A set of groups (what the budget's scope says) keeps
  * exactly its budget.
  */
@@ -106,7 +106,7 @@ static tkp_status quota_bind(tkp_selector *s)
 {
     quota *q = s->state;
     tkp__groups *groups = &s->windows;
-    tkp__groups_whole(groups, s, s->spec.options.groups);
+    tkp__groups_whole(groups, s, s->spec.options.groups, s->spec.options.crops);
     int32_t g = 0;
     for (int32_t i = 0; i < s->groups.count; i++) {
         while (groups->offsets[g] < s->groups.offsets[i])

@@ -319,7 +319,8 @@ tkp_status tkp__selector_bind(tkp_selector *s)
             s->budget.scope == TKP_SCOPE_SEQUENCE &&
                     o->kind == TKP_SELECTOR_UNIFORM
                 ? TKP_SCOPE_IMAGE
-                : s->budget.scope);
+                : s->budget.scope,
+            1);
     TKP__TRY(tkp__quota_share(s));
     TKP__TRY(tkp__quota_pick(s));
     bind_parts(s);

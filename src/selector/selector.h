@@ -301,8 +301,9 @@ tkp__window_line(int32_t y, int32_t rows, int32_t lines, int32_t height)
 void tkp__groups_by_window(tkp__groups *groups, tkp_selector *selector);
 /* One group a sequence, or a unit of another scope. */
 void tkp__groups_whole(
-    tkp__groups *groups,
-    const tkp_selector *selector,
-    int32_t scope);
+    tkp__groups *g,
+    const tkp_selector *s,
+    int32_t scope,
+    int32_t crops);
 
 #endif

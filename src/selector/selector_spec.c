@@ -142,7 +142,9 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
         tkp__scope_known(o->groups), TKP_ERR_OPTION,
         "selector: groups is %d, wanted one of enum tkp_budget_scope",
         o->groups);
-    TKP__TRY(check_range(o->rule, TKP_QUOTA_SOFT, "rule"));
+    TKP__TRY(check_range(o->crops, 65536, "crops"));
+    o->crops = o->crops ? o->crops : 1;
+    TKP__TRY(check_range(o->rule, TKP_QUOTA_HEAVIEST, "rule"));
     if (!o->reduce)
         o->reduce = TKP_ROW_REDUCE_MEAN;
     TKP__CHECK(

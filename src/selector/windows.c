@@ -189,7 +189,11 @@ void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
     finish_groups(g, batch);
 }
 
-void tkp__groups_whole(tkp__groups *g, const tkp_selector *s, int32_t scope)
+void tkp__groups_whole(
+    tkp__groups *g,
+    const tkp_selector *s,
+    int32_t scope,
+    int32_t crops)
 {
     const tkp__batch *batch = s->batch;
     begin_groups(g);
@@ -197,13 +201,17 @@ void tkp__groups_whole(tkp__groups *g, const tkp_selector *s, int32_t scope)
         g->first[b] = g->count;
         const int32_t stop = batch->candidate_offsets[b + 1];
         for (int32_t n = batch->candidate_offsets[b]; n < stop;) {
-            const int32_t end = unit_end(batch, scope, n, stop);
-            int32_t size = 0;
-            for (; n < end; n++)
-                if (!batch->candidate_kept[n])
-                    g->member[g->members + size++] = n;
-            if (size)
-                open_group(g, batch, b, size);
+            const int32_t begin = n, all = unit_end(batch, scope, n, stop) - n;
+            const int32_t parts = all < crops ? all : crops;
+            for (int32_t c = 1; c <= parts; c++) {
+                const int32_t end = begin + tkp__crop_begin(all, parts, c);
+                int32_t size = 0;
+                for (; n < end; n++)
+                    if (!batch->candidate_kept[n])
+                        g->member[g->members + size++] = n;
+                if (size)
+                    open_group(g, batch, b, size);
+            }
         }
     }
     finish_groups(g, batch);

@@ -71,6 +71,8 @@ static const tkp_op_relevance relevance_params = {
     sizeof(relevance_params), 0, 0.5f, 0.2f, 100.0f, 0.01f, 0.0f, 0};
 static const tkp_op_temporal temporal_params = {
     sizeof(temporal_params), 0.0f, 0.0f};
+static const tkp_op_crop_variance variance_params = {
+    sizeof(variance_params), 0.0f, 0, 0};
 static const tkp_op_gaussian_scores gaussian_params = {
     sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {
@@ -139,6 +141,9 @@ static const struct op_case {
      &relevance_params, sizeof(relevance_params), 0, 1 << 5, 0},
     {"temporal", TKP_OP_TEMPORAL, 4, {BF16(12, 16), I32(10), I32(10), F32(10)},
      &temporal_params, sizeof(temporal_params), 0, 1 << 3, 0},
+    {"crop_variance", TKP_OP_CROP_VARIANCE, 5,
+     {F32(12, 16), I32(10), I32(3), F32(10), F32(10)},
+     &variance_params, sizeof(variance_params), 1 << 3, 1 << 4, 0},
     {"gaussian_scores", TKP_OP_GAUSSIAN_SCORES, 5,
      {F32(12, 16), I32(10), I32(3), I32(5), F32(10)},
      &gaussian_params, sizeof(gaussian_params), 0, 1 << 4, 0},
@@ -529,6 +534,8 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
     TRY_PARAMS(TKP_OP_TEMPORAL, tkp_op_temporal, first, -1.0f, "first");
+    TRY_PARAMS(TKP_OP_CROP_VARIANCE, tkp_op_crop_variance, gain, -1.0f, "gain");
+    TRY_PARAMS(TKP_OP_CROP_VARIANCE, tkp_op_crop_variance, bare, 2, "bare");
     TRY_PARAMS(
         TKP_OP_GAUSSIAN_SCORES, tkp_op_gaussian_scores, centre, 3, "centre");
     TRY_PARAMS(
@@ -542,7 +549,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");
-    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, rule, 3, "rule");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, rule, 4, "rule");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reduce, 1, "reduce");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, lowest, 2, "lowest");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, least, -1, "least");

@@ -296,6 +296,33 @@ static void build_temporal(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 3, TKP_DTYPE_F32, 1, &n);
 }
 
+static void build_crop_variance(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 9));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const bool attends = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    const int64_t d = n > 1000 ? 24 : widths[tkp_test_random(c, 6)];
+    tkp_test_params(c, sizeof(tkp_op_crop_variance));
+    c->params.crop_variance.gain = tkp_test_random(c, 2) ? 0.0f : 2.0f;
+    c->params.crop_variance.bare = (int32_t)tkp_test_random(c, 2);
+    tkp_test_describe(
+        c, ",%s,n%d b%d d%d%s", tkp_dtype_string(dtype), (int)n,
+        tkp_test_batch_size(batch), (int)d, attends ? " attention" : "");
+    const int64_t all = build_rows(c, 1, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 2, (int64_t[]){all, d}, tkp_test_random(c, 2) * 3,
+        TKP_TEST_NORMAL);
+    zero_some_rows(c, 0);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    if (attends)
+        tkp_test_arg_float(
+            c, 3, TKP_DTYPE_F32, 1, (int64_t[]){n}, 0, TKP_TEST_NORMAL);
+    c->degenerate = true; /* crops of one or two have no variance */
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
+}
+
 /* Frames of up to four candidates each, none in two videos. */
 static void build_gaussian_scores(tkp_test_case *c, int32_t i)
 {
@@ -469,6 +496,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_COSINE_PAIRS, 60, build_cosine_pairs},
     {TKP_OP_BLEND, 100, build_blend},
     {TKP_OP_TEMPORAL, 60, build_temporal},
+    {TKP_OP_CROP_VARIANCE, 54, build_crop_variance},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_CURVATURE, 30, build_curvature},

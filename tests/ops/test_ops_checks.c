@@ -84,6 +84,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_COSINE * 100 + 1:
     case TKP_OP_COSINE_PAIRS * 100 + 1:
     case TKP_OP_TEMPORAL * 100 + 1:
+    case TKP_OP_CROP_VARIANCE * 100 + 1:
     case TKP_OP_GAUSSIAN_SCORES * 100 + 1:
     case TKP_OP_TOPK * 100 + 2:
     case TKP_OP_QUOTA * 100 + 2:

@@ -383,6 +383,40 @@ START_TEST(temporal__two_frames__first_is_above_all)
 }
 END_TEST
 
+/* Cosines 0.6 and 0 (a row of zeros), of three: means 0.3, 0.3, 0; variances
+ * with the zero of a token itself (0.3^2 * 3) / 2 and 0. One token alone: 0. */
+START_TEST(crop_variance__three_and_one__by_hand)
+{
+    float x[8] = {1.0f, 0.0f, 3.0f, 4.0f, 0.0f, 0.0f, 5.0f, 5.0f};
+    float cls[4] = {0.001f, 0.002f, 0.003f, 0.004f};
+    float dst[4];
+    int32_t rows[4] = {0, 1, 2, 3}, offsets[3] = {0, 3, 4};
+    tkp_op_crop_variance p = {sizeof(p), 0.5f, 0, 0};
+    tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 2),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets),
+        {0},
+        TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CROP_VARIANCE, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){0.135f, 0.135f, 0.0f, 0.0f}, 4);
+    args[3] = (tkp_tensor)TKP_TEST_F32(cls);
+    /* t = 1, 2, 3: mean 2; mean v 0.09: half of 2 / 0.090001 of v */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CROP_VARIANCE, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){2.499983f, 3.499983f, 3.0f, 4.0f}, 4);
+    p.bare = 1;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CROP_VARIANCE, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){2.499983f, 3.499983f, 3.0f, 0.004f}, 4);
+    cls[3] = NAN;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_CROP_VARIANCE, &p, args, 5), TKP_ERR_DATA);
+    cls[3] = 0.0f;
+    x[4] = INFINITY;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_CROP_VARIANCE, &p, args, 5), TKP_ERR_DATA);
+}
+END_TEST
+
 /* Two frames of two tokens. Channel 2 varies most and is left out; the others
  * make (1, 0), (1, 0), (0, 1), (0, 1): the mean of all is (1/2, 1/2), at a square
  * distance of 1/2 from each, the frames' means are their tokens. */
@@ -660,6 +694,7 @@ int main(void)
         other, cosine__reference_of_each_sequence__zero_rows_score_zero);
     tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
     tcase_add_test(other, temporal__two_frames__first_is_above_all);
+    tcase_add_test(other, crop_variance__three_and_one__by_hand);
     tcase_add_test(other, gaussian_scores__two_frames__distances_to_both_means);
     tcase_add_test(
         other, text_raters__two_visual_tokens__shares_and_who_is_above);

@@ -301,6 +301,35 @@ def make_temporal():
             w.arg("out", "f32", out.ravel())
 
 
+def make_crop_variance():
+    own = np.random.default_rng(1313)
+    for name, dtype, sizes, gain, bare, attends in (("alone", "f32", [5, 1, 9, 2], 0.0, 0, False),
+                                                    ("attention", "bf16", [36, 35], 0.0, 0, True),
+                                                    ("bare", "f32", [1, 7, 1], 0.5, 1, True)):
+        n, d = sum(sizes), 24
+        x = rnd(own.standard_normal((n, d)) + 0.5, dtype)
+        x[3] = 0.0
+        attention = own.random(n).astype(np.float32) / n
+        out, at = np.zeros(n), 0
+        for size in sizes:
+            wide = x[at:at + size].astype(np.float64)
+            norm = np.linalg.norm(wide, axis=1, keepdims=True)
+            unit = np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0)
+            s = unit @ unit.T
+            np.fill_diagonal(s, 0.0)
+            mean = s.sum(1, keepdims=True) / max(size - 1, 1)
+            v = ((s - mean) ** 2).sum(1) / (size - 1) if size > 1 else np.zeros(1)
+            t = attention[at:at + size].astype(np.float64) * (1.0 if bare and size == 1 else 1000.0)
+            out[at:at + size] = t + np.float32(gain or 0.09) * np.abs(t).mean() / (v.mean() + 1e-6) * v if attends else v
+            at += size
+        rows = own.permutation(n)
+        laid = np.zeros((n, d), np.float32)
+        laid[rows] = x
+        w.case("crop_variance", name, struct.pack("<fii", gain, bare, 0))
+        w.ins((dtype, laid), ("i32", rows), ("i32", offsets(sizes)), ("f32", attention) if attends else (None, None))
+        w.arg("out", "f32", out)
+
+
 def make_gaussian_scores():
     own = np.random.default_rng(1111)
     for name, dtype, centre, channels, videos, d in (("both", "f32", 0, 0, [[4, 4, 3], [1], [6, 6]], 21),
@@ -542,7 +571,8 @@ def make_quota():
     own = np.random.default_rng(3434)
     for name, rule, lowest, least, temperature, base in (
             ("shares", 0, 0, 0, 0.0, 0.0), ("shares_softmax", 0, 0, 1, 0.4, 0.0), ("spill", 1, 0, 1, 0.7, 0.0),
-            ("spill_lowest", 1, 1, 2, 0.3, 0.0), ("soft", 2, 1, 1, 0.05, 0.25), ("soft_share", 2, 0, 0, 0.1, 0.0)):
+            ("spill_lowest", 1, 1, 2, 0.3, 0.0), ("soft", 2, 1, 1, 0.05, 0.25), ("soft_share", 2, 0, 0, 0.1, 0.0),
+            ("heaviest", 3, 0, 0, 0.0, 0.0), ("heaviest_full", 3, 0, 1, 0.3, 0.0)):
         counts, keep = [4, 1, 6], [17, 3, 29]
         sizes = [9, 12, 7, 8, 5, 11, 10, 4, 10, 12, 9]
         weights = own.random(sum(sizes)).astype(np.float32) * np.repeat(own.uniform(0.3, 2, 11), sizes).astype(np.float32)
@@ -565,6 +595,12 @@ def make_quota():
             rest = int(k - got.sum())
             if rule == 0:
                 got = got + shares(part, n - got, rest)
+            elif rule == 3:
+                part_of = np.floor(np.float32(rest) * f).astype(int)
+                part_of[np.argsort(-part, kind="stable")[:rest - part_of.sum()]] += 1
+                over = np.maximum(part_of - (n - got), 0)
+                got = got + part_of - over
+                got = got + shares(part, n - got, int(over.sum()))
             else:
                 ideal = np.float32(rest) * f
                 whole = np.minimum(np.floor(ideal).astype(int), n - got)
@@ -1379,7 +1415,8 @@ def main():
                  make_prunesid,
                  make_pivots, make_merging, make_temporal, make_segments, make_reconstruction,
                  make_prumerge,
-                 make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile):
+                 make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile,
+                 make_crop_variance):
         make()
     w.save()
 

@@ -433,8 +433,104 @@ def make_prumerge():
              {"kept": members[kept], "rows": rows, "sizes": sizes, "assignment": whole})
 
 
+# --- holov ---------------------------------------------------------------------
+
+
+def remainder(total, weights, room):
+    """Whole numbers in proportion to weights, none above its room; what does not fit goes to the others."""
+    given = np.zeros(len(room), int)
+    while total:
+        open_ = [g for g in range(len(room)) if given[g] < room[g]]
+        if weights[open_].sum() == 0:
+            given[open_[0]] += 1
+            total -= 1
+            continue
+        ideal = {g: total * weights[g] / weights[open_].sum() for g in open_}
+        full = [g for g in open_ if np.floor(ideal[g]) >= room[g] - given[g] and np.floor(ideal[g]) > 0]
+        full = [g for g in full if np.floor(ideal[g]) > room[g] - given[g]] and full
+        if full:
+            for g in full:
+                total -= room[g] - given[g]
+                given[g] = room[g]
+            continue
+        for g in open_:
+            given[g] += int(np.floor(ideal[g]))
+        left = total - sum(int(np.floor(v)) for v in ideal.values())
+        free = [g for g in open_ if given[g] < room[g]]
+        for g in sorted(free, key=lambda g: (np.floor(ideal[g]) - ideal[g], g))[:left]:
+            given[g] += 1
+        total = left - min(left, len(free))
+    return given
+
+
+def holov(x, a, k, crops, bare):
+    parts = np.array_split(np.arange(len(x)), min(crops, len(x)))
+    weights = []
+    for part in parts:
+        n = len(part)
+        t = a[part].astype(np.float64) * (1 if bare and n == 1 else 1000)
+        s = unit(x[part]) @ unit(x[part]).T
+        s = np.where(np.eye(n, dtype=bool), 0.0, s)
+        m = s.sum(1) / max(n - 1, 1)
+        v = ((s - m[:, None]) ** 2).sum(1) / max(n - 1, 1) if n > 1 else np.zeros(1)
+        weights.append((t + 0.09 * np.abs(t).mean() / (v.mean() + 1e-6) * v).mean())
+    w = np.array(weights)
+    w = w / w.sum() if w.sum() else np.full(len(w), 1 / len(w))
+    quota = np.floor(k * w + 1e-9).astype(int)
+    for g in np.argsort(-w, kind="stable")[:k - quota.sum()]:
+        quota[g] += 1
+    sizes = np.array([len(p) for p in parts])
+    over = np.maximum(quota - sizes, 0)
+    quota -= over
+    quota += remainder(int(over.sum()), w, sizes - quota)
+    return np.sort(np.concatenate([part[best(a[part], q)] for part, q in zip(parts, quota)])), quota
+
+
+def make_holov():
+    rng = np.random.default_rng(13)
+
+    def attention(n, sharp):
+        a = np.exp(sharp * rng.standard_normal(n))
+        return (a / a.sum()).astype(np.float32)
+
+    cases = [
+        ([(12, 12)], 32, 20, 16, 1.0, False, "crops of nine"),
+        ([(9, 11)], 24, 30, 16, 1.0, False, "crops of six and of seven"),
+        ([(8, 8)], 24, 40, 16, 3.0, False, "crops that are full"),
+        ([(5, 4)], 16, 9, 16, 0.5, True, "crops of one and of two, their scores as published"),
+        ([(5, 4)], 16, 9, 16, 0.5, False, "crops of one and of two"),
+        ([(3, 3)], 16, 4, 16, 1.0, False, "fewer tokens than crops"),
+        ([(6, 6), (10, 4)], 16, 12, 5, 1.0, False, "two pictures"),
+        ([(8, 8)], 24, 16, 16, 0.0, False, "even attention: all crops alike"),
+    ]
+    for number, (grids, d, k, crops, sharp, bare, note) in enumerate(cases, 1):
+        xs, scores, kept, first = [], [], [], 0
+        for rows, cols in grids:
+            n = rows * cols
+            x, a = smooth(rng, rows, cols, d), attention(n, sharp)
+            if number == 8:
+                x = np.ones_like(x)
+            x[n // 2] = 0.0 if number != 8 else 1.0
+            if number == 2:
+                a[:] = np.round(a * 200) / 200 + np.float32(1e-3)
+            chosen, quota = holov(x, a, k, crops, bare)
+            assert len(chosen) == k == quota.sum()
+            kept.append(chosen + first)
+            xs.append(x)
+            scores.append(a)
+            first += n
+        stage = ["projector", "scorer: cls-attention",
+                 f"selector: {{kind: quota, groups: image, crops: {crops}, rule: heaviest, "
+                 f"weigh: {{kind: variance, scope: image, crops: {crops}, compat: {'official' if bare else 'none'}}}}}",
+                 f"budget: {{count: {k}, scope: image}}"]
+        a = np.concatenate(scores)
+        save("holov", number, stage, {"features": np.concatenate(xs), "cls_attention": a, "grid": np.array(grids)},
+             {"kept": np.concatenate(kept), "scores": a}, note)
+
+
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge):
+    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge,
+                 make_holov):
         make()
 
 

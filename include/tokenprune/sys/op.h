@@ -44,6 +44,7 @@ enum tkp_op_kind {
     TKP_OP_RECONSTRUCTION = 7,
     TKP_OP_TEXT_RATERS = 8,
     TKP_OP_TEMPORAL = 10,
+    TKP_OP_CROP_VARIANCE = 13,
     TKP_OP_GAUSSIAN_SCORES = 11,
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
@@ -284,6 +285,27 @@ typedef struct tkp_op_reconstruction {
     int32_t largest; /* basis of a group in any run; 0 = all there may be */
     int32_t reserved;
 } tkp_op_reconstruction;
+
+/*
+ * CROP_VARIANCE: how unevenly a token is like the others of its crop. s_ij the
+ * cosines of a crop of n (0 where a norm is 0), s_ii = 0, m_i their sum over
+ * n - 1:
+ *   v_i = sum_j (s_ij - m_i)^2 / (n - 1), 0 for n = 1
+ *   dst = v; with attention t + gain mean|t| / (mean v + 1e-6) v,
+ *   t = 1000 attention, means over the crop
+ *   0 x [R, D] float              1 rows [N] i32 row of x of each candidate
+ *   2 offsets [M + 1] i32 where crops begin, all N candidates
+ *   3 attention [N] f32; may be left out
+ *   4 dst [N] f32
+ * A norm or attention that is not finite is TKP_ERR_DATA. O(N n D) time.
+ */
+typedef struct tkp_op_crop_variance {
+    uint32_t struct_size;
+    float gain;   /* 0 = 0.09 */
+    int32_t bare; /* 1: the attention of a crop of one counts once, not 1000
+                     times (HoloV's code) */
+    int32_t reserved;
+} tkp_op_crop_variance;
 
 /*
  * TEMPORAL: how much a token differs from the one at its place in the frame
@@ -632,7 +654,10 @@ enum tkp_quota_rule {
     TKP_QUOTA_SPILL = 1, /* floor(rest w), at most the group; what is left all
                             goes to the largest fraction until it is full, then
                             to the next (V-CAST's code) */
-    TKP_QUOTA_SOFT = 2   /* about n base (1 + w - mean of w), at most n: the sum
+    TKP_QUOTA_HEAVIEST = 3, /* floor(rest w); of what is left one each to the
+                               heaviest; what exceeds a group is shared out by
+                               largest remainder (HoloV) */
+    TKP_QUOTA_SOFT = 2 /* about n base (1 + w - mean of w), at most n: the sum
                             is not keep; see RECONCILE (VidCom2) */
 };
 
