@@ -20,6 +20,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_text_raters,
     &tkp__ref_curvature,
     &tkp__ref_segments,
+    &tkp__ref_static_windows,
     &tkp__ref_smooth_grid,
     &tkp__ref_topk,
     &tkp__ref_sample,

@@ -36,6 +36,7 @@ typedef struct tkp__ref_plan {
         tkp_op_temporal temporal;
         tkp_op_segments segments;
         tkp_op_crop_variance crop_variance;
+        tkp_op_static_windows static_windows;
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
@@ -93,6 +94,7 @@ extern const tkp__ref_op tkp__ref_gaussian_scores;
 extern const tkp__ref_op tkp__ref_text_raters;
 extern const tkp__ref_op tkp__ref_curvature;
 extern const tkp__ref_op tkp__ref_segments;
+extern const tkp__ref_op tkp__ref_static_windows;
 extern const tkp__ref_op tkp__ref_smooth_grid;
 extern const tkp__ref_op tkp__ref_topk;
 extern const tkp__ref_op tkp__ref_quota;

@@ -48,5 +48,6 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_curvature.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_quota.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_reconcile.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_static_windows.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_temporal.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c)

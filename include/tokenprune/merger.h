@@ -31,6 +31,10 @@ enum tkp_merger_kind {
     TKP_MERGER_CHAIN = 9, /* runs of like tokens in the same cell of frame after
                                 frame: a dropped one joins the latest kept one
                                 before it in its run */
+    TKP_MERGER_STATIC =
+        10, /* what only repeats in a window of frames is averaged,
+                               and what was dropped of that joins what is nearest
+                               to it */
     TKP_MERGER_ANCHORS = 13 /* what the first part of a chain did not keep joins
                                anchors, which later parts keep: in each frame of
                                its segment that has any, the one it is like */
@@ -62,7 +66,7 @@ typedef struct tkp_merger_options {
     uint64_t seed;       /* of the basis: 0 = from the longest row on, else from
                             one drawn by this seed */
     float threshold; /* chain: cosine from which a token goes on what is before
-                        it; 0 = 0.6 */
+                        it; 0 = 0.6; static: the same; 0 = 0.8 */
     int32_t
         into;  /* nearest: only tokens of this part of a chain are joined, and
                      only by those of its pool; the rest goes nowhere. 0 = every

@@ -51,7 +51,10 @@ enum tkp_selector_kind {
     /* Scores that stand out: the data decide how many (PruMerge). */
     TKP_SELECTOR_OUTLIERS = 20,
     /* The same of a video, in some frames of each segment of like ones. */
-    TKP_SELECTOR_ANCHORS = 24
+    TKP_SELECTOR_ANCHORS = 24,
+    /* Dynamic tokens of each frame by score, and peaks of density of those that
+     * only repeat in a window of frames, one for all of them. */
+    TKP_SELECTOR_STATIC = 25
 };
 
 /* Cover: what the scores are. */
@@ -174,7 +177,7 @@ typedef struct tkp_selector_options {
                      not come out even is later parts' */
     const tkp_chain_part *parts; /* copied deep */
     int32_t neighbours;          /* density: 0 = as many as a group keeps;
-                                    anchors: 0 = 4 */
+                                    anchors: 0 = 4; static: 0 = 7 */
     int32_t others; /* density: 1 = a token is no neighbour of its own */
     /* NMS groups. */
     int32_t rank;        /* enum tkp_nms_rank */
@@ -185,7 +188,8 @@ typedef struct tkp_selector_options {
                             to those who stay */
     int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
                             logistic function */
-    float threshold;     /* threshold: of the score; 0 = 1 */
+    float threshold;     /* threshold: of the score; 0 = 1; static: cosine from
+                            which a token repeats the one before; 0 = 0.8 */
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
     const tkp_scorer_options *weigh; /* copied deep */

@@ -17,6 +17,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, threshold);
 TKP__ASSERT_NO_PADDING(tkp_op_segments, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_crop_variance, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_static_windows, longest);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 
 // clang-format off
@@ -127,6 +128,14 @@ static const tkp__arg_rule segments_args[] = {
     {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
     {"dst",           "F",  TKP__ARG_I32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule static_windows_args[] = {
+    {"starts",        "N",  TKP__ARG_F32,      0,                  0},
+    {"before",        "N",  TKP__ARG_I32,      0,                  0},
+    {"frame_offsets", "f",  TKP__ARG_I32,      0,                  0},
+    {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
+    {"window",        "F",  TKP__ARG_I32,      TKP__ARG_OUT,       0},
+    {"head",          "N",  TKP__ARG_I32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule smooth_grid_args[] = {
     {"src",           "N",  TKP__ARG_F32,      0,                  0},
@@ -380,6 +389,17 @@ static tkp_status crop_variance_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status static_windows_params(void *params)
+{
+    tkp_op_static_windows *p = params;
+    TKP__CHECK(
+        p->longest >= 0, TKP_ERR_OPTION, "longest: is %d, wanted 0 or more",
+        p->longest);
+    if (p->longest == 0)
+        p->longest = 1024;
+    return TKP_OK;
+}
+
 static tkp_status gaussian_scores_params(void *params)
 {
     const tkp_op_gaussian_scores *p = params;
@@ -436,6 +456,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
      TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_SEGMENTS, TKP__RULE_ARGS(segments_args), "segments",
      TKP__RULE_PARAMS(tkp_op_segments, reserved), segments_params, NULL},
+    {TKP_OP_STATIC_WINDOWS, TKP__RULE_ARGS(static_windows_args),
+     "static_windows", TKP__RULE_PARAMS(tkp_op_static_windows, longest),
+     static_windows_params, NULL},
     {TKP_OP_SMOOTH_GRID, TKP__RULE_ARGS(smooth_grid_args), "smooth_grid",
      TKP__RULE_PARAMS(tkp_op_smooth_grid, power), smooth_grid_params, NULL},
     {TKP_OP_SIMILARITY, TKP__RULE_ARGS(similarity_args), "similarity",

@@ -2,21 +2,17 @@
 #define TKP_FEATURES_SEGMENTS_H
 
 /*
- * Segments of videos: runs of frames whose means are alike (op SEGMENTS). A
- * frame is one that still has candidates; frames are numbered through the batch.
+ * Segments of videos: runs of frames whose means are alike (op SEGMENTS).
  */
 
 #include "features/features.h"
+#include "features/frames.h"
 
 typedef struct tkp__segments {
     const tkp__features *features;
     tkp_op *pool, *op;
     uint64_t means_at, of_at;
-    int32_t frames, videos;
-    int32_t *frame_of;   /* [N] frame of each candidate */
-    int32_t *frame_ends; /* [F + 1] candidates of each frame */
-    int32_t *video_ends; /* [images + 1] frames of each video */
-    void *memory;
+    tkp__frames in;
 } tkp__segments;
 
 /* The ops go into *ops_bytes of the caller's common workspace. */

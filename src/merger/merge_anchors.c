@@ -115,7 +115,7 @@ static int32_t list_members(
     int32_t count = 0, segment = 0, j = 0;
     ends[0] = 0;
     for (int32_t i = 0; i < batch->candidates; i++) {
-        while (segment < of[state->segments.frame_of[i]])
+        while (segment < of[state->segments.in.frame_of[i]])
             ends[++segment] = count;
         const bool is_kept = j < kept->shape[0] && list[j] == i;
         if (!is_kept || is_anchor(m, list, roles, j))
@@ -142,7 +142,7 @@ static int32_t number_rounds(
         round[j] = -1;
         if (!is_anchor(m, list, roles, j))
             continue;
-        const int32_t f = state->segments.frame_of[list[j]];
+        const int32_t f = state->segments.in.frame_of[list[j]];
         if (frame < 0 || of[f] != of[frame])
             now = 0;
         else if (f != frame)
@@ -187,7 +187,7 @@ static tkp_status run_round(
     for (int32_t j = 0; j < out->kept->shape[0]; j++) {
         if (round[j] != number)
             continue;
-        while (segment < join->of[state->segments.frame_of[kept[j]]])
+        while (segment < join->of[state->segments.in.frame_of[kept[j]]])
             ends[++segment] = count;
         place[count] = j;
         list[count++] = kept[j];

@@ -23,6 +23,8 @@ static const tkp__merger_kind *kind_of(int32_t kind)
     case TKP_MERGER_BAG:
     case TKP_MERGER_KNN:
         return &tkp__merge_knn;
+    case TKP_MERGER_STATIC:
+        return &tkp__merge_static;
     default:
         return NULL;
     }
@@ -32,7 +34,8 @@ static const tkp__merger_kind *kind_of(int32_t kind)
 static bool compares(int32_t kind)
 {
     return kind == TKP_MERGER_NEAREST || kind == TKP_MERGER_CHAIN ||
-           kind == TKP_MERGER_ANCHORS || kind == TKP_MERGER_KNN;
+           kind == TKP_MERGER_ANCHORS || kind == TKP_MERGER_KNN ||
+           kind == TKP_MERGER_STATIC;
 }
 
 bool tkp__merger_weighs(const tkp_merger_options *o)
@@ -121,6 +124,8 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
         o->neighbours = 32;
     if (o->kind == TKP_MERGER_BAG && !o->bag)
         o->bag = 1;
+    if (o->kind == TKP_MERGER_STATIC && o->threshold == 0.0f)
+        o->threshold = 0.8f;
     if (o->kind == TKP_MERGER_CHAIN && o->threshold == 0.0f)
         o->threshold = 0.6f;
     if (o->replace && o->replace_share == 0.0f)

@@ -48,6 +48,7 @@ extern const tkp__merger_kind tkp__merge_nearest;
 extern const tkp__merger_kind tkp__merge_knn;
 extern const tkp__merger_kind tkp__merge_chain;
 extern const tkp__merger_kind tkp__merge_anchors;
+extern const tkp__merger_kind tkp__merge_static;
 
 enum { TKP__MERGER_OPS = 6 };
 

@@ -420,6 +420,20 @@ const tkp__preset tkp__presets[] = {
         "    merger: {kind: anchors, cut: 0.9, segments: 8, beta: 0.6}\n"
         "    budget: {ratio: 1/10, rounding: floor, scope: frame}\n"),
 
+    PRESET("holitom", "What only repeats once, the rest by attention; then again",
+        "HoliTom, NeurIPS 2025, github.com/cokeshao/HoliTom",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector: {kind: static, threshold: 0.8, neighbours: 7}\n"
+        "    merger: {kind: static, threshold: 0.8}\n"
+        "    budget: {ratio: 1/10, scope: image}\n"
+        "  - at: llm:18\n"
+        "    scorer: {kind: attention, query: last}\n"
+        "    selector: topk\n"
+        "    merger: nearest\n"
+        "    budget: {ratio: 1/2}\n"),
+
     PRESET("framefusion", "Like tokens of frame after frame merged, then attention",
         "FrameFusion, ICCV 2025, github.com/thu-nics/FrameFusion",
         "\n"

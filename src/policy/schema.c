@@ -155,6 +155,7 @@ static const tkp__word selector_kinds[] = {
     {"parity", TKP_SELECTOR_PARITY},
     {"density", TKP_SELECTOR_DENSITY},
     {"anchors", TKP_SELECTOR_ANCHORS},
+    {"static", TKP_SELECTOR_STATIC},
     {"nms-groups", TKP_SELECTOR_NMS_GROUPS},
     {"quota", TKP_SELECTOR_QUOTA},
     {"bipartite", TKP_SELECTOR_BIPARTITE},
@@ -239,6 +240,7 @@ static const tkp__word merger_kinds[] = {
     {"knn", TKP_MERGER_KNN},
     {"chain", TKP_MERGER_CHAIN},
     {"anchors", TKP_MERGER_ANCHORS},
+    {"static", TKP_MERGER_STATIC},
     {"custom", TKP_MERGER_CUSTOM},
     {NULL, 0}};
 
@@ -428,7 +430,8 @@ static const tkp__key term_keys[] = {
 enum {
     RANDOM = KIND(TKP_SELECTOR_RANDOM),
     ANCHORS = KIND(TKP_SELECTOR_ANCHORS),
-    DENSITY = KIND(TKP_SELECTOR_DENSITY) | ANCHORS,
+    STATIC = KIND(TKP_SELECTOR_STATIC),
+    DENSITY = KIND(TKP_SELECTOR_DENSITY) | ANCHORS | STATIC,
     NMS_GROUPS = KIND(TKP_SELECTOR_NMS_GROUPS),
     BIPARTITE = KIND(TKP_SELECTOR_BIPARTITE),
     OUTLIERS = KIND(TKP_SELECTOR_OUTLIERS),
@@ -452,7 +455,7 @@ static const tkp__key selector_keys[] = {
      .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | QUOTA,
      .offset = AT(tkp_selector_options, order)},
     {.name = "threshold", .type = TKP__KEY_DECIMAL,
-     .kinds = KIND(TKP_SELECTOR_THRESHOLD),
+     .kinds = KIND(TKP_SELECTOR_THRESHOLD) | KIND(TKP_SELECTOR_STATIC),
      .offset = AT(tkp_selector_options, threshold)},
     {.name = "window", .type = TKP__KEY_PAIR, .words = by_budget,
      .kinds = WINDOW | WINDOW_RANK | RANDOM, .low = 1, .high = INT32_MAX,
@@ -606,7 +609,8 @@ static const tkp__key merger_keys[] = {
      .offset = AT(tkp_merger_options, adaptive_overlap)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
      .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_CHAIN) |
-               KIND(TKP_MERGER_ANCHORS) | KIND(TKP_MERGER_KNN),
+               KIND(TKP_MERGER_ANCHORS) | KIND(TKP_MERGER_KNN) |
+               KIND(TKP_MERGER_STATIC),
      .offset = AT(tkp_merger_options, feature)},
     {.name = "measure", .type = TKP__KEY_WORD, .words = measures,
      .kinds = KIND(TKP_MERGER_NEAREST) | KIND(TKP_MERGER_KNN),
@@ -634,7 +638,7 @@ static const tkp__key merger_keys[] = {
     {.name = "seed", .type = TKP__KEY_SEED, .kinds = KIND(TKP_MERGER_NEAREST),
      .offset = AT(tkp_merger_options, seed)},
     {.name = "threshold", .type = TKP__KEY_DECIMAL,
-     .kinds = KIND(TKP_MERGER_CHAIN),
+     .kinds = KIND(TKP_MERGER_CHAIN) | KIND(TKP_MERGER_STATIC),
      .offset = AT(tkp_merger_options, threshold)},
     {.name = "cut", .type = TKP__KEY_DECIMAL,
      .kinds = KIND(TKP_MERGER_ANCHORS), .offset = AT(tkp_merger_options, cut)},

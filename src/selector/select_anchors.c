@@ -78,8 +78,8 @@ list_frames(const tkp_selector *s, const int32_t *member, frames *f)
     for (int32_t i = 0; i < g->count; i++) {
         const int32_t begin = f->count;
         for (int32_t k = g->offsets[i]; k < g->offsets[i + 1]; k++)
-            if (k == g->offsets[i] || segments->frame_of[member[k]] !=
-                                          segments->frame_of[member[k - 1]])
+            if (k == g->offsets[i] || segments->in.frame_of[member[k]] !=
+                                          segments->in.frame_of[member[k - 1]])
                 f->first[f->count++] = k;
         f->first[f->count] = g->offsets[i + 1];
         for (int32_t k = begin; k < f->count; k++)
@@ -97,7 +97,7 @@ static int32_t
 segment_end(const tkp__segments *segments, const int32_t *of, int32_t f)
 {
     const int32_t segment = of[f];
-    while (f + 1 < segments->frames && of[f + 1] == segment)
+    while (f + 1 < segments->in.frames && of[f + 1] == segment)
         f++;
     return f;
 }
@@ -113,10 +113,10 @@ static tkp_status share_segments(
     f->ends[0] = 0;
     for (int32_t begin = 0, end; begin < f->count; begin = end) {
         const int32_t last = segment_end(
-            segments, of, segments->frame_of[member[f->first[begin]]]);
+            segments, of, segments->in.frame_of[member[f->first[begin]]]);
         int64_t total = 0;
         for (end = begin; end < f->count; end++) {
-            const int32_t frame = segments->frame_of[member[f->first[end]]];
+            const int32_t frame = segments->in.frame_of[member[f->first[end]]];
             const int32_t i = end - begin;
             if (frame > last)
                 break;

@@ -136,6 +136,7 @@ extern const tkp__selector_kind tkp__select_tri;
 extern const tkp__selector_kind tkp__select_parity;
 extern const tkp__selector_kind tkp__select_density;
 extern const tkp__selector_kind tkp__select_anchors;
+extern const tkp__selector_kind tkp__select_static;
 extern const tkp__selector_kind tkp__select_nms;
 extern const tkp__selector_kind tkp__select_quota;
 extern const tkp__selector_kind tkp__select_bipartite;

@@ -164,6 +164,11 @@ static tkp_status check_anchors(tkp_selector_options *o)
         "selector: cut is %g, wanted -1 to 1", (double)o->cut);
     TKP__TRY(check_range(o->segments, INT32_MAX, "segments"));
     TKP__TRY(check_range(o->stride, INT32_MAX, "stride"));
+    if (o->kind == TKP_SELECTOR_STATIC) {
+        TKP__TRY(check_number(o->threshold, 1.0f, "threshold"));
+        fill_number(&o->threshold, true, 0.8f);
+        o->neighbours = o->neighbours ? o->neighbours : 7;
+    }
     if (o->kind != TKP_SELECTOR_ANCHORS)
         return TKP_OK;
     fill_number(&o->cut, true, 0.9f);
@@ -439,6 +444,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     case TKP_SELECTOR_QUOTA:
     case TKP_SELECTOR_THRESHOLD:
     case TKP_SELECTOR_WINDOW_RANK:
+    case TKP_SELECTOR_STATIC:
     case TKP_SELECTOR_MMR:
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
@@ -475,7 +481,8 @@ static bool compares(int32_t kind)
     return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
            kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_PARITY ||
            kind == TKP_SELECTOR_DENSITY || kind == TKP_SELECTOR_NMS_GROUPS ||
-           kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS;
+           kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS ||
+           kind == TKP_SELECTOR_STATIC;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

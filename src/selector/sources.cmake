@@ -15,6 +15,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/select_rank.c
           ${CMAKE_CURRENT_LIST_DIR}/select_greedy.c
           ${CMAKE_CURRENT_LIST_DIR}/select_threshold.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_static.c
           ${CMAKE_CURRENT_LIST_DIR}/select_topk.c
           ${CMAKE_CURRENT_LIST_DIR}/selector.c
           ${CMAKE_CURRENT_LIST_DIR}/selector_spec.c

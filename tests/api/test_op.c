@@ -80,6 +80,8 @@ static const tkp_op_smooth_grid smooth_params = {
 static const tkp_op_quota quota_params = {
     sizeof(quota_params), 0, 0, 0, 1, 0.5f, 0.0f, 0};
 static const tkp_op_reconcile reconcile_params = {sizeof(reconcile_params), 0};
+static const tkp_op_static_windows windows_params = {
+    sizeof(windows_params), 8};
 static const tkp_op_segments segments_params = {
     sizeof(segments_params), 0.5f, 3, 0};
 static const tkp_op_topk topk_params = {sizeof(topk_params), 0, 0, 0};
@@ -154,6 +156,9 @@ static const struct op_case {
      NULL, 0, 0, 1 << 2, 0},
     {"segments", TKP_OP_SEGMENTS, 3, {BF16(10, 16), I32(3), I32(10)},
      &segments_params, sizeof(segments_params), 0, 1 << 2, 0},
+    {"static_windows", TKP_OP_STATIC_WINDOWS, 6,
+     {F32(10), I32(10), I32(5), I32(3), I32(4), I32(10)},
+     &windows_params, sizeof(windows_params), 0, 3 << 4, 0},
     {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
      {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
      &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},

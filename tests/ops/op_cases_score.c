@@ -431,6 +431,33 @@ static void build_segments(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 2, TKP_DTYPE_I32, 1, &n);
 }
 
+static void build_static_windows(tkp_test_case *c, int32_t i)
+{
+    const int32_t t = 1 + tkp_test_pick(&i, 9),
+                  cells = 1 + tkp_test_pick(&i, 5);
+    const int64_t n = (int64_t)t * cells, f = t;
+    tkp_test_params(c, sizeof(tkp_op_static_windows));
+    c->params.static_windows.longest = (int32_t)tkp_test_random(c, 5);
+    tkp_test_describe(
+        c, ",t%d cells%d longest=%d", t, cells,
+        c->params.static_windows.longest);
+    tkp_test_arg_view(c, 0, TKP_DTYPE_F32, 1, &n, 0);
+    for (int64_t k = 0; k < n; k++)
+        ((float *)c->args[0].data)[k] = (float)(tkp_test_random(c, 3) == 0);
+    int32_t *before = tkp_test_arg_i32(c, 1, n, NULL);
+    for (int64_t k = 0; k < n; k++)
+        before[k] = (int32_t)k < cells ? -1 : (int32_t)k - cells;
+    int32_t *frames = tkp_test_arg_i32(c, 2, f + 1, NULL);
+    for (int32_t k = 0; k <= t; k++)
+        frames[k] = k * cells;
+    int32_t *videos = tkp_test_arg_i32(c, 3, 2, NULL);
+    videos[0] = 0;
+    videos[1] = t;
+    c->degenerate = true; /* one window */
+    tkp_test_arg_out(c, 4, TKP_DTYPE_I32, 1, &f);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &n);
+}
+
 static void build_cosine_pairs(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -501,5 +528,6 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_CURVATURE, 30, build_curvature},
     {TKP_OP_SEGMENTS, 30, build_segments},
+    {TKP_OP_STATIC_WINDOWS, 45, build_static_windows},
     {0, 0, NULL},
 };

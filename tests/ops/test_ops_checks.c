@@ -20,6 +20,7 @@ static bool free_to_choose(int32_t kind, int32_t arg)
     return kind == TKP_OP_ROTARY_TABLE ||
            (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_TEMPORAL && arg == 2) ||
+           (kind == TKP_OP_STATIC_WINDOWS && arg == 1) ||
            (kind == TKP_OP_RECONCILE && arg == 3) ||
            (kind == TKP_OP_SAMPLE && (arg == 1 || arg == 4));
 }

@@ -501,6 +501,35 @@ START_TEST(segments__two_paths__threshold_then_the_weakest)
 }
 END_TEST
 
+START_TEST(static_windows__two_videos__most_that_repeats)
+{
+    /* Four frames of two cells: one goes on all the time, the other from the
+     * second to the third; then a frame alone. */
+    float starts[10] = {1, 1, 0, 1, 0, 0, 0, 1, 1, 1};
+    int32_t before[10] = {-1, -1, 0, 1, 2, 3, 4, 5, -1, -1};
+    int32_t frames[6] = {0, 2, 4, 6, 8, 10}, videos[3] = {0, 4, 5};
+    int32_t window[5], head[10];
+    tkp_op_static_windows p = {sizeof(p), 0};
+    const tkp_tensor args[] = {TKP_TEST_F32(starts), TKP_TEST_I32(before),
+                               TKP_TEST_I32(frames), TKP_TEST_I32(videos),
+                               TKP_TEST_I32(window), TKP_TEST_I32(head)};
+    static const int32_t whole[] = {0, 0, 0, 0, 1};
+    static const int32_t first[] = {0, -1, 0, -1, 0, -1, 0, -1, -1, -1};
+    static const int32_t pairs[] = {0, 1, 1, 2, 3};
+    static const int32_t middle[] = {-1, -1, 2, 3, 2, 3, -1, -1, -1, -1};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_STATIC_WINDOWS, &p, args, 6), TKP_OK);
+    ck_assert_mem_eq(window, whole, sizeof(whole)); /* 1 x 3 */
+    ck_assert_mem_eq(head, first, sizeof(first));
+    p.longest = 2; /* 1 + 1 in the ends, 2 in the middle: the last is short */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_STATIC_WINDOWS, &p, args, 6), TKP_OK);
+    ck_assert_mem_eq(window, pairs, sizeof(pairs));
+    ck_assert_mem_eq(head, middle, sizeof(middle));
+    before[3] = 3;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_STATIC_WINDOWS, &p, args, 6), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 START_TEST(curvature__two_paths__turns_and_ends)
 {
     float x[14] = {5.0f, 0.0f, 0.0f, 2.0f, -1.0f, 0.0f, 0.0f,
@@ -700,6 +729,7 @@ int main(void)
         other, text_raters__two_visual_tokens__shares_and_who_is_above);
     tcase_add_test(other, curvature__two_paths__turns_and_ends);
     tcase_add_test(other, segments__two_paths__threshold_then_the_weakest);
+    tcase_add_test(other, static_windows__two_videos__most_that_repeats);
     tcase_add_test(other, blend__each_normalisation);
     tcase_add_test(other, blend__constant_and_single__documented_values);
     tcase_add_test(other, blend__nan__stays_and_spares_the_others);

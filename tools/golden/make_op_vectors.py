@@ -429,6 +429,38 @@ def make_segments():
         w.arg("out", "i32", out)
 
 
+def make_static_windows():
+    own = np.random.default_rng(5757)
+    for longest in (0, 3):
+        starts, before, frames, windows, heads = [], [], [0], [], []
+        sizes, number = [9, 1, 6], 0
+        for t in sizes:
+            n, base = int(own.integers(2, 6)), len(starts)
+            on = own.random((t, n)) < 0.75
+            on[0] = False
+            # Every division of the frames, the shortest last windows first.
+            best = [(0, [])]
+            for e in range(1, t + 1):
+                found = []
+                for s in range(e - 1, max(-1, e - 1 - (longest or t)), -1):
+                    still = on[s + 1:e].all(0).sum() if e - s > 1 else 0
+                    found.append((best[s][0] + still * (e - s - 1), best[s][1] + [(s, e)]))
+                best.append(max(found, key=lambda o: o[0]))
+            for s, e in best[t][1]:
+                still = on[s + 1:e].all(0) if e - s > 1 else np.zeros(n, bool)
+                for f in range(s, e):
+                    windows.append(number)
+                    heads += [base + s * n + c if still[c] else -1 for c in range(n)]
+                number += 1
+            starts += (~on).astype(float).ravel().tolist()
+            before += [-1] * n + list(range(base, base + (t - 1) * n))
+            frames += [base + (f + 1) * n for f in range(t)]
+        w.case("static_windows", f"longest{longest}", struct.pack("<i", longest))
+        w.ins(("f32", starts), ("i32", before), ("i32", frames), ("i32", offsets(sizes)))
+        w.arg("out", "i32", windows)
+        w.arg("out", "i32", heads)
+
+
 def normalised(z, how):
     good = ~np.isnan(z)
     out, v = z.copy(), z[good]
@@ -1413,7 +1445,7 @@ def main():
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,
-                 make_pivots, make_merging, make_temporal, make_segments, make_reconstruction,
+                 make_pivots, make_merging, make_temporal, make_segments, make_static_windows, make_reconstruction,
                  make_prumerge,
                  make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile,
                  make_crop_variance):

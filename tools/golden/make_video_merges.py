@@ -227,9 +227,101 @@ def make_fastvid():
              fastvid(x, attention, k))
 
 
+# --- holitom ---------------------------------------------------------------------
+
+
+def windows(goes_on):
+    """goes_on [T, n]. All divisions of the frames are weighed, from the last window back."""
+    t = len(goes_on)
+    best = {0: (0, [])}
+    for end in range(1, t + 1):
+        options = []
+        for begin in range(end - 1, -1, -1):
+            still = goes_on[begin + 1:end].all(0).sum() if end - begin > 1 else 0
+            options.append((best[begin][0] + still * (end - begin - 1), best[begin][1] + [(begin, end)]))
+        best[end] = max(options, key=lambda o: o[0])  # the first of equals: the shortest last window
+    return best[t][1]
+
+
+def portions(total, sizes):
+    """Largest remainder, of equal ones the first; none above its size."""
+    quota = [total * s / max(1, sum(sizes)) for s in sizes]
+    out = [int(q + 1e-9) for q in quota]
+    for i in sorted(range(len(sizes)), key=lambda i: (-round(quota[i] - out[i], 9), i))[:total - sum(out)]:
+        out[i] += 1
+    return out
+
+
+def holitom(x, attention, k, threshold=0.8, neighbours=7):
+    t, n, d = x.shape
+    flat, score = x.reshape(-1, d), attention.ravel()
+    like = cosine(x[1:], x[:-1])
+    assert like.size == 0 or np.abs(like - threshold).min() > 1e-5
+    goes_on = np.concatenate([np.zeros((1, n), bool), like >= threshold])
+    lists, means, kept, joins, repeats = [], {}, set(), {}, []
+    stills = []
+    for begin, end in windows(goes_on):
+        still = np.flatnonzero(goes_on[begin + 1:end].all(0)) if end - begin > 1 else np.array([], int)
+        for f in range(begin, end):
+            lists.append(("dynamic", [f * n + c for c in range(n) if c not in still]))
+            if f == begin:
+                lists.append(("still", [f * n + c for c in still]))
+        for c in still:
+            rest = [f * n + c for f in range(begin + 1, end)]
+            head = begin * n + c
+            means[head] = flat[[head] + rest].astype(np.float64).mean(0)
+            joins[head] = rest
+            repeats += rest
+        stills.append([begin * n + c for c in still])
+    room = sum(len(l) for _, l in lists)
+    lists = [(kind, l) for kind, l in lists if l]
+    counts = portions(min(k, room), [len(l) for _, l in lists])
+    to = {}
+    for (kind, members), count in zip(lists, counts):
+        if kind == "dynamic":
+            kept |= {members[j] for j in best(score[members], count)}
+            continue
+        rows = np.array([means[i] for i in members]).astype(np.float32)
+        centres = [members[j] for j in best(peaks(rows, neighbours), count)]
+        kept |= set(centres)
+        for i in members:
+            if i in centres or not centres:
+                continue
+            far = [np.round(((means[i] - means[c]) ** 2).sum(), 9) for c in centres]
+            to[i] = centres[int(np.argmin(far))]
+    if k > room:
+        repeats.sort()
+        kept |= {repeats[j] for j in best(score[repeats], k - room)}
+    joined = {}
+    for head, rest in joins.items():
+        target = head if head in kept else to.get(head)
+        for i in ([head] if head not in kept else []) + rest:
+            if target is not None and i not in kept:
+                joined.setdefault(target, []).append(i)
+    return outcome(kept, joined, flat)
+
+
+def make_holitom():
+    cases = (("a cut and a moving patch", smooth, 12, 4, 4, 12, 40), ("scenes", scenes, 20, 4, 5, 12, 60),
+             ("noise: nothing is still", noise, 6, 4, 4, 8, 30), ("still", constant, 9, 4, 4, 8, 5),
+             ("still, more kept than cells", constant, 6, 3, 4, 8, 30), ("zero rows", with_zero_rows, 8, 4, 4, 6, 25),
+             ("more kept than are left", smooth, 10, 4, 4, 12, 140), ("one frame", noise, 1, 4, 5, 8, 6),
+             ("everything stays", smooth, 5, 3, 3, 8, 45), ("one stays", scenes, 8, 3, 4, 8, 1))
+    for i, (note, video, t, h, w, d, k) in enumerate(cases, 1):
+        rng = np.random.default_rng(500 + i)
+        x = video(rng, t, h * w, d)
+        attention = rng.permutation(t * h * w).reshape(t, -1).astype(np.float32) / 7
+        stage = ["projector", "scorer: cls-attention", "selector: {kind: static}", "merger: {kind: static}",
+                 f"budget: {{count: {k}}}"]
+        save("holitom", i, note, stage,
+             {"features": x.reshape(-1, d), "cls_attention": attention.ravel(), "grid": np.array([t, h, w])},
+             holitom(x, attention, k))
+
+
 def main():
     make_framefusion()
     make_fastvid()
+    make_holitom()
 
 
 if __name__ == "__main__":

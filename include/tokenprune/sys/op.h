@@ -75,6 +75,7 @@ enum tkp_op_kind {
     TKP_OP_CURVATURE = 54,
     TKP_OP_RECONCILE = 55,
     TKP_OP_SEGMENTS = 56,
+    TKP_OP_STATIC_WINDOWS = 57,
     /* forward */
     TKP_OP_LINEAR = 60,
     TKP_OP_RMS_NORM = 61,
@@ -378,6 +379,25 @@ typedef struct tkp_op_segments {
     int32_t least;   /* 0 = 1 */
     int32_t reserved;
 } tkp_op_segments;
+
+/*
+ * STATIC_WINDOWS: windows [s, e] of frames in which most tokens only repeat: a
+ * cell is static if its tokens of frames s + 1 to e each go on the one before;
+ * the sum of static cells times (e - s) is largest. Of equally good divisions
+ * the one whose last window is shortest, and so on backwards.
+ *   0 starts [N] f32 0 where a token goes on (TEMPORAL with a threshold)
+ *   1 before [N] i32 the candidate that it follows, an earlier one, or -1; one
+ *     that is not of the frame before is none
+ *   2 frame_offsets [F + 1] i32 candidates of each frame
+ *   3 offsets [B + 1] i32 frames of each video
+ *   4 window [F] i32 of each frame, numbered from 0 through all videos
+ *   5 head [N] i32 the candidate of a static token's cell in the first frame of
+ *     its window; -1: it is not static, as in windows of one frame
+ */
+typedef struct tkp_op_static_windows {
+    uint32_t struct_size;
+    int32_t longest; /* frames of a window; 0 = 1024 */
+} tkp_op_static_windows;
 
 /* ------------------------------------------------------------------------
  * Selection. A group is a list of candidates among which a number is kept:
