@@ -15,8 +15,7 @@
  * are equal their vectors are not defined, and any orthogonal pair is taken,
  * always the same for the same data.
  *
- * In double: reduction to a tridiagonal matrix by reflections, its eigenvalues
- * by bisection (Sturm counts), vectors by inverse iteration, each made
+ * In double: vectors by inverse iteration on the tridiagonal matrix, each made
  * orthogonal to those before, and reflected back (Golub and Van Loan, chapter
  * 8).
  */
@@ -24,10 +23,11 @@
 #include <float.h>
 
 #include "ref/ref.h"
+#include "ref/ref_tridiagonal.h"
 
 enum { X, ROWS, GROUP_OFFSETS, MEMBERS, COMPONENTS, COMPONENT, STRENGTH };
 enum { SCRATCH_Y, SCRATCH_GRAM, SCRATCH_VECTORS, SCRATCH_LINES };
-enum { LINES = 8 };
+enum { LINES = 7 };
 
 static int64_t most_members(const tkp__ref_plan *plan, const tkp_tensor *args)
 {
@@ -91,28 +91,13 @@ static tkp_status check_data(const tkp__ref_plan *plan, const tkp_tensor *args)
     return TKP_OK;
 }
 
-/* Four sums side by side, then together: the order is always the same. */
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double sum[4] = {0.0, 0.0, 0.0, 0.0};
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int32_t k = 0; k < 4; k++)
-            sum[k] += a[i + k] * b[i + k];
-    for (; i < n; i++)
-        sum[0] += a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
 typedef struct group {
-    int32_t n, q;
+    tkp__ref_tridiagonal t; /* of Y Y^T */
+    int32_t q;
     double *y;      /* [n, D] */
-    double *a;      /* [n, n] Y Y^T; later the reflections, one a row */
     double *vector; /* [q, n] */
-    double *d, *e;  /* [n] diagonal; e[i] is beside d[i - 1] and d[i] */
-    double *value;  /* [n] eigenvalues, the q largest */
-    double *lu[4];  /* [n] of a shifted matrix: diagonal, two above, scratch */
-    double *scale;  /* [n] of the reflections */
+    double *value;  /* [q] eigenvalues, the largest */
+    double *lu[3];  /* [n] of a shifted matrix: diagonal, two above */
 } group;
 
 static void
@@ -129,106 +114,20 @@ centre_row(double *y, const void *row, int32_t dtype, int64_t d, bool logistic)
         y[c] -= mean;
 }
 
-/* --- tridiagonal ------------------------------------------------------------ */
-
-/*
- * Reflect rows and columns 0 .. i - 1 so that row i has nothing left of its
- * neighbour, i from the last row down. Row i of `a` keeps the reflection u
- * (I - u u^T / scale[i]), its first i entries.
- */
-static void reduce(const group *g)
-{
-    const int64_t n = g->n;
-    double *p = g->lu[0];
-    for (int64_t i = n - 1; i > 0; i--) {
-        double *u = g->a + i * n;
-        g->d[i] = u[i];
-        g->scale[i] = 0.0;
-        const double beside = u[i - 1];
-        const double rest = i > 1 ? dot(u, u, i - 1) : 0.0;
-        if (rest == 0.0) { /* is reduced as it stands */
-            g->e[i] = beside;
-            continue;
-        }
-        const double length = sqrt(rest + beside * beside);
-        const double alpha = beside > 0.0 ? -length : length;
-        const double h = length * length - beside * alpha; /* u^T u / 2 */
-        g->e[i] = alpha;
-        u[i - 1] = beside - alpha;
-        g->scale[i] = h;
-        for (int64_t r = 0; r < i; r++)
-            p[r] = dot(g->a + r * n, u, i) / h;
-        const double k = dot(p, u, i) / (2.0 * h);
-        for (int64_t r = 0; r < i; r++)
-            p[r] -= k * u[r];
-        for (int64_t r = 0; r < i; r++) {
-            double *row = g->a + r * n;
-            const double ur = u[r], pr = p[r];
-            for (int64_t c = 0; c < i; c++)
-                row[c] -= ur * p[c] + pr * u[c];
-        }
-    }
-    g->d[0] = g->a[0];
-    g->e[0] = 0.0;
-}
-
-/* Eigenvalues below x. */
-static int32_t count_below(const group *g, double x, double tiny)
-{
-    int32_t count = 0;
-    double q = 1.0;
-    for (int32_t i = 0; i < g->n; i++) {
-        const double e2 = i ? g->e[i] * g->e[i] : 0.0;
-        q = g->d[i] - x - e2 / q;
-        if (fabs(q) < tiny)
-            q = -tiny;
-        count += q < 0.0;
-    }
-    return count;
-}
-
-static double find_values(const group *g)
-{
-    double low = INFINITY, high = -INFINITY;
-    for (int32_t i = 0; i < g->n; i++) {
-        const double reach =
-            fabs(g->e[i]) + (i + 1 < g->n ? fabs(g->e[i + 1]) : 0.0);
-        low = fmin(low, g->d[i] - reach);
-        high = fmax(high, g->d[i] + reach);
-    }
-    const double norm = fmax(fabs(low), fabs(high));
-    const double tiny = norm * DBL_EPSILON * DBL_EPSILON + DBL_MIN;
-    for (int32_t k = 0; k < g->q; k++) {
-        double a = low - norm * 1e-15, b = high + norm * 1e-15;
-        /* the k-th largest has n - 1 - k below it */
-        for (int32_t step = 0; step < 200; step++) {
-            const double middle = a + (b - a) / 2.0;
-            if (middle <= a || middle >= b)
-                break;
-            if (count_below(g, middle, tiny) > g->n - 1 - k)
-                b = middle;
-            else
-                a = middle;
-        }
-        g->value[k] = a + (b - a) / 2.0;
-    }
-    return norm;
-}
-
 /* --- vectors ------------------------------------------------------------------ */
 
 /* Solve (T - x I) v = v: elimination with exchange of neighbours. */
 static void solve_shifted(const group *g, double x, double tiny, double *v)
 {
-    const int32_t n = g->n;
+    const int32_t n = g->t.n;
     double *main = g->lu[0], *first = g->lu[1], *second = g->lu[2];
     for (int32_t i = 0; i < n; i++) {
-        main[i] = g->d[i] - x;
-        first[i] = i + 1 < n ? g->e[i + 1] : 0.0;
+        main[i] = g->t.d[i] - x;
+        first[i] = i + 1 < n ? g->t.e[i + 1] : 0.0;
         second[i] = 0.0;
     }
     for (int32_t i = 0; i + 1 < n; i++) {
-        double below = g->e[i + 1];
+        double below = g->t.e[i + 1];
         if (fabs(below) > fabs(main[i])) {
             double t = main[i];
             main[i] = below;
@@ -266,7 +165,7 @@ static void normalise(double *v, int64_t n)
         top = fmax(top, fabs(v[i]));
     for (int64_t i = 0; top > 0.0 && i < n; i++)
         v[i] /= top;
-    const double length = sqrt(dot(v, v, n));
+    const double length = sqrt(tkp__ref_dot_f64(v, v, n));
     for (int64_t i = 0; length > 0.0 && i < n; i++)
         v[i] /= length;
 }
@@ -274,7 +173,7 @@ static void normalise(double *v, int64_t n)
 /* Vector k of the tridiagonal matrix. The start is fixed and has no pattern. */
 static void find_vector(const group *g, int32_t k, double norm)
 {
-    const int64_t n = g->n;
+    const int64_t n = g->t.n;
     const double tiny = norm * DBL_EPSILON + DBL_MIN;
     double *v = g->vector + k * n;
     uint32_t state = 0x9E3779B9u + (uint32_t)k;
@@ -290,7 +189,7 @@ static void find_vector(const group *g, int32_t k, double norm)
         for (int32_t twice = 0; twice < 2; twice++)
             for (int32_t j = 0; j < k; j++) {
                 const double *other = g->vector + j * n;
-                const double share = dot(v, other, n);
+                const double share = tkp__ref_dot_f64(v, other, n);
                 for (int64_t i = 0; i < n; i++)
                     v[i] -= share * other[i];
             }
@@ -300,12 +199,12 @@ static void find_vector(const group *g, int32_t k, double norm)
 
 static void reflect_back(const group *g, double *v)
 {
-    const int64_t n = g->n;
+    const int64_t n = g->t.n;
     for (int64_t i = 1; i < n; i++) {
-        if (g->scale[i] == 0.0)
+        if (g->t.scale[i] == 0.0)
             continue;
-        const double *u = g->a + i * n;
-        const double share = dot(u, v, i) / g->scale[i];
+        const double *u = g->t.a + i * n;
+        const double share = tkp__ref_dot_f64(u, v, i) / g->t.scale[i];
         for (int64_t r = 0; r < i; r++)
             v[r] -= share * u[r];
     }
@@ -321,17 +220,17 @@ static tkp_status fill_gram(
     bool logistic)
 {
     const tkp_tensor *x = &args[X];
-    const int64_t n = g->n, d = x->shape[1];
+    const int64_t n = g->t.n, d = x->shape[1];
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = first + i;
         const int64_t candidate = members ? members[at] : at;
         const int32_t row = tkp__ref_i32(&args[ROWS])[candidate];
         centre_row(g->y + i * d, tkp__ref_row(x, row), x->dtype, d, logistic);
         for (int64_t j = 0; j <= i; j++)
-            g->a[i * n + j] = g->a[j * n + i] =
-                dot(g->y + i * d, g->y + j * d, d);
+            g->t.a[i * n + j] = g->t.a[j * n + i] =
+                tkp__ref_dot_f64(g->y + i * d, g->y + j * d, d);
         TKP__CHECK(
-            isfinite(g->a[i * n + i]), TKP_ERR_DATA,
+            isfinite(g->t.a[i * n + i]), TKP_ERR_DATA,
             "x: the row of candidate %lld is not finite", (long long)candidate);
     }
     return TKP_OK;
@@ -344,12 +243,12 @@ static void assign(
     int32_t *component,
     float *strength)
 {
-    for (int32_t i = 0; i < g->n; i++) {
+    for (int32_t i = 0; i < g->t.n; i++) {
         const int32_t candidate = members ? members[first + i] : first + i;
         double best = 0.0;
         component[candidate] = 0;
         for (int32_t c = 0; c < g->q; c++) {
-            const double weight = fabs(g->vector[(int64_t)c * g->n + i]);
+            const double weight = fabs(g->vector[(int64_t)c * g->t.n + i]);
             if (g->value[c] > 1e-12 * g->value[0] && weight > best) {
                 best = weight;
                 component[candidate] = c;
@@ -363,17 +262,21 @@ static group group_at(const tkp__ref_plan *plan, char *workspace, int32_t n)
 {
     double *line = tkp__ref_scratch(plan, workspace, SCRATCH_LINES);
     return (group){
-        .n = n,
+        .t =
+            {
+                .n = n,
+                .a = tkp__ref_scratch(plan, workspace, SCRATCH_GRAM),
+                .d = line,
+                .e = line + n,
+                .scale = line + 3 * (int64_t)n,
+                .scratch = line + 4 * (int64_t)n,
+            },
         .y = tkp__ref_scratch(plan, workspace, SCRATCH_Y),
-        .a = tkp__ref_scratch(plan, workspace, SCRATCH_GRAM),
         .vector = tkp__ref_scratch(plan, workspace, SCRATCH_VECTORS),
-        .d = line,
-        .e = line + n,
         .value = line + 2 * (int64_t)n,
-        .scale = line + 3 * (int64_t)n,
         .lu =
             {line + 4 * (int64_t)n, line + 5 * (int64_t)n,
-             line + 6 * (int64_t)n, line + 7 * (int64_t)n},
+             line + 6 * (int64_t)n},
     };
 }
 
@@ -396,15 +299,15 @@ static tkp_status run_principal_groups(
     for (int64_t i = 0; i < args[COMPONENTS].shape[0]; i++) {
         group g = group_at(plan, workspace, offsets[i + 1] - offsets[i]);
         g.q = tkp__ref_i32(&args[COMPONENTS])[i];
-        if (g.n == 0)
+        if (g.t.n == 0)
             continue;
         TKP__TRY(fill_gram(&g, args, members, offsets[i], logistic));
-        reduce(&g);
-        const double norm = find_values(&g);
+        tkp__ref_tridiagonal_reduce(&g.t);
+        const double norm = tkp__ref_tridiagonal_values(&g.t, g.q, g.value);
         for (int32_t k = 0; k < g.q; k++)
             find_vector(&g, k, norm);
         for (int32_t k = 0; k < g.q; k++)
-            reflect_back(&g, g.vector + (int64_t)k * g.n);
+            reflect_back(&g, g.vector + (int64_t)k * g.t.n);
         assign(&g, members, offsets[i], component, strength);
     }
     return TKP_OK;

@@ -4,6 +4,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_activation.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_add.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_attention_rank.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention_rows_reduce.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention_scores.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_blend.c
@@ -20,6 +21,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_parity.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_broadcast.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_group_pool.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_head_mean.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_layer_norm.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_linear.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_density_peaks.c
@@ -50,4 +52,5 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_reconcile.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_static_windows.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_temporal.c
-  ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c)
+  ${CMAKE_CURRENT_LIST_DIR}/ref_topk.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_tridiagonal.c)

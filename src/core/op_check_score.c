@@ -7,6 +7,7 @@
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_attention_scores, scale);
+TKP__ASSERT_NO_PADDING(tkp_op_attention_rank, tolerance);
 TKP__ASSERT_NO_PADDING(tkp_op_row_norm, norm);
 TKP__ASSERT_NO_PADDING(tkp_op_cosine_pairs, reduce);
 TKP__ASSERT_NO_PADDING(tkp_op_blend, combine);
@@ -32,6 +33,18 @@ static const tkp__arg_rule attention_scores_args[] = {
     {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
     {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
     {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule attention_rank_args[] = {
+    {"q",           "QHC",      TKP__ARG_FLOAT,    0,                  0},
+    {"k",           "RGC|*LGC", TKP__ARG_AS_FIRST, TKP__ARG_ROWS_FREE, 0},
+    {"lse",         "QH",       TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
+    {"block_table", "BT",       TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"q_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"q_positions", "Q",        TKP__ARG_I32,      0,                  0},
+    {"k_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "B",        TKP__ARG_I32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule attention_rows_reduce_args[] = {
     {"probs",       "QHL|BLHL", TKP__ARG_FLOAT,    TKP__ARG_ALL_FREE,  0},
@@ -163,6 +176,21 @@ static tkp_status attention_scores_params(void *params)
         isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
     if (p->row_reduce == TKP_ROW_REDUCE_DEFAULT)
         p->row_reduce = TKP_ROW_REDUCE_LAST;
+    return TKP_OK;
+}
+
+static tkp_status attention_rank_params(void *params)
+{
+    tkp_op_attention_rank *p = params;
+    const uint32_t known = TKP_ATTENTION_CAUSAL | TKP_ATTENTION_EMULATE_HALF;
+    TKP__CHECK(
+        (p->flags & ~known) == 0, TKP_ERR_OPTION,
+        "flags: 0x%x has unknown bits", p->flags);
+    TKP__CHECK(
+        isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    TKP__CHECK(
+        p->tolerance >= 0.0f && p->tolerance < 1.0f, TKP_ERR_OPTION,
+        "tolerance: is %g, wanted 0 to 1", (double)p->tolerance);
     return TKP_OK;
 }
 
@@ -430,6 +458,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_ATTENTION_SCORES, TKP__RULE_ARGS(attention_scores_args),
      "attention_scores", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
      attention_scores_params, attention_scores_relations},
+    {TKP_OP_ATTENTION_RANK, TKP__RULE_ARGS(attention_rank_args),
+     "attention_rank", TKP__RULE_PARAMS(tkp_op_attention_rank, tolerance),
+     attention_rank_params, attention_scores_relations},
     {TKP_OP_ATTENTION_ROWS_REDUCE, TKP__RULE_ARGS(attention_rows_reduce_args),
      "attention_rows_reduce", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
      attention_scores_params, NULL},

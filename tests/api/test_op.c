@@ -97,6 +97,8 @@ static const tkp_op_greedy_tri tri_params = {
 static const tkp_op_parity parity_params = {sizeof(parity_params), 8, 0, 0};
 static const tkp_op_group_pool pool_params = {sizeof(pool_params), 0};
 static const tkp_op_linear linear_params = {sizeof(linear_params), 0};
+static const tkp_op_attention_rank rank_params = {
+    sizeof(rank_params), TKP_ATTENTION_CAUSAL, 0.0f, 0.0f};
 static const tkp_op_norm norm_params = {sizeof(norm_params), 1e-5f};
 static const tkp_op_rotary_table table_params = {
     sizeof(table_params), {2, 3, 3}, 10000.0};
@@ -121,6 +123,10 @@ static const struct op_case {
      {F32(4, 8, 16), F32(2, 8, 2, 16), F32(4, 8), I32(2, 4), I32(3), I32(4),
       I32(3), I32(3), I32(10), F32(10)},
      &scores_params, sizeof(scores_params), 3 << 2, 1 << 9, 0},
+    {"attention_rank", TKP_OP_ATTENTION_RANK, 10,
+     {F32(4, 8, 16), F32(2, 8, 2, 16), F32(4, 8), I32(2, 4), I32(3), I32(4),
+      I32(3), I32(3), I32(10), I32(2)},
+     &rank_params, sizeof(rank_params), 3 << 2, 1 << 9, 0},
     {"attention_rows_reduce", TKP_OP_ATTENTION_ROWS_REDUCE, 6,
      {BF16(4, 8, 20), I32(3), I32(4), I32(3), I32(10), F32(10)},
      &scores_params, sizeof(scores_params), 0, 1 << 5, 0},
@@ -560,6 +566,12 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, least, -1, "least");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, temperature, -1.0f, "temperature");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, base, 1.5f, "base");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_RANK, tkp_op_attention_rank, tolerance, 1.0f,
+        "tolerance");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_RANK, tkp_op_attention_rank, flags,
+        TKP_ATTENTION_LOGITS, "flags");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reserved, 1, "reserved");
     TRY_PARAMS(TKP_OP_RECONCILE, tkp_op_reconcile, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, order, 2, "order");

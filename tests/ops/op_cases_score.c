@@ -140,6 +140,17 @@ static void build_keys_paged(
     tkp_test_describe(c, " page=%d", s);
 }
 
+static void build_rank_params(tkp_test_case *c)
+{
+    tkp_test_params(c, sizeof(tkp_op_attention_rank));
+    tkp_op_attention_rank *p = &c->params.attention_rank;
+    p->flags = tkp_test_random(c, 2) ? TKP_ATTENTION_CAUSAL : 0;
+    p->tolerance = tkp_test_random(c, 2) ? 0.0f : 0.01f;
+    c->degenerate = true; /* one of everything is 0 or 1 */
+    tkp_test_describe(
+        c, " flags=%u tolerance=%g", p->flags, (double)p->tolerance);
+}
+
 static void build_attention_scores(tkp_test_case *c, int32_t i)
 {
     static const int64_t heads[][3] = {
@@ -165,10 +176,14 @@ static void build_attention_scores(tkp_test_case *c, int32_t i)
         layout == 0   ? "packed"
         : layout == 1 ? "block"
                       : "paged");
-    build_score_params(c, dtype);
+    if (c->kind == TKP_OP_ATTENTION_RANK)
+        build_rank_params(c);
+    else
+        build_score_params(c, dtype);
     /* Large logits, see ATTENTION. */
-    c->looser *= fmax(
-        1.0, (double)c->params.attention_scores.scale * sqrt((double)h[2]));
+    if (c->kind == TKP_OP_ATTENTION_SCORES)
+        c->looser *= fmax(
+            1.0, (double)c->params.attention_scores.scale * sqrt((double)h[2]));
     const int64_t rows = build_queries(c, 4, 5, batch);
     tkp_test_arg_float(
         c, 0, dtype, 3, (int64_t[]){rows, h[0], h[2]},
@@ -181,6 +196,8 @@ static void build_attention_scores(tkp_test_case *c, int32_t i)
             TKP_TEST_NORMAL);
     tkp_test_arg_offsets(c, 6, keys);
     build_candidates(c, 7, batch);
+    if (c->kind == TKP_OP_ATTENTION_RANK)
+        tkp_test_arg_out(c, 9, TKP_DTYPE_I32, 1, (int64_t[]){b});
 }
 
 static void build_attention_rows_reduce(tkp_test_case *c, int32_t i)
@@ -526,6 +543,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_CROP_VARIANCE, 54, build_crop_variance},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
+    {TKP_OP_ATTENTION_RANK, 60, build_attention_scores},
     {TKP_OP_CURVATURE, 30, build_curvature},
     {TKP_OP_SEGMENTS, 30, build_segments},
     {TKP_OP_STATIC_WINDOWS, 45, build_static_windows},

@@ -32,13 +32,19 @@ static bool without_end(const tkp_test_case *c, int32_t arg)
            c->args[1].dtype == TKP_DTYPE_NONE;
 }
 
+static bool looks_at_keys(const tkp_test_case *c)
+{
+    return c->kind == TKP_OP_ATTENTION_SCORES ||
+           c->kind == TKP_OP_ATTENTION_RANK;
+}
+
 /* The last entry that a kernel has to look at. Members may have more entries
  * than the groups use, block tables more than the keys need: of those the last
  * page of the first sequence. */
 static int64_t last_entry(const tkp_test_case *c, int32_t arg)
 {
     const int64_t n = tkp_tensor_count(&c->args[arg]);
-    if (c->kind == TKP_OP_ATTENTION_SCORES && arg == 3)
+    if (looks_at_keys(c) && arg == 3)
         return (((const int32_t *)c->args[6].data)[1] - 1) /
                c->args[1].shape[1];
     return c->kind == TKP_OP_TOPK && arg == 2 ? n - 3 : n - 1;
@@ -61,8 +67,10 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     const tkp_tensor *a = c->args;
     switch (c->kind * 100 + arg) {
     case TKP_OP_ATTENTION_SCORES * 100 + 5:
+    case TKP_OP_ATTENTION_RANK * 100 + 5:
         return keys_of_last(c, 4);
     case TKP_OP_ATTENTION_SCORES * 100 + 8:
+    case TKP_OP_ATTENTION_RANK * 100 + 8:
         return keys_of_last(c, 7);
     case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 2:
     case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 4:
@@ -81,6 +89,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_GROUP_BROADCAST * 100 + 2:
         return a[3].shape[0];
     case TKP_OP_ATTENTION_SCORES * 100 + 3:
+    case TKP_OP_ATTENTION_RANK * 100 + 3:
     case TKP_OP_ROW_NORM * 100 + 1:
     case TKP_OP_COSINE * 100 + 1:
     case TKP_OP_COSINE_PAIRS * 100 + 1:
@@ -99,7 +108,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_COMPACT * 100 + 1:
     case TKP_OP_GROUP_POOL * 100 + 2:
     case TKP_OP_GATHER_ROWS * 100 + 1:
-        return a[c->kind == TKP_OP_ATTENTION_SCORES ? 1 : 0].shape[0];
+        return a[looks_at_keys(c) ? 1 : 0].shape[0];
     default:
         return -1;
     }

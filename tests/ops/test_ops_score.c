@@ -118,6 +118,37 @@ START_TEST(attention_scores__logits__no_softmax)
 }
 END_TEST
 
+/* Two rows that see the same keys are one direction, unless they differ. */
+START_TEST(attention_rank__rows_alike_or_not__directions)
+{
+    attention a;
+    int32_t rank[1] = {-1};
+    tkp_op_attention_rank p = {sizeof(p), 0, 1.0f, 0.0f};
+    attention_setup(&a, 2);
+    a.args[9] = TKP_TEST_I32(rank);
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_RANK, &p, a.args, 10), TKP_OK);
+    ck_assert_int_eq(rank[0], 1);
+    p.flags = TKP_ATTENTION_CAUSAL; /* the first does not see the last key */
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_RANK, &p, a.args, 10), TKP_OK);
+    ck_assert_int_eq(rank[0], 2);
+    p.tolerance = 0.9f;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_RANK, &p, a.args, 10), TKP_OK);
+    ck_assert_int_eq(rank[0], 1);
+    a.q[0] = NAN;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_RANK, &p, a.args, 10), TKP_ERR_DATA);
+    a.q_offsets[1] = 0; /* no rows */
+    a.args[0] = tkp_test_3d(a.q, TKP_DTYPE_F32, 0, 2, 1);
+    a.args[5] = tkp_test_1d(a.positions, TKP_DTYPE_I32, 0);
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_RANK, &p, a.args, 10), TKP_OK);
+    ck_assert_int_eq(rank[0], 0);
+}
+END_TEST
+
 START_TEST(attention_scores__lse_given__is_used)
 {
     attention a;
@@ -694,6 +725,8 @@ int main(void)
     tcase_add_loop_test(
         attention_case, attention_scores__reductions__rows_1_and_2, 0, 6);
     tcase_add_test(attention_case, attention_scores__logits__no_softmax);
+    tcase_add_test(
+        attention_case, attention_rank__rows_alike_or_not__directions);
     tcase_add_test(attention_case, attention_scores__lse_given__is_used);
     tcase_add_test(
         attention_case,

@@ -137,8 +137,8 @@ def reduce_rows(a, visible, how):
     return out
 
 
-def scores_of_sequence(q, k, positions, flags, scale, dtype, how, cand, lse=None):
-    """q [rows, H, C], k [L, G, C]"""
+def head_means(q, k, positions, flags, scale, dtype, lse=None):
+    """q [rows, H, C], k [L, G, C]: [rows, L] and which of them are seen"""
     rows, heads, _ = q.shape
     keys = np.repeat(k, heads // k.shape[1], axis=1) if k.size else k
     s = scale * np.einsum("qhc,lhc->qhl", q.astype(np.float64), keys.astype(np.float64))
@@ -158,7 +158,11 @@ def scores_of_sequence(q, k, positions, flags, scale, dtype, how, cand, lse=None
     a = p.mean(axis=1)
     if flags & HALF:
         a = rnd(a, dtype).astype(np.float64)
-    return reduce_rows(a, visible, how)[cand]
+    return a, visible
+
+
+def scores_of_sequence(q, k, positions, flags, scale, dtype, how, cand, lse=None):
+    return reduce_rows(*head_means(q, k, positions, flags, scale, dtype, lse), how)[cand]
 
 
 def attention_scores(name, sizes, rows, heads, dtype, flags, how, scale=0.0,
@@ -210,6 +214,32 @@ def make_attention_scores():
                      layout="paged", give_lse=True)
     attention_scores("logits_paged", [13, 6], [2, 3], (4, 1, 8), "bf16", CAUSAL | LOGITS, 3, 0.5, "paged")
     attention_scores("one_image", [620], [1], (4, 4, 32), "f32", CAUSAL, 1)
+
+
+def make_attention_rank():
+    own = np.random.default_rng(1818)
+    for name, dtype, flags, tolerance, sizes, rows in (
+            ("bidirectional", "f32", 0, 0.0, [40, 9, 30], [6, 3, 0]), ("causal", "bf16", CAUSAL, 0.0, [33, 21], [5, 8]),
+            ("fewer_columns", "f32", CAUSAL, 0.0, [14], [9]), ("coarse", "f32", 0, 0.05, [25, 25], [7, 4])):
+        heads, groups, c = 4, 2, 8
+        q, k, pos, cand, want = [], [], [], [], []
+        for n, r in zip(sizes, rows):
+            q.append(rnd(own.standard_normal((r, heads, c)), dtype))
+            if r > 2:
+                q[-1][r - 1] = q[-1][0]  # the same direction twice
+            k.append(rnd(own.standard_normal((n, groups, c)), dtype))
+            pos.append(np.arange(n - r, n))
+            cand.append(own.permutation(n)[:5 if name == "fewer_columns" else n - 4])
+            a, visible = head_means(q[-1], k[-1], pos[-1], flags, 1 / np.sqrt(c), dtype)
+            a = np.where(visible, a, 0.0)[:, cand[-1]].astype(np.float32).astype(np.float64)
+            values = np.linalg.svd(a, compute_uv=False) if r else np.zeros(1)
+            limit = tolerance or max(a.shape) * np.finfo(np.float32).eps
+            want.append(int((values > limit * values.max()).sum()))
+        w.case("attention_rank", name, struct.pack("<Iff", flags, 0.0, tolerance))
+        w.ins((dtype, np.concatenate(q)), (dtype, np.concatenate(k)), NONE, NONE, ("i32", offsets(rows)),
+              ("i32", np.concatenate(pos)), ("i32", offsets(sizes)), ("i32", offsets([len(x) for x in cand])),
+              ("i32", np.concatenate(cand)))
+        w.arg("out", "i32", want)
 
 
 def make_rows_reduce():
@@ -1441,7 +1471,7 @@ def make_prunesid():
 
 
 def main():
-    for make in (make_attention_scores, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
+    for make in (make_attention_scores, make_attention_rank, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,

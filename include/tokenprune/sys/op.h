@@ -49,6 +49,7 @@ enum tkp_op_kind {
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
     TKP_OP_RELEVANCE = 17,
+    TKP_OP_ATTENTION_RANK = 18,
     /* selection */
     TKP_OP_TOPK = 20,
     TKP_OP_SAMPLE = 21,
@@ -142,6 +143,20 @@ typedef struct tkp_op_attention_scores {
     int32_t row_reduce; /* enum tkp_row_reduce; 0 = LAST */
     float scale;        /* 0 = 1 / sqrt(C) */
 } tkp_op_attention_scores;
+
+/*
+ * ATTENTION_RANK: how many directions the same rows span at the candidates: the
+ * singular values, of the matrix of head means in f32, above `tolerance` times
+ * the largest.
+ *   0 to 8 as ATTENTION_SCORES     9 dst [B] i32
+ * Without rows or candidates it is 0; what is not finite is TKP_ERR_DATA.
+ */
+typedef struct tkp_op_attention_rank {
+    uint32_t struct_size;
+    uint32_t flags;  /* enum tkp_attention_flags, without LOGITS */
+    float scale;     /* 0 = 1 / sqrt(C) */
+    float tolerance; /* 0 = max(rows, candidates) 2^-23, of each sequence */
+} tkp_op_attention_rank;
 
 /*
  * ATTENTION_ROWS_REDUCE: the same from finished probabilities.
