@@ -21,7 +21,11 @@ enum tkp_budget_kind {
     TKP_BUDGET_RATIO = 2,
     /* share of the visual *patches* to remove in all, when training already
      * merged tokens (2 x 2 merger: trained compression 4) */
-    TKP_BUDGET_TOTAL_REDUCTION = 3
+    TKP_BUDGET_TOTAL_REDUCTION = 3,
+    /* ratio times the rank of the attention rows that the stage's scorer looks
+     * at (sys/op.h, ATTENTION_RANK), plus `count`: the data decide. All, where
+     * the rank is the number of tokens. Label RETAIN, scope SEQUENCE. */
+    TKP_BUDGET_RANK = 4
 };
 
 enum tkp_budget_label {
@@ -69,14 +73,15 @@ enum tkp_training_mode {
 
 typedef struct tkp_budget {
     uint32_t struct_size;
-    int32_t kind;      /* enum tkp_budget_kind */
-    int64_t count;     /* COUNT: tokens, >= 0 */
-    int64_t ratio_num; /* RATIO: kept share; TOTAL_REDUCTION: removed share */
-    int64_t ratio_den; /* >= 1 */
-    int64_t min_keep;  /* clamp from below (never above what is there) */
-    int32_t rounding;  /* enum tkp_rounding */
-    int32_t label;     /* enum tkp_budget_label */
-    int32_t scope;     /* enum tkp_budget_scope */
+    int32_t kind;          /* enum tkp_budget_kind */
+    int64_t count;         /* COUNT: tokens, >= 0; RANK: beside the ratio */
+    int64_t ratio_num;     /* RATIO: kept share; TOTAL_REDUCTION: removed share;
+                          RANK: tokens for each direction, any */
+    int64_t ratio_den;     /* >= 1 */
+    int64_t min_keep;      /* clamp from below (never above what is there) */
+    int32_t rounding;      /* enum tkp_rounding */
+    int32_t label;         /* enum tkp_budget_label */
+    int32_t scope;         /* enum tkp_budget_scope */
     int32_t training_mode; /* TOTAL_REDUCTION: enum tkp_training_mode */
     int64_t tacr_num; /* TOTAL_REDUCTION: compression done in training; 0 = 1 */
     int64_t tacr_den;
@@ -103,6 +108,7 @@ TKP_API void tkp_budget_init(tkp_budget *budget);
  * @param[out] keep_out  0..n
  * @retval TKP_ERR_OPTION  the budget is out of range: count above n, ratio
  *         outside [0, 1], an EQUIV budget that even k = 0 exceeds
+ * @retval TKP_ERR_UNSUPPORTED  the data decide (RANK)
  */
 TKP_API TKP_NODISCARD tkp_status tkp_budget_resolve(
     const tkp_budget *budget,

@@ -20,6 +20,10 @@ tkp_status tkp_budget_resolve(
     TKP__CHECK(keep_out, TKP_ERR_ARGUMENT, "keep_out is NULL");
     tkp_budget copy;
     TKP__TRY(tkp__budget_copy(&copy, budget, "budget"));
+    TKP__CHECK(
+        copy.kind != TKP_BUDGET_RANK, TKP_ERR_UNSUPPORTED,
+        "budget: kind is rank, which attention decides; a sequence resolves "
+        "it");
     return tkp__budget_resolve(&copy, n, 0, boundary, layers, keep_out);
 }
 

@@ -55,6 +55,10 @@ static tkp_status create(
     tkp_budget copy;
     TKP__TRY(tkp__selector_spec_copy(&spec, options));
     TKP__TRY(tkp__budget_copy(&copy, budget, "budget"));
+    TKP__CHECK(
+        copy.kind != TKP_BUDGET_RANK, TKP_ERR_UNSUPPORTED,
+        "budget: kind is rank, which attention decides; a sequence resolves "
+        "it");
     return create_owned(out, context, &spec, &copy, layout, model);
 }
 

@@ -66,6 +66,28 @@ static tkp_status check_training(tkp_budget *b, const char *name)
     return TKP_OK;
 }
 
+static tkp_status check_rank(const tkp_budget *b, const char *name)
+{
+    TKP__CHECK(
+        b->ratio_den >= 1 && b->ratio_den < RATIO_LIMIT && b->ratio_num >= 0 &&
+            b->ratio_num < RATIO_LIMIT,
+        TKP_ERR_OPTION,
+        "%s: rank is %lld/%lld, wanted 0 or more, each part below 2^31", name,
+        (long long)b->ratio_num, (long long)b->ratio_den);
+    TKP__CHECK(
+        b->count > -RATIO_LIMIT && b->count < RATIO_LIMIT, TKP_ERR_OPTION,
+        "%s: bias is %lld, wanted -2^31 + 1 to 2^31 - 1", name,
+        (long long)b->count);
+    TKP__CHECK(
+        b->label == TKP_LABEL_RETAIN && b->scope == TKP_SCOPE_SEQUENCE &&
+            b->at_least == TKP_LEAST_NONE,
+        TKP_ERR_OPTION,
+        "%s: a rank is of a whole sequence; wanted label retain, scope "
+        "sequence and no at_least",
+        name);
+    return TKP_OK;
+}
+
 /* Counts as an engine computes them, instead of exact ones. */
 static bool in_doubles(const tkp_budget *b)
 {
@@ -137,9 +159,11 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
             "%s: rounding as in doubles knows no compression in training",
             name);
         return TKP_OK;
+    case TKP_BUDGET_RANK:
+        return check_rank(out, name);
     default:
         return tkp__fail(
-            TKP_ERR_OPTION, "%s: kind is %d, wanted 0 to 3", name, out->kind);
+            TKP_ERR_OPTION, "%s: kind is %d, wanted 0 to 4", name, out->kind);
     }
 }
 
@@ -229,7 +253,7 @@ tkp_status tkp__budget_resolve(
     TKP__CHECK(
         n >= 0 && n < RATIO_LIMIT, TKP_ERR_ARGUMENT,
         "budget: n is %lld, wanted 0 to 2^31 - 1", (long long)n);
-    if (b->kind == TKP_BUDGET_ALL || n == 0) {
+    if (b->kind == TKP_BUDGET_ALL || b->kind == TKP_BUDGET_RANK || n == 0) {
         *keep_out = n;
         return TKP_OK;
     }
@@ -251,4 +275,22 @@ tkp_status tkp__budget_resolve(
         keep = least;
     *keep_out = keep > n ? n : keep;
     return TKP_OK;
+}
+
+int64_t tkp__budget_of_rank(const tkp_budget *b, int64_t n, int32_t rank)
+{
+    int64_t keep;
+    if (rank >= n)
+        return n;
+    if (b->rounding == TKP_ROUND_DOUBLE_TRUNCATE) {
+        const double scale = (double)b->ratio_num / (double)b->ratio_den;
+        keep = (int64_t)((double)rank * scale + (double)b->count);
+    } else {
+        keep = b->count +
+               tkp__round_rational(
+                   (wide)b->ratio_num * rank, b->ratio_den, b->rounding);
+    }
+    if (keep < b->min_keep)
+        keep = b->min_keep;
+    return keep < 0 ? 0 : keep > n ? n : keep;
 }

@@ -24,6 +24,9 @@ tkp_status tkp__budget_resolve(
     int32_t layers,
     int64_t *keep_out);
 
+/* The same of kind RANK, for `rank` directions of n tokens. */
+int64_t tkp__budget_of_rank(const tkp_budget *budget, int64_t n, int32_t rank);
+
 /* Round num / den (num >= 0, den > 0) to a whole number. */
 int64_t tkp__round_rational(__int128 num, __int128 den, int32_t rounding);
 

@@ -70,7 +70,8 @@ uint32_t tkp__stage_needs(const tkp__stage *stage)
 
 bool tkp__stage_is_adaptive(const tkp__stage *stage)
 {
-    return tkp__selector_is_adaptive(&stage->selector, &stage->budget);
+    return stage->budget.kind == TKP_BUDGET_RANK ||
+           tkp__selector_is_adaptive(&stage->selector, &stage->budget);
 }
 
 /* Whether the question has a say in what the stage keeps. */
@@ -334,6 +335,17 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         "another selector",
         number);
     TKP__CHECK(
+        s->budget.kind != TKP_BUDGET_RANK ||
+            (scorer == TKP_SCORER_ATTENTION &&
+             !(s->scorer.options.flags & TKP_ATTENTION_LOGITS) &&
+             s->scorer.options.query != TKP_QUERY_LAST_VISUAL_PER_IMAGE &&
+             tkp__stage_needs_scores(s) && s->effect == TKP_EFFECT_CUT),
+        TKP_ERR_POLICY,
+        "stage %d: a budget by rank is of rows of attention; wanted a cut with "
+        "a scorer attention of the whole sequence, no logits, and a selector "
+        "that asks for scores",
+        number);
+    TKP__CHECK(
         !selector->quota || s->budget.kind == TKP_BUDGET_ALL, TKP_ERR_POLICY,
         "stage %d: has both a quota of %d and a budget, wanted one of them",
         number, selector->quota);
@@ -474,6 +486,7 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
         tkp__merger_spec_copy(&s->merger, o.merger ? o.merger : &no_merger));
     TKP__TRY(tkp__budget_copy(
         &s->budget, o.budget ? o.budget : &everything, "budget"));
+    s->scorer.ranks = s->budget.kind == TKP_BUDGET_RANK;
     TKP__TRY(check_names(s, number));
     TKP__TRY(check_point(s, number));
     return check_parts(s, number);

@@ -658,7 +658,8 @@ static const tkp__key merger_keys[] = {
 enum {
     COUNT = KIND(TKP_BUDGET_COUNT),
     RATIO = KIND(TKP_BUDGET_RATIO),
-    TOTAL = KIND(TKP_BUDGET_TOTAL_REDUCTION)
+    TOTAL = KIND(TKP_BUDGET_TOTAL_REDUCTION),
+    BY_RANK = KIND(TKP_BUDGET_RANK)
 };
 
 static const tkp__key budget_keys[] = {
@@ -671,12 +672,16 @@ static const tkp__key budget_keys[] = {
     {.name = "total_reduction", .type = TKP__KEY_RATIO,
      .gives = TKP_BUDGET_TOTAL_REDUCTION, .kinds = TOTAL,
      .offset = AT(tkp_budget, ratio_num)},
+    {.name = "rank", .type = TKP__KEY_RATIO, .gives = TKP_BUDGET_RANK,
+     .kinds = BY_RANK, .offset = AT(tkp_budget, ratio_num)},
+    {.name = "bias", .type = TKP__KEY_I64, .kinds = BY_RANK, .gives = -1,
+     .offset = AT(tkp_budget, count), .low = -INT32_MAX, .high = INT32_MAX},
     {.name = "training", .type = TKP__KEY_WORD, .words = training_modes,
      .kinds = TOTAL, .gives = -1, .offset = AT(tkp_budget, training_mode)},
     {.name = "tacr", .type = TKP__KEY_RATIO, .kinds = TOTAL, .gives = -1,
      .offset = AT(tkp_budget, tacr_num)},
     {.name = "rounding", .type = TKP__KEY_WORD, .words = roundings,
-     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .kinds = COUNT | RATIO | TOTAL | BY_RANK, .gives = -1,
      .offset = AT(tkp_budget, rounding)},
     {.name = "scope", .type = TKP__KEY_WORD, .words = tkp__scope_words, .gives = -1,
      .offset = AT(tkp_budget, scope)},
@@ -684,7 +689,7 @@ static const tkp__key budget_keys[] = {
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,
      .offset = AT(tkp_budget, label)},
     {.name = "min_keep", .type = TKP__KEY_I64,
-     .kinds = COUNT | RATIO | TOTAL, .gives = -1,
+     .kinds = COUNT | RATIO | TOTAL | BY_RANK, .gives = -1,
      .offset = AT(tkp_budget, min_keep), .high = INT64_MAX},
     {.name = "at_least", .type = TKP__KEY_WORD, .words = leasts,
      .kinds = COUNT | RATIO | TOTAL, .gives = -1,

@@ -5,7 +5,7 @@
  */
 #include "scorer/raters.h"
 
-enum { GATHER_Q = TKP__FORM_COUNT, GATHER_ORDER, FIND_RATERS };
+enum { GATHER_Q = TKP__FORM_COUNT, GATHER_ORDER, FIND_RATERS, RANK_OF };
 enum { AT_Q, AT_LSE, AT_SCORES, AT_RATERS };
 
 /* One round scores all candidates of a sequence by the same rows. Scoring each
@@ -62,6 +62,23 @@ static tkp_op_attention_scores score_params(const tkp__leaf *leaf)
     };
 }
 
+/* Where ranks are asked for: the same rows, for each form of q and k. */
+static tkp_status plan_rank(tkp__leaf *leaf, int32_t form, tkp_tensor *args)
+{
+    const tkp_op_attention_rank params = {
+        .struct_size = sizeof(params),
+        .flags = leaf->options.flags | TKP_ATTENTION_CAUSAL,
+    };
+    const tkp_tensor scores = args[9];
+    if (!leaf->ranks)
+        return TKP_OK;
+    tkp_tensor_make_1d(&args[9], NULL, TKP_DTYPE_I32, leaf->batch->sequences);
+    TKP__TRY(tkp__leaf_op(
+        leaf, RANK_OF + form, TKP_OP_ATTENTION_RANK, args, 10, &params));
+    args[9] = scores;
+    return TKP_OK;
+}
+
 /* Plans for q and k in one layout of k, with and without LSE. */
 static tkp_status plan_qk(
     tkp__leaf *leaf,
@@ -87,9 +104,11 @@ static tkp_status plan_qk(
     const tkp_op_attention_scores params = score_params(leaf);
     TKP__TRY(
         tkp__leaf_op(leaf, form, TKP_OP_ATTENTION_SCORES, args, 10, &params));
+    TKP__TRY(plan_rank(leaf, form, args));
     if (leaf->options.flags & TKP_ATTENTION_LOGITS)
         return TKP_OK; /* logits have no normaliser to be given */
     tkp_tensor_make_2d(&args[2], NULL, TKP_DTYPE_F32, q_rows, m->heads);
+    TKP__TRY(plan_rank(leaf, form + 1, args));
     return tkp__leaf_op(
         leaf, form + 1, TKP_OP_ATTENTION_SCORES, args, 10, &params);
 }
@@ -453,12 +472,14 @@ static void narrow(tkp_tensor *t, int32_t dim, int64_t most)
         t->shape[dim] = most;
 }
 
+/* Scores of the candidates, or with `ranks` what the rows span. */
 static tkp_status run_qk(
     const tkp__leaf *leaf,
     tkp_exec *exec,
     const tkp_inputs *in,
     void *workspace,
-    const tkp_tensor *dst)
+    const tkp_tensor *dst,
+    bool ranks)
 {
     const int32_t form = qk_form(in);
     TKP__TRY(check_form(leaf, form, in));
@@ -516,8 +537,10 @@ static tkp_status run_qk(
             offsets);
         tkp_tensor_make_1d(&args[8], leaf->local + c0, TKP_DTYPE_I32, nc);
         args[9] = *dst;
-        slice_rows(&args[9], c0, nc);
-        TKP__TRY(tkp__leaf_run_op(leaf, form, exec, args, 10, workspace));
+        if (!ranks)
+            slice_rows(&args[9], c0, nc);
+        TKP__TRY(tkp__leaf_run_op(
+            leaf, ranks ? RANK_OF + form : form, exec, args, 10, workspace));
     }
     return TKP_OK;
 }
@@ -606,7 +629,7 @@ static tkp_status attention_run(
         to.byte_offset = 0;
     TKP__TRY(
         finished ? run_finished(leaf, exec, in, workspace, &to)
-                 : run_qk(leaf, exec, in, workspace, &to));
+                 : run_qk(leaf, exec, in, workspace, &to, false));
     if (leaf->rounds == 1)
         return TKP_OK;
     const int64_t n = leaf->batch->candidates;
@@ -615,6 +638,22 @@ static tkp_status attention_run(
     tkp_tensor_make_1d(&args[1], leaf->order, TKP_DTYPE_I32, n);
     tkp_tensor_make_2d(&args[2], tkp__data(dst), TKP_DTYPE_F32, n, 1);
     return tkp__leaf_run_op(leaf, GATHER_ORDER, exec, args, 3, workspace);
+}
+
+static tkp_status attention_rank(
+    const tkp__leaf *leaf,
+    tkp_exec *exec,
+    const tkp_inputs *in,
+    void *workspace,
+    int32_t *ranks)
+{
+    tkp_tensor to;
+    TKP__CHECK(
+        in->q && in->k, TKP_ERR_UNSUPPORTED,
+        "inputs: a budget by rank looks at q and k, not at finished "
+        "attention");
+    tkp_tensor_make_1d(&to, ranks, TKP_DTYPE_I32, leaf->batch->sequences);
+    return run_qk(leaf, exec, in, workspace, &to, true);
 }
 
 static void attention_release(tkp__leaf *leaf)
@@ -628,4 +667,5 @@ const tkp__leaf_kind tkp__leaf_attention = {
     .bind = attention_bind,
     .run = attention_run,
     .release = attention_release,
+    .rank = attention_rank,
 };

@@ -109,6 +109,7 @@ static tkp_status plan_leaf(
     tkp_scorer *s,
     int32_t i,
     const tkp_scorer_options *options,
+    bool ranks,
     const tkp_model_desc *model)
 {
     tkp__leaf *leaf = &s->leaves[i];
@@ -120,6 +121,7 @@ static tkp_status plan_leaf(
         .batch = s->batch,
         .model = *model,
         .options = *options,
+        .ranks = ranks,
         .ledger = TKP__LEDGER_INIT,
     };
     if (options->custom) { /* the options may go; the name must stay */
@@ -171,7 +173,7 @@ static tkp_status plan_scorer(
     s->blends = spec->options.kind == TKP_SCORER_BLEND;
     if (s->blends) {
         for (int32_t t = 0; t < spec->options.n_terms; t++)
-            TKP__TRY(plan_leaf(s, t, &spec->term_scorers[t], model));
+            TKP__TRY(plan_leaf(s, t, &spec->term_scorers[t], false, model));
         s->within = spec->options.scope;
         TKP__TRY(plan_blend(s, spec, &ledger));
         s->offsets = tkp__alloc(
@@ -180,7 +182,7 @@ static tkp_status plan_scorer(
         if (!s->offsets)
             return TKP_ERR_MEMORY;
     } else {
-        TKP__TRY(plan_leaf(s, 0, &spec->options, model));
+        TKP__TRY(plan_leaf(s, 0, &spec->options, spec->ranks, model));
     }
     /* Leaves run one after the other in the same piece. */
     uint64_t most = 0;
@@ -313,4 +315,16 @@ tkp_status tkp__scorer_run(
     return tkp__core_op_run(
         s->blend, exec, args, 3, tkp__ledger_at(workspace, s->blend_at),
         tkp__core_op_workspace(s->blend));
+}
+
+tkp_status tkp__scorer_rank(
+    const tkp_scorer *s,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    void *workspace,
+    int32_t *ranks)
+{
+    const tkp__leaf *leaf = &s->leaves[0];
+    return leaf->kind->rank(
+        leaf, exec, inputs, tkp__ledger_at(workspace, s->leaf_at), ranks);
 }

@@ -39,9 +39,17 @@ typedef struct tkp__leaf_kind {
         void *workspace,
         const tkp_tensor *dst);
     void (*release)(tkp__leaf *leaf); /* of `state`; may be NULL */
+    /* What the rows it looks at span, [B]; NULL: it looks at none. */
+    tkp_status (*rank)(
+        const tkp__leaf *leaf,
+        tkp_exec *exec,
+        const tkp_inputs *inputs,
+        void *workspace,
+        int32_t *ranks);
 } tkp__leaf_kind;
 
-enum { TKP__LEAF_OPS = TKP__FORM_COUNT + 3 };
+/* Those of q and k come again, for ranks. */
+enum { TKP__LEAF_OPS = TKP__FORM_COUNT + 3 + TKP__FORM_ROWS };
 
 struct tkp__leaf {
     const tkp__leaf_kind *kind;
@@ -49,6 +57,7 @@ struct tkp__leaf {
     const tkp__batch *batch;
     tkp_model_desc model;
     tkp_scorer_options options;
+    bool ranks; /* will be asked for them */
     tkp_scorer_vtable custom;
     void *custom_user;
     tkp_op *ops[TKP__LEAF_OPS];
@@ -135,6 +144,7 @@ typedef struct tkp__scorer_spec {
     tkp_blend_term terms[TKP_BLEND_MAX_TERMS];
     tkp_scorer_options term_scorers[TKP_BLEND_MAX_TERMS];
     char custom[TKP_BLEND_MAX_TERMS][64];
+    bool ranks; /* a budget asks for the rank of its rows */
 } tkp__scorer_spec;
 tkp_status
 tkp__scorer_spec_copy(tkp__scorer_spec *out, const tkp_scorer_options *in);
@@ -168,6 +178,14 @@ tkp_status tkp__scorer_run(
     const tkp_inputs *inputs,
     void *workspace,
     const tkp_tensor *scores);
+
+/* Of a scorer planned with `ranks`: ranks [B]. */
+tkp_status tkp__scorer_rank(
+    const tkp_scorer *scorer,
+    tkp_exec *exec,
+    const tkp_inputs *inputs,
+    void *workspace,
+    int32_t *ranks);
 
 tkp_status tkp__inputs_copy(tkp_inputs *out, const tkp_inputs *in);
 

@@ -209,6 +209,8 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->pools = tkp__carve(c, n, sizeof(int32_t));
     s->kept_offsets =
         tkp__carve(c, s->layout->n_sequences + 1, sizeof(int32_t));
+    s->ranks = tkp__carve(c, s->layout->n_sequences, sizeof(int32_t));
+    s->allowance = tkp__carve(c, s->layout->n_sequences, sizeof(int64_t));
     s->places = tkp__carve(c, n, sizeof(int32_t));
     s->order = tkp__carve(c, n, sizeof(int32_t));
     s->protected_now = tkp__carve(c, n, sizeof(uint8_t));

@@ -6,6 +6,11 @@ static bool protects(const tkp__run_stage *run)
     return run->stage->effect == TKP_EFFECT_PROTECT;
 }
 
+static bool goes_by_rank(const tkp__run_stage *run)
+{
+    return run->stage->budget.kind == TKP_BUDGET_RANK;
+}
+
 /* Rows that stay, or the most there may be where the data decide. */
 static int64_t most_rows(const tkp_sequence *s, const tkp__run_stage *run)
 {
@@ -24,7 +29,7 @@ static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
 {
     if (!run->selector)
         return true;
-    if (protects(run) || run->selector->adaptive)
+    if (protects(run) || run->selector->adaptive || goes_by_rank(run))
         return run->selector->groups.members == 0;
     if (most_rows(s, run) != s->batch.rows)
         return false;
@@ -292,6 +297,33 @@ static void protect_selected(tkp_sequence *s)
         (size_t)(s->batch.sequences + 1) * sizeof(int32_t));
 }
 
+/* Budgets that wait for the tensors: attention says how many stay. */
+static tkp_status bind_by_rank(
+    tkp_sequence *s,
+    tkp__run_stage *run,
+    tkp_exec *exec,
+    const tkp_inputs *in,
+    void *workspace)
+{
+    const tkp__batch *batch = &s->batch;
+    const double began = tkp__cost_now();
+    TKP__TRY(tkp__scorer_rank(run->scorer, exec, in, workspace, s->ranks));
+    for (int32_t b = 0; b < batch->sequences; b++) {
+        const int32_t first = batch->candidate_offsets[b];
+        const int32_t n = batch->candidate_offsets[b + 1] - first;
+        int64_t always = 0;
+        for (int32_t i = first; i < first + n; i++)
+            always += batch->candidate_kept[i];
+        const int64_t keep =
+            tkp__budget_of_rank(&run->stage->budget, n, s->ranks[b]);
+        s->allowance[b] = keep > always ? keep - always : 0;
+    }
+    run->selector->allowance = s->allowance;
+    TKP__TRY(tkp__selector_bind(run->selector));
+    s->cost.seconds[TKP__SCORE] += tkp__cost_now() - began;
+    return run->merger ? tkp__merger_bind(run->merger) : TKP_OK;
+}
+
 static tkp_status decide(
     tkp_sequence *s,
     const tkp__run_stage *run,
@@ -380,9 +412,12 @@ tkp_status tkp__sequence_prune(
         tkp__core_exec_context(exec) == s->context, TKP_ERR_ARGUMENT,
         "exec: made for another context than the sequence");
     TKP__TRY(tkp__core_exec_check_workspace(exec, s->workspace_bytes));
-    const tkp__run_stage *run = &s->stages[s->at];
+    tkp__run_stage *run = &s->stages[s->at];
+    void *workspace = tkp__core_exec_workspace(exec);
     TKP__TRY(check_inputs(s, run, inputs));
-    TKP__TRY(decide(s, run, exec, inputs, tkp__core_exec_workspace(exec)));
+    if (goes_by_rank(run))
+        TKP__TRY(bind_by_rank(s, run, exec, inputs, workspace));
+    TKP__TRY(decide(s, run, exec, inputs, workspace));
     s->permuted = run->stage->order == TKP_STAGE_ORDER_PARTS;
     if (s->permuted)
         list_parts(s);

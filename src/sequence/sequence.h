@@ -61,6 +61,8 @@ struct tkp_sequence {
     int32_t *selected;      /* [K] */
     int32_t kept;           /* K of the last stage that ran */
     int32_t *kept_offsets;  /* [B + 1] */
+    int32_t *ranks;         /* [B] of the rows that a budget asks for */
+    int64_t *allowance;     /* [B] tokens that are kept by them */
     int32_t *places;        /* [N] when a candidate was chosen */
     int32_t *order;         /* [N] scratch */
     bool permuted;          /* the last decision's rows do not ascend */

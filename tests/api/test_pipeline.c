@@ -972,12 +972,20 @@ END_TEST
     "    selector: topk\n"                                                     \
     "    budget: {ratio: 1/4}\n"
 
+#define BY_RANK(query, budget)                                                 \
+    "  - at: llm:2\n"                                                          \
+    "    scorer: {kind: attention, query: " query "}\n"                        \
+    "    selector: topk\n"                                                     \
+    "    budget: {" budget "}\n"
+
 START_TEST(other_policies__ragged_batch__equals_one_by_one)
 {
     OPEN(engine);
     batch_is_its_parts(&engine, test_policy(TWO_STAGES));
     batch_is_its_parts(&engine, test_policy(PER_IMAGE));
     batch_is_its_parts(&engine, test_policy(REPACKED));
+    batch_is_its_parts(&engine, test_policy(BY_RANK("text", "rank: 2")));
+    batch_is_its_parts(&engine, test_preset("sparsevlm-v1"));
     batch_is_its_parts(
         &engine,
         test_policy("  - at: projector\n"
@@ -1476,6 +1484,57 @@ START_TEST(threshold__with_a_budget__the_best)
         mask_of(&engine, test_with_count(test_preset("fastv"), 9), &batch),
         &batch);
     test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* One row is one direction, so the number is what is kept. */
+START_TEST(rank__of_one_row__as_many_as_it_says)
+{
+    static const struct {
+        const char *budget;
+        int64_t kept;
+    } cases[] = {
+        {"rank: 7", 7},
+        {"rank: 7/2, bias: 2, rounding: floor", 5},
+        {"rank: 3.8, bias: -1, rounding: double-truncate", 2},
+        {"rank: 0, bias: -5, min_keep: 4", 4},
+        {"rank: 0", 0},
+        {"rank: 1000", 36}};
+    OPEN(engine);
+    test_batch batch;
+    make_one(&batch, 6, 4);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), BY_RANK("last", "%s"), cases[i].budget);
+        same_mask(
+            mask_of(&engine, test_policy(text), &batch),
+            mask_of(
+                &engine, test_with_count(test_preset("fastv"), cases[i].kept),
+                &batch),
+            &batch);
+    }
+    test_batch_release(&batch);
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* Words that ask nothing see all alike: together they are one direction. */
+START_TEST(rank__words_that_are_alike__count_once)
+{
+    static const int64_t kept[] = {4 * 3, 4 * 3, 3 * 3, 2 * 3, 1 * 3};
+    const size_t row = (size_t)TEST_H * TEST_C;
+    OPEN(engine);
+    for (int32_t alike = 0; alike <= 4; alike++) {
+        test_batch batch;
+        make_one(&batch, 6, 4);
+        memset(batch.q + 40 * row, 0, (size_t)alike * row * sizeof(float));
+        uint8_t *mask =
+            mask_of(&engine, test_policy(BY_RANK("text", "rank: 3")), &batch);
+        ck_assert_int_eq(count_mask(mask, 4, 40), kept[alike]);
+        free(mask);
+        test_batch_release(&batch);
+    }
     test_engine_close(&engine);
 }
 END_TEST
@@ -2050,6 +2109,8 @@ int main(void)
     TEST(threshold__without_a_budget__all_that_reach_it);
     TEST(threshold__with_a_budget__the_best);
     TEST(threshold__nothing_reaches_it__the_protected_stay);
+    TEST(rank__of_one_row__as_many_as_it_says);
+    TEST(rank__words_that_are_alike__count_once);
     TEST(protect__two_stages__both_choices_survive);
     CASE("fastv");
     TEST(fastv__made_up_batch__brute_force_agrees);

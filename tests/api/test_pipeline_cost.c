@@ -140,6 +140,24 @@ START_TEST(resolve__equivalent_budget_that_full_layers_exceed__refused)
 }
 END_TEST
 
+START_TEST(resolve__by_rank__the_data_decide)
+{
+    tkp_budget b = TKP_BUDGET_INIT;
+    int64_t keep = -1;
+    b.kind = TKP_BUDGET_RANK;
+    b.ratio_num = 27;
+    b.ratio_den = 2;
+    ck_assert_int_eq(
+        tkp_budget_resolve(&b, 576, 2, 32, &keep), TKP_ERR_UNSUPPORTED);
+    b.ratio_num = -1;
+    ck_assert_int_eq(tkp_budget_resolve(&b, 576, 2, 32, &keep), TKP_ERR_OPTION);
+    b.ratio_num = 1;
+    b.count = INT64_MIN;
+    ck_assert_int_eq(tkp_budget_resolve(&b, 576, 2, 32, &keep), TKP_ERR_OPTION);
+    ck_assert_int_eq(keep, -1);
+}
+END_TEST
+
 START_TEST(resolve__published_ratios__each_rounding)
 {
     static const struct {
@@ -505,6 +523,7 @@ int main(void)
     tcase_add_test(t, resolve__equiv_out__one_layer_more_counts_as_cut);
     tcase_add_test(
         t, resolve__equivalent_budget_that_full_layers_exceed__refused);
+    tcase_add_test(t, resolve__by_rank__the_data_decide);
     tcase_add_test(t, resolve__published_ratios__each_rounding);
     tcase_add_test(
         t, resolve__min_keep__clamps_from_below_but_not_above_what_is_there);

@@ -983,7 +983,8 @@ static const char *const other_presets[] = {
     "evs",         "vidcom2",     "v-cast",    "apet",          "apet-embed",
     "framefusion", "pyramiddrop", "prunesid",  "prunesid-qwen", "visionzip",
     "dycoke",      "fastvid",     "prumerge",  "prumerge-plus", "vispruner",
-    "vscan",       "duet",        "sparsevlm", "holov",         "holitom"};
+    "vscan",       "duet",        "sparsevlm", "holov",         "holitom",
+    "sparsevlm-v1"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

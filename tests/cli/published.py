@@ -200,7 +200,7 @@ def sparsevlm_cluster(p, z):
         "assignment": [rank.index(c) for c in z["out_assign"]]}
 
 
-def sparsevlm(p, z):
+def sparsevlm(p, z, budget=None):
     """Raters found in what entered the decoder; the best of what they leave is clustered, and stands behind the kept."""
     n, start = p["n"], p["v_start"]
     tensors = {"hidden": z["in_hidden_out"], "embeddings": z["in_embeds"], "span": [start, start + n], "grid": [1, n],
@@ -208,8 +208,14 @@ def sparsevlm(p, z):
     stage = ("llm:3", "positions: repack", "order: parts", "scorer: {kind: attention, query: raters, reduce: mean}",
              "selector: {kind: chain, parts: [{selector: topk}, "
              "{more: 1/10, pool_share: 3/10, pool_order: scores, selector: density}]}",
-             "merger: {kind: nearest, measure: euclidean, into: 1}", f"budget: {{count: {len(z['out_kept'])}}}")
+             "merger: {kind: nearest, measure: euclidean, into: 1}",
+             f"budget: {budget or '{count: %d}' % len(z['out_kept'])}")
     return tensors, stage, None, {"hidden": z["out_new_hidden"], "scores": z["out_scores"]}
+
+
+def sparsevlm_by_rank(p, z):
+    """The same, but the rank of the raters' attention says how many stay."""
+    return sparsevlm(p, z, f"{{rank: {p['scale']}, bias: {p['bias']}, rounding: double-truncate}}")
 
 
 def mustdrop_keyset(p, z):
@@ -360,8 +366,8 @@ def ratio_text(x):
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
            "fastervlm": fastervlm, "holov": holov, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
            "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
-           "sparsevlm-cluster": sparsevlm_cluster, "sparsevlm-v1.5": sparsevlm, "tome": tome, "vcast": vcast,
-           "vidcom2": vidcom2, "visionzip": visionzip, "vispruner": vispruner}
+           "sparsevlm-cluster": sparsevlm_cluster, "sparsevlm-v1.0": sparsevlm_by_rank, "sparsevlm-v1.5": sparsevlm,
+           "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip, "vispruner": vispruner}
 
 
 def stated(note, z):
