@@ -28,6 +28,8 @@ enum tkp_merger_kind {
     /* Those two weigh rows by the scores: */
     TKP_MERGER_BAG = 6, /* one kept token becomes all that was dropped */
     TKP_MERGER_KNN = 7, /* a kept one takes in the dropped ones most like it */
+    TKP_MERGER_FOLD = 12, /* what the selector `fold` took out of a window joins
+                            the first token of it, in a mean */
     TKP_MERGER_CHAIN = 9, /* runs of like tokens in the same cell of frame after
                                 frame: a dropped one joins the latest kept one
                                 before it in its run */

@@ -50,6 +50,11 @@ enum tkp_selector_kind {
     TKP_SELECTOR_BIPARTITE = 21,
     /* Scores that stand out: the data decide how many (PruMerge). */
     TKP_SELECTOR_OUTLIERS = 20,
+    /* Windows of tokens that are alike, by the mean cosine of their pairs, keep
+     * their first token: from `threshold` on, adaptive; with a budget, the most
+     * alike first, of the last one as many tokens as it takes (MustDrop's first
+     * stage). */
+    TKP_SELECTOR_FOLD = 28,
     /* The same of a video, in some frames of each segment of like ones. */
     TKP_SELECTOR_ANCHORS = 24,
     /* Dynamic tokens of each frame by score, and peaks of density of those that
@@ -133,10 +138,11 @@ enum tkp_pick {
 
 typedef struct tkp_selector_options {
     uint32_t struct_size;
-    int32_t kind;        /* enum tkp_selector_kind */
-    int32_t order;       /* enum tkp_order */
-    int32_t pick;        /* window: enum tkp_pick; not SCORE: one a window */
-    int32_t window_rows; /* window, random: cells; both 0 = the budget decides:
+    int32_t kind;  /* enum tkp_selector_kind */
+    int32_t order; /* enum tkp_order */
+    int32_t pick;  /* window: enum tkp_pick; not SCORE: one a window */
+    int32_t
+        window_rows; /* window, random, fold: cells; both 0 = the budget decides:
                             square windows if some size gives exactly that many
                             windows, else a grid of the budget's own shape */
     int32_t window_cols;
@@ -146,7 +152,9 @@ typedef struct tkp_selector_options {
     uint64_t seed;      /* random */
     const char *custom; /* custom: registered name; copied */
     int32_t feature;    /* kinds that compare tokens: enum tkp_feature */
-    int32_t reserved;
+    int32_t together; /* fold without a budget: 1 = every unit of the scope, of
+                         the whole batch, folds as many windows as the one with
+                         the fewest */
     /* Greedy kinds; sys/op.h has the formulas. */
     int32_t start;          /* diverse, mmr: enum tkp_greedy_start */
     int32_t measure;        /* diverse: enum tkp_greedy_measure */
@@ -189,7 +197,8 @@ typedef struct tkp_selector_options {
     int32_t plain;       /* 1 = components of the feature as it is; 0 = of its
                             logistic function */
     float threshold;     /* threshold: of the score; 0 = 1; static: cosine from
-                            which a token repeats the one before; 0 = 0.8 */
+                            which a token repeats the one before; 0 = 0.8; fold:
+                            0 = 0.8 */
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
     const tkp_scorer_options *weigh; /* copied deep */

@@ -16,6 +16,8 @@ static const tkp__merger_kind *kind_of(int32_t kind)
     case TKP_MERGER_NEAREST:
     case TKP_MERGER_BIPARTITE:
         return &tkp__merge_nearest;
+    case TKP_MERGER_FOLD:
+        return &tkp__merge_fold;
     case TKP_MERGER_CHAIN:
         return &tkp__merge_chain;
     case TKP_MERGER_ANCHORS:
@@ -110,9 +112,9 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
         o->adaptive_overlap == 0 || o->adaptive_overlap == 1, TKP_ERR_OPTION,
         "merger: adaptive_overlap is %d, wanted 0 or 1", o->adaptive_overlap);
     TKP__TRY(check_nearest(o));
-    if (o->kind == TKP_MERGER_BIPARTITE)
+    if (o->kind == TKP_MERGER_BIPARTITE || o->kind == TKP_MERGER_FOLD)
         *o = (tkp_merger_options){
-            .struct_size = o->struct_size, .kind = TKP_MERGER_BIPARTITE};
+            .struct_size = o->struct_size, .kind = o->kind};
     if ((o->kind == TKP_MERGER_NEAREST || tkp__merger_weighs(o)) &&
         o->anchor == 0.0f)
         o->anchor = 1.0f;

@@ -47,6 +47,7 @@ extern const tkp__merger_kind tkp__merge_custom;
 extern const tkp__merger_kind tkp__merge_nearest;
 extern const tkp__merger_kind tkp__merge_knn;
 extern const tkp__merger_kind tkp__merge_chain;
+extern const tkp__merger_kind tkp__merge_fold;
 extern const tkp__merger_kind tkp__merge_anchors;
 extern const tkp__merger_kind tkp__merge_static;
 

@@ -323,6 +323,9 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         TKP_ERR_POLICY, "stage %d: merger bipartite needs that selector",
         number);
     TKP__CHECK(
+        merger != TKP_MERGER_FOLD || selector->kind == TKP_SELECTOR_FOLD,
+        TKP_ERR_POLICY, "stage %d: merger fold needs that selector", number);
+    TKP__CHECK(
         selector->kind == TKP_SELECTOR_ALL ||
             s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0 ||
             tkp__stage_is_adaptive(s),

@@ -51,6 +51,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_nms;
     case TKP_SELECTOR_QUOTA:
         return &tkp__select_quota;
+    case TKP_SELECTOR_FOLD:
+        return &tkp__select_fold;
     case TKP_SELECTOR_BIPARTITE:
         return &tkp__select_bipartite;
     default:
@@ -88,12 +90,18 @@ static int64_t most_cells(const tkp_layout *layout)
     return most;
 }
 
+/* Whether windows lie beside the groups. */
+static bool ranks_windows(const tkp_selector_options *o)
+{
+    return o->kind == TKP_SELECTOR_WINDOW_RANK || o->kind == TKP_SELECTOR_FOLD;
+}
+
 static void carve_selector(tkp_selector *s, tkp__carver *c)
 {
     const tkp_layout *layout = s->batch->layout;
     const int64_t n = layout->visual;
     carve_groups(&s->groups, c, n, layout->n_sequences);
-    if (s->spec.options.kind == TKP_SELECTOR_WINDOW_RANK ||
+    if (ranks_windows(&s->spec.options) ||
         s->spec.options.kind == TKP_SELECTOR_QUOTA)
         carve_groups(&s->windows, c, n, layout->n_sequences);
     s->grids = tkp__carve(c, layout->n_images, sizeof(*s->grids));
@@ -309,9 +317,9 @@ static void bind_parts(tkp_selector *s)
 tkp_status tkp__selector_bind(tkp_selector *s)
 {
     const tkp_selector_options *o = &s->spec.options;
-    if (in_windows(o) || o->kind == TKP_SELECTOR_WINDOW_RANK)
+    if (in_windows(o) || ranks_windows(o))
         TKP__TRY(tkp__quota_grids(s));
-    if (o->kind == TKP_SELECTOR_WINDOW_RANK)
+    if (ranks_windows(o))
         tkp__groups_by_window(&s->windows, s);
     if (in_windows(o))
         tkp__groups_by_window(&s->groups, s);

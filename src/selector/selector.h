@@ -141,6 +141,7 @@ extern const tkp__selector_kind tkp__select_nms;
 extern const tkp__selector_kind tkp__select_quota;
 extern const tkp__selector_kind tkp__select_bipartite;
 extern const tkp__selector_kind tkp__select_outliers;
+extern const tkp__selector_kind tkp__select_fold;
 
 enum { TKP__SELECTOR_OPS = 8 };
 

@@ -90,6 +90,9 @@ static tkp_status check_window(const tkp_selector_options *o)
         o->kind != TKP_SELECTOR_WINDOW_RANK || o->window_rows, TKP_ERR_OPTION,
         "selector: window_rank needs a window size");
     TKP__CHECK(
+        o->kind != TKP_SELECTOR_FOLD || o->window_rows, TKP_ERR_OPTION,
+        "selector: fold needs a window size");
+    TKP__CHECK(
         !o->even ||
             (o->kind == TKP_SELECTOR_WINDOW && o->window_rows && !o->quota),
         TKP_ERR_OPTION,
@@ -358,6 +361,8 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->step, INT32_MAX, "step"));
     if (o->kind == TKP_SELECTOR_PARITY && o->step == 0)
         o->step = 8;
+    fill_number(&o->threshold, o->kind == TKP_SELECTOR_FOLD, 0.8f);
+    TKP__TRY(check_range(o->together, 1, "together"));
     TKP__TRY(check_range(o->rank, TKP_NMS_STRENGTH, "rank"));
     TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
@@ -482,7 +487,7 @@ static bool compares(int32_t kind)
            kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_PARITY ||
            kind == TKP_SELECTOR_DENSITY || kind == TKP_SELECTOR_NMS_GROUPS ||
            kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS ||
-           kind == TKP_SELECTOR_STATIC;
+           kind == TKP_SELECTOR_STATIC || kind == TKP_SELECTOR_FOLD;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

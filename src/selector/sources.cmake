@@ -7,6 +7,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/select_custom.c
           ${CMAKE_CURRENT_LIST_DIR}/select_density.c
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_fold.c
           ${CMAKE_CURRENT_LIST_DIR}/select_nms.c
           ${CMAKE_CURRENT_LIST_DIR}/select_outliers.c
           ${CMAKE_CURRENT_LIST_DIR}/select_pivots.c

@@ -150,7 +150,7 @@ static const int32_t kinds[] = {
     TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,       TKP_SELECTOR_TRI,
     TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,   TKP_SELECTOR_NMS_GROUPS,
     TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE, TKP_SELECTOR_ANCHORS,
-    TKP_SELECTOR_OUTLIERS,    TKP_SELECTOR_STATIC};
+    TKP_SELECTOR_OUTLIERS,    TKP_SELECTOR_STATIC,    TKP_SELECTOR_FOLD};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -259,7 +259,10 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
     budget->scope = (int32_t[]){
         TKP_SCOPE_SEQUENCE, TKP_SCOPE_IMAGE, TKP_SCOPE_FRAME}[below(3)];
     budget->min_keep = one_in(4) ? below(4) : 0;
-    if (o->kind == TKP_SELECTOR_BIPARTITE) { /* takes a half at most */
+    if (o->kind == TKP_SELECTOR_FOLD)
+        o->window_rows = o->window_cols = 2 + (int32_t)below(3);
+    if (o->kind == TKP_SELECTOR_BIPARTITE ||
+        o->kind == TKP_SELECTOR_FOLD) { /* takes a half at most */
         o->class_token = (int32_t)below(2);
         budget->ratio_num += (budget->ratio_den - budget->ratio_num + 1) / 2;
         budget->rounding = TKP_ROUND_CEIL;

@@ -321,6 +321,29 @@ def visionzip(p, z):
         kept += [c * n + i for i in sorted(placed)]
         rows += [placed[i] for i in sorted(placed)]
     return tensors, stage, None, {"kept": kept, "rows": rows}
+def mustdrop_stage1(p, z):
+    """Row 0 of a picture is CLS. Theirs: merged windows first, by likeness; ours in their windows' first places."""
+    side, pictures = p["grid"], len(z["in_x"])
+    n = side * side
+    kept, rows, sizes, to = [], [], [], []
+    for c in range(pictures):
+        groups = z["out_group"][c][1:]
+        first = {}
+        for i, g in enumerate(groups):
+            first.setdefault(g, i)
+        order = sorted(first.values())
+        to += [len(kept) + order.index(first[g]) for g in groups]
+        kept += [c * n + i for i in order]
+        rows += [z["out_merged"][c][groups[i]] for i in order]
+        sizes += [z["out_size"][c][groups[i]] for i in order]
+    stage = ("projector",
+             f"selector: {{kind: fold, window: [{p['window']}, {p['window']}], threshold: {p['threshold']}, "
+             f"together: {'true' if pictures > 1 else 'false'}}}",
+             "merger: fold", "budget: {all: true, scope: image}")
+    return {"features": [row for x in z["in_x"] for row in x[1:]], "grid": [[side, side]] * pictures}, stage, None, {
+        "kept": kept, "rows": rows, "sizes": sizes, "assignment": to}
+
+
 def tome(p, z):
     """A class token comes first, then a distillation token: neither is a candidate. Ours stand in the order of
     those who stay, theirs as [first side | second side]."""
@@ -365,6 +388,7 @@ def ratio_text(x):
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
            "fastervlm": fastervlm, "holov": holov, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
+           "mustdrop-stage1": mustdrop_stage1,
            "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
            "sparsevlm-cluster": sparsevlm_cluster, "sparsevlm-v1.0": sparsevlm_by_rank, "sparsevlm-v1.5": sparsevlm,
            "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip, "vispruner": vispruner}

@@ -528,8 +528,74 @@ def make_holov():
              {"kept": np.concatenate(kept), "scores": a}, note)
 
 
+# --- folded windows ---------------------------------------------------------------
+
+
+def fold(x, grids, keep, window, threshold=None, count=None, together=False):
+    """Each picture by itself; of those not protected."""
+    x, u = np.asarray(x, np.float64), unit(x)
+    pictures, first = [], 0
+    for rows, cols in grids:
+        windows = {}
+        for i in range(rows * cols):
+            if not keep[first + i]:
+                windows.setdefault((i // cols // window[0], i % cols // window[1]), []).append(first + i)
+        windows = [windows[k] for k in sorted(windows)]
+        alike = []
+        for w in windows:
+            s, n = u[w] @ u[w].T, len(w)
+            alike.append((s.sum() - np.trace(s)) / (n * (n - 1)) if n > 1 else 0.0)
+        pictures.append((windows, np.array(alike)))
+        first += rows * cols
+    gone = {}
+    least = min(int((a >= threshold).sum()) for _, a in pictures) if together else None
+    for (windows, alike), (rows, cols) in zip(pictures, grids):
+        order = np.argsort(-alike, kind="stable")
+        if count is None:
+            assert np.abs(alike - threshold).min() > 1e-6
+            folds, left = int((alike >= threshold).sum()), rows * cols
+            folds = min(folds, least) if together else folds
+        else:
+            folds, left = len(order), rows * cols - count
+        for w in order[:folds]:
+            for i in windows[w][1:]:
+                if left > 0:
+                    gone[i] = windows[w][0]
+                    left -= 1
+    kept = np.array([i for i in range(len(x)) if i not in gone])
+    place = {int(i): k for k, i in enumerate(kept)}
+    to = np.array([place[gone.get(i, i)] for i in range(len(x))])
+    rows = np.array([x[to == k].mean(0) for k in range(len(kept))])
+    return {"kept": kept, "rows": rows, "assignment": to,
+            "sizes": np.array([float((to == k).sum()) for k in range(len(kept))])}
+
+
+def make_fold():
+    rng = np.random.default_rng(94)
+    cases = [
+        ([(9, 9)], (3, 3), {"threshold": 0.6}, 0.0, "as published"),
+        ([(7, 10)], (3, 3), {"threshold": 0.5}, 0.0, "windows at the edge are smaller"),
+        ([(8, 8), (8, 8)], (2, 4), {"threshold": 0.5, "together": True}, 0.0, "two pictures fold as many"),
+        ([(8, 8), (6, 6)], (2, 2), {"threshold": 0.5}, 0.1, "protected tokens"),
+        ([(12, 12)], (3, 3), {"count": 60}, 0.0, "a budget; the last window goes in part"),
+        ([(9, 9), (9, 9)], (3, 3), {"count": 41}, 0.1, "a budget for each picture"),
+        ([(12, 12)], (3, 3), {"count": 16}, 0.0, "one of each window"),
+    ]
+    for number, (grids, window, how, protect, note) in enumerate(cases, 1):
+        x = np.concatenate([smooth(rng, rows, cols, 12, 0.4) for rows, cols in grids])
+        keep = rng.random(len(x)) < protect
+        words = [f"kind: fold, window: [{window[0]}, {window[1]}]"]
+        words += [f"threshold: {how['threshold']}"] if "threshold" in how else []
+        words += ["together: true"] if how.get("together") else []
+        budget = f"count: {how['count']}" if "count" in how else "all: true"
+        stage = ["projector", "selector: {%s}" % ", ".join(words), "merger: fold",
+                 f"budget: {{{budget}, scope: image}}"]
+        save("fold", number, stage, {"features": x, "grid": np.array(grids), "keep_always": keep.astype(int)},
+             fold(x, grids, keep, window, **how), note)
+
+
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge,
+    for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet, make_prumerge,
                  make_holov):
         make()
 
