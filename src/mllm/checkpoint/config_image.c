@@ -82,8 +82,6 @@ static tkp_status read_switches(tkp__image_spec *out, const tkp__json_at *at)
     bool crop = true;
     TKP__TRY(tkp__json_bool(&resize, at, "do_resize"));
     TKP__TRY(tkp__json_bool(&crop, at, "do_center_crop"));
-    TKP__TRY(tkp__json_bool(&out->do_rescale, at, "do_rescale"));
-    TKP__TRY(tkp__json_bool(&out->do_normalize, at, "do_normalize"));
     TKP__TRY(tkp__json_bool(&out->pad_square, at, "do_pad"));
     if (!resize)
         out->resize_shortest = out->resize_height = out->resize_width = 0;
@@ -92,9 +90,12 @@ static tkp_status read_switches(tkp__image_spec *out, const tkp__json_at *at)
     return TKP_OK;
 }
 
-static tkp_status read_numbers(tkp__image_spec *out, const tkp__json_at *at)
+tkp_status
+tkp__config_image_numbers(tkp__image_spec *out, const tkp__json_at *at)
 {
     int64_t resample = 3;
+    TKP__TRY(tkp__json_bool(&out->do_rescale, at, "do_rescale"));
+    TKP__TRY(tkp__json_bool(&out->do_normalize, at, "do_normalize"));
     TKP__TRY(tkp__json_int(&resample, at, "resample", 0, 5));
     TKP__CHECK(
         resample == 3, TKP_ERR_UNSUPPORTED,
@@ -214,21 +215,12 @@ static tkp_status check_pinpoints(
 
 /* --- the files ------------------------------------------------------------- */
 
-static tkp_status read_processor(tkp__image_spec *out, const tkp__json_at *at)
-{
-    TKP__TRY(read_size(out, at));
-    TKP__TRY(read_crop(out, at));
-    TKP__TRY(read_switches(out, at));
-    return read_numbers(out, at);
-}
-
-/* `found` is false if the file is not there or has no such section. */
 static tkp_status read_file(
-    tkp__image_spec *out,
     bool *found,
     const char *path,
     const char *section,
-    int64_t side)
+    tkp__config_image_fn read,
+    void *user)
 {
     json_t *root = NULL;
     TKP__TRY(tkp__json_load(&root, path, true));
@@ -237,29 +229,16 @@ static tkp_status read_file(
     if (section)
         status = tkp__json_section(&at, &at, section, "image_processor.");
     *found = at.object != NULL;
-    if (status == TKP_OK && *found) {
-        tkp__image_spec spec = clip_default;
-        spec.pad_square = out->pad_square;
-        spec.pinpoints = out->pinpoints;
-        memcpy(spec.pinpoint, out->pinpoint, sizeof(spec.pinpoint));
-        status = read_processor(&spec, &at);
-        if (status == TKP_OK && spec.pinpoints) {
-            status = read_pinpoints(&spec, &at, side);
-            spec.pad_square = false; /* canvases are padded, not squares */
-        }
-        if (status == TKP_OK && spec.pinpoints)
-            status = check_pinpoints(&spec, out, path);
-        if (status == TKP_OK)
-            status = check_result(&spec, path, side);
-        if (status == TKP_OK)
-            *out = spec;
-    }
+    if (status == TKP_OK && *found)
+        status = read(user, &at);
     json_decref(root);
     return status;
 }
 
-static tkp_status
-read_files(tkp__image_spec *out, const char *model_dir, int64_t side)
+tkp_status tkp__config_image_section(
+    const char *model_dir,
+    tkp__config_image_fn read,
+    void *user)
 {
     static const struct {
         const char *name;
@@ -273,11 +252,38 @@ read_files(tkp__image_spec *out, const char *model_dir, int64_t side)
         if (!path)
             return TKP_ERR_MEMORY;
         const tkp_status status =
-            read_file(out, &found, path, places[i].section, side);
+            read_file(&found, path, places[i].section, read, user);
         tkp__free(path);
         if (status != TKP_OK)
             return status;
     }
+    return TKP_OK;
+}
+
+typedef struct clip_reader {
+    tkp__image_spec spec; /* as config.json has it, then as the processor */
+    int64_t side;
+} clip_reader;
+
+static tkp_status read_processor(void *user, const tkp__json_at *at)
+{
+    clip_reader *reader = user;
+    const tkp__image_spec *model = &reader->spec;
+    tkp__image_spec spec = clip_default;
+    spec.pad_square = model->pad_square;
+    spec.pinpoints = model->pinpoints;
+    memcpy(spec.pinpoint, model->pinpoint, sizeof(spec.pinpoint));
+    TKP__TRY(read_size(&spec, at));
+    TKP__TRY(read_crop(&spec, at));
+    TKP__TRY(read_switches(&spec, at));
+    TKP__TRY(tkp__config_image_numbers(&spec, at));
+    if (spec.pinpoints) {
+        TKP__TRY(read_pinpoints(&spec, at, reader->side));
+        TKP__TRY(check_pinpoints(&spec, model, at->file));
+        spec.pad_square = false; /* canvases are padded, not squares */
+    }
+    TKP__TRY(check_result(&spec, at->file, reader->side));
+    reader->spec = spec;
     return TKP_OK;
 }
 
@@ -288,17 +294,18 @@ tkp_status tkp__config_read_image(
     const tkp__vision_config *vision,
     bool any_resolution)
 {
-    tkp__image_spec spec = clip_default;
-    spec.resize_shortest = vision->image;
-    spec.crop_height = spec.crop_width = vision->image;
+    clip_reader reader = {.spec = clip_default, .side = vision->image};
+    tkp__image_spec *spec = &reader.spec;
+    spec->resize_shortest = vision->image;
+    spec->crop_height = spec->crop_width = vision->image;
     const char *aspect = "";
     TKP__TRY(tkp__json_text(&aspect, root, "image_aspect_ratio"));
-    spec.pad_square = !any_resolution && strcmp(aspect, "pad") == 0;
+    spec->pad_square = !any_resolution && strcmp(aspect, "pad") == 0;
     if (any_resolution) {
-        default_pinpoints(&spec, vision->image);
-        TKP__TRY(read_pinpoints(&spec, root, vision->image));
+        default_pinpoints(spec, vision->image);
+        TKP__TRY(read_pinpoints(spec, root, vision->image));
     }
-    TKP__TRY(read_files(&spec, model_dir, vision->image));
-    *out = spec;
+    TKP__TRY(tkp__config_image_section(model_dir, read_processor, &reader));
+    *out = reader.spec;
     return TKP_OK;
 }

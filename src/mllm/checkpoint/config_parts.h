@@ -36,6 +36,26 @@ tkp_status tkp__config_read_image(
     const tkp__vision_config *vision,
     bool any_resolution);
 
+/* The same for pictures that go to the encoder as patches, in any size
+ * (Qwen2-VL). `patch`, `merge` and `frames` are those of vision_config. */
+tkp_status tkp__config_read_patches(
+    tkp__image_spec *out,
+    const char *model_dir,
+    int64_t patch,
+    int64_t merge,
+    int64_t frames);
+
+/* Calls `read` with the section that says how pictures are prepared; not at
+ * all where no file has one. */
+typedef tkp_status (*tkp__config_image_fn)(void *user, const tkp__json_at *at);
+tkp_status tkp__config_image_section(
+    const char *model_dir,
+    tkp__config_image_fn read,
+    void *user);
+/* What every processor has: how to resample, rescale and normalise. */
+tkp_status
+tkp__config_image_numbers(tkp__image_spec *out, const tkp__json_at *at);
+
 /* generation_config.json, then the token ids of the text configuration. */
 tkp_status tkp__config_read_generation(
     tkp__generation_config *out,

@@ -3,6 +3,7 @@ target_sources(
     PRIVATE ${CMAKE_CURRENT_LIST_DIR}/checkpoint_json.c
             ${CMAKE_CURRENT_LIST_DIR}/config_generation.c
             ${CMAKE_CURRENT_LIST_DIR}/config_image.c
+            ${CMAKE_CURRENT_LIST_DIR}/config_patches.c
             ${CMAKE_CURRENT_LIST_DIR}/config_text.c
             ${CMAKE_CURRENT_LIST_DIR}/config_vision.c
             ${CMAKE_CURRENT_LIST_DIR}/model_config.c

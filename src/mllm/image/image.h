@@ -77,6 +77,13 @@ typedef struct tkp__image_spec {
     double std[3];
     int32_t pinpoints; /* any-res canvases to choose from; 0: one square */
     int32_t pinpoint[TKP__MAX_PINPOINTS][2]; /* height, width */
+    /* Patches of a picture of any size (Qwen2-VL); patch 0: squares as above,
+     * else nothing above but rescale, mean and std counts. */
+    int64_t patch;  /* side of a patch, in pixels */
+    int64_t merge;  /* patches a side that become one token */
+    int64_t frames; /* pictures of a video that become one patch */
+    int64_t min_pixels, max_pixels; /* of a picture once resized */
+    bool keep_size; /* do not resize: sides must be whole patches already */
 } tkp__image_spec;
 
 /* CLIPImageProcessor / LlavaImageProcessor of LLaVA-1.5: pixels become
@@ -123,6 +130,44 @@ tkp_status tkp__image_preprocess_tiles(
     const tkp__tiling *tiling,
     int64_t side,
     int64_t patches);
+
+/* Any size (Qwen2-VL): the picture is resized to whole tokens, near its own
+ * size and shape, and cut into patches. A video is `frames` pictures of one
+ * size; an odd one out at the end is taken twice, and so is a still image. */
+typedef struct tkp__patch_grid {
+    int64_t t, h, w; /* patches in time, down and across */
+} tkp__patch_grid;
+
+/* For pictures of `height` x `width`. Refused: a side more than 200 times the
+ * other (TKP_ERR_ARGUMENT), as the published processor does. */
+tkp_status tkp__image_patch_grid(
+    tkp__patch_grid *out,
+    const tkp__image_spec *spec,
+    int64_t frames,
+    int64_t height,
+    int64_t width);
+
+/* Floats that tkp__image_preprocess_patches() writes, and visual tokens. */
+tkp_status tkp__patch_grid_floats(
+    size_t *out,
+    const tkp__patch_grid *grid,
+    const tkp__image_spec *spec);
+int64_t tkp__patch_grid_tokens(
+    const tkp__patch_grid *grid,
+    const tkp__image_spec *spec);
+
+/* dst [t h w, 3 frames patch patch] f32, row by row what a patch shows:
+ * channel, frame, y, x. Patches in reading order of the tokens, and within a
+ * token in reading order: those of one token stand together. Each of
+ * `prepared` [count], if not NULL, receives the u8 picture after resizing,
+ * owned by the caller; none of them on failure. */
+tkp_status tkp__image_preprocess_patches(
+    float *dst,
+    tkp__image *prepared,
+    const tkp__image *pictures,
+    int64_t count,
+    const tkp__image_spec *spec,
+    const tkp__patch_grid *grid);
 
 /* Write an RGB picture as PNG. */
 tkp_status tkp__image_save_png(const tkp__image *image, const char *path);

@@ -54,4 +54,13 @@ tkp_status tkp__image_crop_centre(
     int64_t height,
     int64_t width);
 
+/* Mean and standard deviation fit to divide by. */
+tkp_status tkp__image_check_numbers(const tkp__image_spec *spec);
+
+/* What each of the 256 levels of channel c becomes. */
+void tkp__image_channel_table(
+    float table[256],
+    int c,
+    const tkp__image_spec *spec);
+
 #endif

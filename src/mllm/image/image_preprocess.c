@@ -7,6 +7,18 @@
 
 #include <math.h>
 
+tkp_status tkp__image_check_numbers(const tkp__image_spec *spec)
+{
+    for (int c = 0; spec->do_normalize && c < 3; c++)
+        TKP__CHECK(
+            spec->std[c] > 0.0 && isfinite(spec->std[c]) &&
+                isfinite(spec->mean[c]),
+            TKP_ERR_OPTION,
+            "image: mean %g, std %g of channel %d, wanted finite and std > 0",
+            spec->mean[c], spec->std[c], c);
+    return TKP_OK;
+}
+
 static tkp_status check_spec(const tkp__image_spec *spec)
 {
     TKP__CHECK(
@@ -22,14 +34,7 @@ static tkp_status check_spec(const tkp__image_spec *spec)
             spec->crop_height >= 0 && spec->crop_width >= 0,
         TKP_ERR_OPTION, "image: crop is %lld x %lld, wanted both or none",
         (long long)spec->crop_width, (long long)spec->crop_height);
-    for (int c = 0; spec->do_normalize && c < 3; c++)
-        TKP__CHECK(
-            spec->std[c] > 0.0 && isfinite(spec->std[c]) &&
-                isfinite(spec->mean[c]),
-            TKP_ERR_OPTION,
-            "image: mean %g, std %g of channel %d, wanted finite and std > 0",
-            spec->mean[c], spec->std[c], c);
-    return TKP_OK;
+    return tkp__image_check_numbers(spec);
 }
 
 static void padding_colour(uint8_t colour[3], const tkp__image_spec *spec)
@@ -97,8 +102,11 @@ prepare(tkp__image *out, const tkp__image *in, const tkp__image_spec *spec)
     return cropped;
 }
 
-/* The 256 values a channel can take: f64 product rounded to f32, then f32. */
-static void channel_table(float table[256], int c, const tkp__image_spec *spec)
+/* f64 product rounded to f32, then f32. */
+void tkp__image_channel_table(
+    float table[256],
+    int c,
+    const tkp__image_spec *spec)
 {
     const float mean = (float)spec->mean[c];
     const float std = (float)spec->std[c];
@@ -125,7 +133,7 @@ tkp_status tkp__image_preprocess_clip(
     const int64_t pixels = image.height * image.width;
     for (int c = 0; c < 3; c++) {
         float table[256];
-        channel_table(table, c, spec);
+        tkp__image_channel_table(table, c, spec);
         for (int64_t i = 0; i < pixels; i++)
             dst[c * pixels + i] = table[image.rgb[i * 3 + c]];
     }

@@ -4,6 +4,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/image_geometry.c
             ${CMAKE_CURRENT_LIST_DIR}/image_jpeg.c
             ${CMAKE_CURRENT_LIST_DIR}/image_load.c
+            ${CMAKE_CURRENT_LIST_DIR}/image_patches.c
             ${CMAKE_CURRENT_LIST_DIR}/image_png.c
             ${CMAKE_CURRENT_LIST_DIR}/image_preprocess.c
             ${CMAKE_CURRENT_LIST_DIR}/image_resize.c
