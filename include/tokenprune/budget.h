@@ -57,6 +57,7 @@ enum tkp_budget_least {
 enum tkp_budget_scope {
     TKP_SCOPE_SEQUENCE = 0, /* one budget over all images of a sequence */
     TKP_SCOPE_IMAGE = 1,    /* the budget for each image apart */
+    TKP_SCOPE_TILE = 2,     /* for each tile of each image (tkp_image_desc) */
     TKP_SCOPE_FRAME = 3     /* for each frame of each image apart */
 };
 

@@ -60,11 +60,19 @@ typedef struct tkp_image_desc {
                              candidate and goes at the first cut; NULL = all */
     const uint8_t *keep;  /* same shape, 1 = always kept, counted in the
                              budget; NULL = none */
+    int32_t tile_height;  /* the grid is tiles side by side, each so many cells
+                             high and wide; both 0 = it is one tile. Tiles want
+                             one frame */
+    int32_t tile_width;
+    int32_t tile_top;  /* rows that the first line of tiles lacks above, where
+                          padding was cut off; below tile_height */
+    int32_t tile_left; /* columns, likewise */
 } tkp_image_desc;
 
 #define TKP_IMAGE_DESC_INIT                                                    \
     {                                                                          \
-        (uint32_t)sizeof(tkp_image_desc), 0, 0, 0, 0, 0, 0, NULL, NULL         \
+        (uint32_t)sizeof(tkp_image_desc), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0,  \
+            0, 0                                                               \
     }
 TKP_API void tkp_image_desc_init(tkp_image_desc *desc);
 

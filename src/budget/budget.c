@@ -110,7 +110,7 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name)
         TKP_ERR_OPTION, "%s: label is %d, wanted 0 to 2", name, out->label);
     TKP__CHECK(
         tkp__scope_known(out->scope), TKP_ERR_OPTION,
-        "%s: scope is %d, wanted 0, 1 or 3", name, out->scope);
+        "%s: scope is %d, wanted 0 to 3", name, out->scope);
     TKP__CHECK(
         out->at_least >= TKP_LEAST_NONE &&
             out->at_least <= TKP_LEAST_EACH_FRAME,

@@ -12,7 +12,7 @@ tkp__budget_copy(tkp_budget *out, const tkp_budget *in, const char *name);
 static inline bool tkp__scope_known(int32_t scope)
 {
     return scope == TKP_SCOPE_SEQUENCE || scope == TKP_SCOPE_IMAGE ||
-           scope == TKP_SCOPE_FRAME;
+           scope == TKP_SCOPE_FRAME || scope == TKP_SCOPE_TILE;
 }
 
 /* `least`: what at_least stands for here, a clamp from below. */

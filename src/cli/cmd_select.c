@@ -179,8 +179,8 @@ const tkp__cli_command tkp__cli_select = {
     .notes =
         "Tensors by name: features or hidden; q, k and lse; attention_rows;\n"
         "attention; cls_attention; scores; norm_weight; text; and of the\n"
-        "layout grid, span, text_span, length, positions, keep_always, valid.\n"
-        "docs/select.md has their shapes and what comes out.",
+        "layout grid, tile, span, text_span, length, positions, keep_always and\n"
+        "valid. docs/select.md has their shapes and what comes out.",
     .examples =
         "tokenprune select --policy pooling --tensors rows.safetensors\n"
         "tokenprune select --policy fastv --keep 144 -t case.safetensors "

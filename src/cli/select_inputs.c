@@ -324,6 +324,37 @@ static const uint8_t *mask(const tkp__select_case *c, int32_t t, int64_t first)
                : NULL;
 }
 
+/* Cells of a tile: height, width; then what the first one lacks: rows, columns. */
+static tkp_status
+read_tile(const tkp__select_case *c, int32_t i, tkp_image_desc *desc)
+{
+    if (!HAS(TILE))
+        return TKP_OK;
+    const tkp_tensor *t = TENSOR(TILE);
+    const int64_t entries = t->shape[t->ndim - 1];
+    const bool one = t->ndim == 1 || t->shape[0] == 1;
+    TKP__CHECK(
+        (entries == 2 || entries == 4) && (one || t->shape[0] == c->n_images),
+        TKP_ERR_SHAPE,
+        "tile is [%lld, %lld], wanted [height, width] or [height, width, top, "
+        "left], one line or one for each of %d images",
+        (long long)(t->ndim == 1 ? 1 : t->shape[0]), (long long)entries,
+        c->n_images);
+    const int64_t *at = tkp__select_i64(c->file, TKP__SELECT_TILE) +
+                        (one ? 0 : (int64_t)i * entries);
+    int32_t *const to[] = {
+        &desc->tile_height, &desc->tile_width, &desc->tile_top,
+        &desc->tile_left};
+    for (int64_t d = 0; d < entries; d++) {
+        TKP__CHECK(
+            at[d] >= 0 && at[d] <= MOST_ROWS, TKP_ERR_FORMAT,
+            "tile: image %d has %lld, wanted 0 to %d", i, (long long)at[d],
+            MOST_ROWS);
+        *to[d] = (int32_t)at[d];
+    }
+    return TKP_OK;
+}
+
 static tkp_status make_layout(tkp__select_case *c)
 {
     TKP__TRY(tkp_layout_create(&c->layout));
@@ -338,6 +369,7 @@ static tkp_status make_layout(tkp__select_case *c)
         desc.row_stride = (int32_t)image->row_stride;
         desc.valid = mask(c, TKP__SELECT_VALID, image->first_cell);
         desc.keep = mask(c, TKP__SELECT_KEEP_ALWAYS, image->first_cell);
+        TKP__TRY(read_tile(c, i, &desc));
         TKP__TRY(tkp_layout_add_image(c->layout, &desc, NULL));
     }
     if (!HAS(POSITIONS))

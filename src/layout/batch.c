@@ -184,11 +184,13 @@ void tkp__batch_advance(
     b->rows = rows;
 }
 
-/* First candidate of a unit, by halves: units rise. */
+/* No candidate of a unit comes before: found by halves where units rise. */
 static int32_t
 unit_begin(const tkp__batch *batch, int32_t scope, int32_t b, int32_t unit)
 {
     int32_t low = batch->candidate_offsets[b];
+    if (scope == TKP_SCOPE_TILE)
+        return low;
     int32_t high = batch->candidate_offsets[b + 1];
     while (low < high) {
         const int32_t middle = low + (high - low) / 2;
@@ -213,8 +215,11 @@ tkp__batch_count tkp__batch_count_of(
                          : unit_begin(batch, scope, b, unit);
     int32_t image = -1, first_frame = 0;
     for (; n < end; n++) {
-        if (unit >= 0 && tkp__batch_unit(batch, scope, n) != unit)
+        if (unit >= 0 && tkp__batch_unit(batch, scope, n) != unit) {
+            if (scope == TKP_SCOPE_TILE)
+                continue;
             break;
+        }
         if (batch->candidate_images[n] != image) {
             image = batch->candidate_images[n];
             first_frame = tkp__batch_frame(

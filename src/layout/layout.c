@@ -173,12 +173,49 @@ check_image(const tkp_layout *layout, tkp_image_desc *d, int64_t *tokens_out)
     return TKP_OK;
 }
 
+static tkp_status check_tiles(const tkp_layout *layout, const tkp_image_desc *d)
+{
+    const int32_t n = layout->n_images;
+    if (!d->tile_height && !d->tile_width && !d->tile_top && !d->tile_left)
+        return TKP_OK;
+    TKP__CHECK(
+        d->tile_height >= 1 && d->tile_width >= 1, TKP_ERR_SHAPE,
+        "image %d: a tile has %d x %d cells, wanted at least 1 x 1, or 0 and no "
+        "tile_top or tile_left",
+        n, d->tile_height, d->tile_width);
+    TKP__CHECK(
+        d->tile_top >= 0 && d->tile_top < d->tile_height && d->tile_left >= 0 &&
+            d->tile_left < d->tile_width,
+        TKP_ERR_SHAPE,
+        "image %d: the first tile lacks %d rows and %d columns, wanted 0 to %d "
+        "and 0 to %d",
+        n, d->tile_top, d->tile_left, d->tile_height - 1, d->tile_width - 1);
+    TKP__CHECK(
+        d->rows <= INT32_MAX - d->tile_top &&
+            d->cols <= INT32_MAX - d->tile_left,
+        TKP_ERR_SHAPE, "image %d: its tiles have more than %d cells a side", n,
+        INT32_MAX);
+    TKP__CHECK(
+        d->frames == 1, TKP_ERR_SHAPE,
+        "image %d: has tiles and %d frames, wanted 1 frame", n, d->frames);
+    return TKP_OK;
+}
+
+/* Parts of `size` that a stretch of `cells` touches, `before` being cut off. */
+static int32_t tiles_along(int32_t cells, int32_t before, int32_t size)
+{
+    return size ? (cells + before - 1) / size + 1 : 1;
+}
+
 int32_t tkp__layout_units(const tkp_layout *layout, int32_t scope)
 {
-    if (scope != TKP_SCOPE_FRAME || !layout->n_images)
+    if ((scope != TKP_SCOPE_FRAME && scope != TKP_SCOPE_TILE) ||
+        !layout->n_images)
         return layout->n_images;
     const tkp__layout_image *last = &layout->images[layout->n_images - 1];
-    return last->first_frame + last->frames;
+    return scope == TKP_SCOPE_FRAME
+               ? last->first_frame + last->frames
+               : last->first_tile + last->tile_lines * last->tile_columns;
 }
 
 bool tkp__scope_within(int32_t scope, int32_t of)
@@ -199,6 +236,7 @@ tkp_status tkp__layout_add_image(
         &d, sizeof(d), desc, desc->struct_size, LAST_SIZE(tkp_image_desc, keep),
         "image"));
     TKP__TRY(check_image(layout, &d, &tokens));
+    TKP__TRY(check_tiles(layout, &d));
     TKP__TRY(grow(
         (void **)&layout->images, layout->n_images, &layout->image_capacity,
         sizeof(*layout->images)));
@@ -211,6 +249,13 @@ tkp_status tkp__layout_add_image(
         .cols = d.cols,
         .row_stride = d.row_stride,
         .first_frame = tkp__layout_units(layout, TKP_SCOPE_FRAME),
+        .first_tile = tkp__layout_units(layout, TKP_SCOPE_TILE),
+        .tile_height = d.tile_height,
+        .tile_width = d.tile_width,
+        .tile_top = d.tile_top,
+        .tile_left = d.tile_left,
+        .tile_lines = tiles_along(d.rows, d.tile_top, d.tile_height),
+        .tile_columns = tiles_along(d.cols, d.tile_left, d.tile_width),
         .tokens = tokens,
     };
     const int64_t cells = tkp__image_cells(image);

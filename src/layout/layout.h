@@ -27,8 +27,11 @@ typedef struct tkp__layout_image {
     int64_t start; /* row in its sequence */
     int32_t frames, rows, cols, row_stride;
     int32_t first_frame; /* frames of the images before it */
-    int64_t tokens;      /* rows of the span, newline tokens included */
-    uint8_t *valid;      /* [frames * rows * cols] or NULL */
+    int32_t first_tile;  /* tiles of the images before it */
+    int32_t tile_height, tile_width, tile_top, tile_left;
+    int32_t tile_lines, tile_columns;
+    int64_t tokens; /* rows of the span, newline tokens included */
+    uint8_t *valid; /* [frames * rows * cols] or NULL */
     uint8_t *keep;
 } tkp__layout_image;
 
@@ -65,8 +68,9 @@ void tkp__layout_release(tkp_layout *layout);
 /* No further changes; fills in defaults. TKP_ERR_ARGUMENT if it is empty. */
 tkp_status tkp__layout_freeze(tkp_layout *layout);
 
-/* Units that a budget is for, where it is not for sequences: images, frames.
- * They are numbered through the layout; candidates come unit by unit. */
+/* Units that a budget is for, where it is not for sequences: images, frames,
+ * tiles. They are numbered through the layout; candidates come unit by unit, but
+ * for tiles side by side, whose rows take turns. */
 int32_t tkp__layout_units(const tkp_layout *layout, int32_t scope);
 /* The same, or sequences. */
 static inline int32_t
@@ -79,6 +83,17 @@ tkp__layout_groups(const tkp_layout *layout, int32_t scope)
 int64_t tkp__layout_frame_cells(const tkp_layout *layout);
 /* Whether each unit of a scope lies in one of the other. */
 bool tkp__scope_within(int32_t scope, int32_t of);
+
+/* Tile of a cell in its image. */
+static inline int32_t
+tkp__image_tile(const tkp__layout_image *image, int32_t cell)
+{
+    if (!image->tile_height)
+        return 0;
+    const int32_t y = cell / image->cols + image->tile_top;
+    const int32_t x = cell % image->cols + image->tile_left;
+    return y / image->tile_height * image->tile_columns + x / image->tile_width;
+}
 
 static inline int64_t tkp__image_cells(const tkp__layout_image *image)
 {
@@ -143,6 +158,8 @@ static inline int32_t tkp__layout_unit(
     int32_t cell)
 {
     const tkp__layout_image *im = &layout->images[image];
+    if (scope == TKP_SCOPE_TILE)
+        return im->first_tile + tkp__image_tile(im, cell);
     return scope == TKP_SCOPE_FRAME
                ? im->first_frame + cell / (im->rows * im->cols)
                : image;

@@ -100,6 +100,9 @@ static tkp_status plan_replace(tkp_merger *m, tkp_ledger *ledger)
 
 static tkp_status nearest_plan(tkp_merger *m, tkp_ledger *ledger)
 {
+    TKP__CHECK(
+        m->selector->budget.scope != TKP_SCOPE_TILE, TKP_ERR_UNSUPPORTED,
+        "merger: nearest does not work tile by tile; wanted scope image");
     const tkp_selector_options *chosen = &m->selector->spec.options;
     const size_t n = (size_t)m->selector->batch->layout->visual;
     TKP__CHECK(

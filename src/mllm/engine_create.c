@@ -41,6 +41,11 @@ static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
             image.rows = grid->rows;
             image.cols = grid->cols;
             image.row_stride = grid->cols + grid->newlines;
+            image.tile_height = image.tile_width = grid->view_side;
+            image.tile_top =
+                grid->view_side ? grid->first_row % grid->view_side : 0;
+            image.tile_left =
+                grid->view_side ? grid->first_col % grid->view_side : 0;
             TKP__TRY(tkp_layout_add_image(layout, &image, NULL));
         }
     return TKP_OK;

@@ -57,6 +57,7 @@ see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
         .across = t.cols,
         .first_row = t.first_row,
         .first_col = t.first_col,
+        .view_side = v->grid,
     };
     p->tokens = v->patches + tkp__grid_tokens(&p->grid[1]);
     TKP__TRY(make_pixels(p, m));

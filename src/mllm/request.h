@@ -18,6 +18,8 @@ typedef struct tkp__grid {
     /* Which patches: of views side by side, from `first_view` on, `across` in
      * a line of them; without the first lines and columns. */
     int32_t first_view, across, first_row, first_col;
+    int32_t
+        view_side; /* patches a side of one of several views; 0 = one view */
 } tkp__grid;
 
 /* LLaVA-1.5 sees one square; LLaVA-NeXT the whole picture in one and then its

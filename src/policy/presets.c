@@ -107,13 +107,13 @@ const tkp__preset tkp__presets[] = {
         "    selector: {kind: pivots, feature: raw, pivot_feature: raw}\n"
         "    budget: {ratio: 1/4}\n"),
 
-    PRESET("fastervlm", "Most attention from the encoder's CLS token, by image",
+    PRESET("fastervlm", "Most attention from the encoder's CLS token, by tile",
         "Zhang et al. 2024, FasterVLM, arXiv 2412.01818",
         "\n"
         "  - at: projector\n"
         "    scorer: {kind: cls-attention}\n"
         "    selector: {kind: topk}\n"
-        "    budget: {ratio: 1/4, scope: image}\n"),
+        "    budget: {ratio: 1/4, scope: tile}\n"),
 
     PRESET("fastv", "Most attention from the last token of the prompt",
         "Chen et al. 2024, arXiv 2403.06764",

@@ -277,6 +277,7 @@ static const tkp__word bases[] = {
 const tkp__word tkp__scope_words[] = {
     {"sequence", TKP_SCOPE_SEQUENCE},
     {"image", TKP_SCOPE_IMAGE},
+    {"tile", TKP_SCOPE_TILE},
     {"frame", TKP_SCOPE_FRAME},
     {NULL, 0}};
 

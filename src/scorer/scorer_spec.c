@@ -71,6 +71,9 @@ static tkp_status check_reconstruction(tkp_scorer_options *o)
         tkp__scope_known(o->scope), TKP_ERR_OPTION,
         "scorer: scope is %d, wanted one of enum tkp_budget_scope", o->scope);
     TKP__CHECK(
+        o->scope != TKP_SCOPE_TILE, TKP_ERR_UNSUPPORTED,
+        "scorer: scope tile: scorers work on sequences, images and frames");
+    TKP__CHECK(
         o->ridge >= 0.0f && o->ridge <= 1e30f, TKP_ERR_OPTION,
         "scorer: ridge is %g, wanted 0 or more", (double)o->ridge);
     if (o->kind != TKP_SCORER_RECONSTRUCTION)

@@ -5,7 +5,8 @@
  * its members. Part p takes k_p of those that are left: floor(K share), a count,
  * all but one of these, or the rest, and never more than the earlier parts left of K. So all counts
  * are known beforehand, and which members are left is an op's output: the
- * candidates without those that are protected or chosen so far, ascending.
+ * candidates without those that are protected or chosen so far, ascending (in
+ * each tile, where the budget is for tiles).
  *
  * Each part is a selector of its own. The first has the groups that its kind
  * makes (windows, images), with this count in place of the budget's; a later one
@@ -233,7 +234,8 @@ static tkp_status bind_first(const tkp_selector *s)
             c->allowance[entry] = take(s, 0, i);
         }
     TKP__TRY(tkp__selector_bind(c->parts[0]));
-    take_back(s);
+    if (s->budget.scope != TKP_SCOPE_TILE) /* which has no windows */
+        take_back(s);
     return TKP_OK;
 }
 
@@ -305,7 +307,27 @@ static tkp_status chain_bind(tkp_selector *s)
 
 /* --- running --------------------------------------------------------------- */
 
-/* Candidates that are not among the first `gone` of `chosen`, ascending. */
+/* Candidates that are not among the first `gone` of `chosen`, group by group:
+ * tiles side by side take turns in ascending order. */
+static tkp_status list_left_of_tiles(
+    const tkp_selector *s,
+    void *workspace,
+    const int32_t *chosen,
+    int32_t gone,
+    int32_t *left)
+{
+    const chain *c = s->state;
+    int32_t *is_gone = tkp__ledger_at(workspace, c->roles_at);
+    memset(is_gone, 0, (size_t)s->batch->candidates * sizeof(*is_gone));
+    for (int32_t i = 0; i < gone; i++)
+        is_gone[chosen[i]] = 1;
+    for (int32_t i = 0; i < s->groups.members; i++)
+        if (!is_gone[s->groups.member[i]])
+            *left++ = s->groups.member[i];
+    return TKP_OK;
+}
+
+/* The same where groups follow each other: ascending. */
 static tkp_status list_left(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -315,6 +337,8 @@ static tkp_status list_left(
     int32_t *left)
 {
     tkp_tensor args[3];
+    if (s->budget.scope == TKP_SCOPE_TILE)
+        return list_left_of_tiles(s, workspace, chosen, gone, left);
     tkp_tensor_make_1d(&args[0], chosen, TKP_DTYPE_I32, gone);
     tkp_tensor_make_1d(&args[1], chosen, TKP_DTYPE_I32, 0);
     tkp_tensor_make_1d(

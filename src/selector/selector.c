@@ -165,9 +165,12 @@ int32_t tkp__selector_largest_group(const tkp_selector *s)
     int64_t unit = 1;
     for (int32_t i = 0; i < layout->n_images; i++) {
         const tkp__layout_image *image = &layout->images[i];
-        const int64_t cells = s->budget.scope == TKP_SCOPE_FRAME
-                                  ? (int64_t)image->rows * image->cols
-                                  : tkp__image_cells(image);
+        int64_t cells = s->budget.scope == TKP_SCOPE_FRAME
+                            ? (int64_t)image->rows * image->cols
+                            : tkp__image_cells(image);
+        const int64_t tile = (int64_t)image->tile_height * image->tile_width;
+        if (s->budget.scope == TKP_SCOPE_TILE && tile && tile < cells)
+            cells = tile;
         unit = cells > unit ? cells : unit;
     }
     return (int32_t)(unit < most ? unit : most);
@@ -196,10 +199,44 @@ static tkp_status plan_scorer(tkp_selector *s, tkp_ledger *ledger)
     return tkp__ledger_book(ledger, s->scorer->workspace_bytes, &s->scorer_at);
 }
 
+/* Kinds whose groups are lists of members in any place: tiles side by side do
+ * not come one after the other. */
+static tkp_status check_tiles(const tkp_selector *s)
+{
+    const tkp_selector_options *o = &s->spec.options;
+    bool can = false;
+    switch (o->kind) {
+    case TKP_SELECTOR_ALL:
+    case TKP_SELECTOR_TOPK:
+    case TKP_SELECTOR_STRIDE:
+    case TKP_SELECTOR_DIVERSE:
+    case TKP_SELECTOR_MMR:
+    case TKP_SELECTOR_COVER:
+    case TKP_SELECTOR_DPP:
+    case TKP_SELECTOR_TRI:
+    case TKP_SELECTOR_DENSITY:
+    case TKP_SELECTOR_CHAIN:
+    case TKP_SELECTOR_QUOTA:
+        can = true;
+        break;
+    case TKP_SELECTOR_RANDOM:
+        can = !o->stratified;
+        break;
+    default:
+        break;
+    }
+    TKP__CHECK(
+        can || s->budget.scope != TKP_SCOPE_TILE, TKP_ERR_UNSUPPORTED,
+        "selector: scope tile is for topk, stride, random without windows, the "
+        "greedy kinds, density, quota and chains of them");
+    return TKP_OK;
+}
+
 static tkp_status plan_selector(tkp_selector *s)
 {
     tkp_ledger ledger = TKP__LEDGER_INIT;
     const int64_t n = s->batch->layout->visual;
+    TKP__TRY(check_tiles(s));
     if (s->kind && s->kind->plan)
         TKP__TRY(s->kind->plan(s, &ledger));
     TKP__TRY(plan_compact(s, n));

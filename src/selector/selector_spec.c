@@ -147,6 +147,9 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
         o->groups);
     TKP__TRY(check_range(o->crops, 65536, "crops"));
     o->crops = o->crops ? o->crops : 1;
+    TKP__CHECK(
+        o->groups != TKP_SCOPE_TILE || o->crops == 1, TKP_ERR_UNSUPPORTED,
+        "selector: tiles are cut into %d crops, wanted 1", o->crops);
     TKP__TRY(check_range(o->rule, TKP_QUOTA_HEAVIEST, "rule"));
     if (!o->reduce)
         o->reduce = TKP_ROW_REDUCE_MEAN;

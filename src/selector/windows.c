@@ -104,6 +104,15 @@ static int32_t window_of(
     return (frame * grid->lines + wy) * grid->columns + wx;
 }
 
+static int32_t part_of(
+    const tkp__layout_image *image,
+    const tkp__window_grid *grid,
+    bool tiles,
+    int32_t cell)
+{
+    return tiles ? tkp__image_tile(image, cell) : window_of(image, grid, cell);
+}
+
 static void open_group(
     tkp__groups *g,
     const tkp__batch *batch,
@@ -118,21 +127,26 @@ static void open_group(
 }
 
 /* Groups of the candidates first .. end, which belong to one image: counted,
- * then placed (a counting sort by window). */
-static void
-group_image(tkp__groups *g, tkp_selector *s, int32_t first, int32_t end)
+ * then placed (a counting sort by window, or by tile). */
+static void group_image(
+    tkp__groups *g,
+    const tkp_selector *s,
+    bool tiles,
+    int32_t first,
+    int32_t end)
 {
     const tkp__batch *batch = s->batch;
     const int32_t i = batch->candidate_images[first];
     const tkp__layout_image *image = &batch->layout->images[i];
     const tkp__window_grid *grid = &s->grids[i];
-    const int32_t windows = image->frames * grid->lines * grid->columns;
-    int32_t *at = s->cells; /* [windows] count, then write position */
-    memset(at, 0, (size_t)windows * sizeof(*at));
+    const int32_t parts = tiles ? image->tile_lines * image->tile_columns
+                                : image->frames * grid->lines * grid->columns;
+    int32_t *at = s->cells; /* [parts] count, then write position */
+    memset(at, 0, (size_t)parts * sizeof(*at));
     for (int32_t n = first; n < end; n++)
         if (!batch->candidate_kept[n])
-            at[window_of(image, grid, batch->candidate_cells[n])]++;
-    for (int32_t w = 0; w < windows; w++) {
+            at[part_of(image, grid, tiles, batch->candidate_cells[n])]++;
+    for (int32_t w = 0; w < parts; w++) {
         const int32_t size = at[w];
         at[w] = size ? g->offsets[g->count] : -1;
         if (size)
@@ -140,8 +154,8 @@ group_image(tkp__groups *g, tkp_selector *s, int32_t first, int32_t end)
     }
     for (int32_t n = first; n < end; n++)
         if (!batch->candidate_kept[n])
-            g->member[at[window_of(image, grid, batch->candidate_cells[n])]++] =
-                n;
+            g->member[at[part_of(
+                image, grid, tiles, batch->candidate_cells[n])]++] = n;
 }
 
 static void begin_groups(tkp__groups *g)
@@ -173,7 +187,7 @@ unit_end(const tkp__batch *batch, int32_t scope, int32_t n, int32_t stop)
     return n;
 }
 
-void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
+static void group_images(tkp__groups *g, const tkp_selector *s, bool tiles)
 {
     const tkp__batch *batch = s->batch;
     begin_groups(g);
@@ -182,11 +196,16 @@ void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
         const int32_t stop = batch->candidate_offsets[b + 1];
         for (int32_t n = batch->candidate_offsets[b]; n < stop;) {
             const int32_t end = unit_end(batch, TKP_SCOPE_IMAGE, n, stop);
-            group_image(g, s, n, end);
+            group_image(g, s, tiles, n, end);
             n = end;
         }
     }
     finish_groups(g, batch);
+}
+
+void tkp__groups_by_window(tkp__groups *g, tkp_selector *s)
+{
+    group_images(g, s, false);
 }
 
 void tkp__groups_whole(
@@ -196,6 +215,10 @@ void tkp__groups_whole(
     int32_t crops)
 {
     const tkp__batch *batch = s->batch;
+    if (scope == TKP_SCOPE_TILE) {
+        group_images(g, s, true);
+        return;
+    }
     begin_groups(g);
     for (int32_t b = 0; b < batch->sequences; b++) {
         g->first[b] = g->count;

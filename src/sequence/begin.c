@@ -185,6 +185,9 @@ static tkp_status walk_budgets(tkp_sequence *s)
         for (int32_t t = 0; t < image->frames; t++)
             TKP__TRY(walk_stages(
                 s, TKP_SCOPE_FRAME, b, image->first_frame + t, "frame"));
+        for (int32_t t = 0; t < image->tile_lines * image->tile_columns; t++)
+            TKP__TRY(walk_stages(
+                s, TKP_SCOPE_TILE, b, image->first_tile + t, "tile"));
     }
     return TKP_OK;
 }

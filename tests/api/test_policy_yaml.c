@@ -421,6 +421,8 @@ static const word_case word_cases[] = {
      offsetof(tkp_selector_options, groups), {"image"}, TKP_SCOPE_IMAGE},
     {NORM QUOTA("groups: %s") QUARTER, SELECTOR_PART,
      offsetof(tkp_selector_options, groups), {"frame"}, TKP_SCOPE_FRAME},
+    {NORM QUOTA("groups: %s") QUARTER, SELECTOR_PART,
+     offsetof(tkp_selector_options, groups), {"tile"}, TKP_SCOPE_TILE},
     {NORM QUOTA("reduce: %s") QUARTER, SELECTOR_PART,
      offsetof(tkp_selector_options, reduce), {"mean"}, TKP_ROW_REDUCE_MEAN},
     {NORM QUOTA("reduce: %s") QUARTER, SELECTOR_PART,
@@ -447,6 +449,8 @@ static const word_case word_cases[] = {
      offsetof(tkp_scorer_options, group), {"0", "1", "2"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
      offsetof(tkp_budget, scope), {"frame"}, TKP_SCOPE_FRAME},
+    {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
+     offsetof(tkp_budget, scope), {"tile"}, TKP_SCOPE_TILE},
     {ATTENTION TOPK "    budget: {ratio: 1/4, label: %s}\n", BUDGET_PART,
      offsetof(tkp_budget, label), {"retain", "equiv-in", "equiv-out"}, 0},
     {ATTENTION TOPK "    budget: {ratio: 1/4, scope: %s}\n", BUDGET_PART,
@@ -509,6 +513,7 @@ START_TEST(load_text__quota__weighs_with_a_scorer_of_its_own)
         {"{kind: quota, weigh: none}", "kind none"},
         {"{kind: quota, weigh: norm, lowest: true}", "lowest is 1"},
         {"{kind: quota, weigh: norm, base: 1.5}", "base"},
+        {"{kind: quota, weigh: norm, groups: tile, crops: 2}", "2 crops"},
         {"{kind: topk, weigh: norm}", "key 'weigh' means nothing"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -44,6 +44,7 @@ typedef struct image {
     uint8_t valid[MOST_CELLS], keep[MOST_CELLS];
     int32_t tokens, kept; /* candidates; protected ones of them */
     int32_t frame_tokens[3], frame_kept[3];
+    int32_t tile_tokens[MOST_CELLS], tile_kept[MOST_CELLS];
 } image;
 
 typedef struct sequence {
@@ -62,6 +63,26 @@ typedef struct batch {
     uint8_t kept[MOST_TOKENS];
 } batch;
 
+/* Some pictures are tiles side by side; the first ones may lack a part. */
+static void cut_tiles(tkp_image_desc *d)
+{
+    if (d->frames > 1 || one_in(3))
+        return;
+    d->tile_height = 1 + (int32_t)below((uint32_t)d->rows + 1);
+    d->tile_width = 1 + (int32_t)below((uint32_t)d->cols + 1);
+    d->tile_top = (int32_t)below((uint32_t)d->tile_height);
+    d->tile_left = (int32_t)below((uint32_t)d->tile_width);
+}
+
+/* Numbers of tiles have gaps here: 8 a line are more than there can be. */
+static int32_t tile_of(const tkp_image_desc *d, int32_t cell)
+{
+    if (!d->tile_height)
+        return 0;
+    return (cell / d->cols + d->tile_top) / d->tile_height * 8 +
+           (cell % d->cols + d->tile_left) / d->tile_width;
+}
+
 static int64_t add_image(image *im, int64_t start)
 {
     im->desc = (tkp_image_desc)TKP_IMAGE_DESC_INIT;
@@ -70,11 +91,14 @@ static int64_t add_image(image *im, int64_t start)
     im->desc.rows = 1 + (int32_t)below(7);
     im->desc.cols = 1 + (int32_t)below(7);
     im->desc.row_stride = im->desc.cols + (int32_t)below(2);
+    cut_tiles(&im->desc);
     const int32_t cells = im->desc.frames * im->desc.rows * im->desc.cols;
     const bool pads = one_in(3), protects = one_in(3);
     im->tokens = im->kept = 0;
     memset(im->frame_tokens, 0, sizeof(im->frame_tokens));
     memset(im->frame_kept, 0, sizeof(im->frame_kept));
+    memset(im->tile_tokens, 0, sizeof(im->tile_tokens));
+    memset(im->tile_kept, 0, sizeof(im->tile_kept));
     for (int32_t c = 0; c < cells; c++) {
         im->valid[c] = !pads || !one_in(4);
         im->keep[c] = protects && im->valid[c] && one_in(6);
@@ -83,6 +107,8 @@ static int64_t add_image(image *im, int64_t start)
         const int32_t frame = c / (im->desc.rows * im->desc.cols);
         im->frame_tokens[frame] += im->valid[c];
         im->frame_kept[frame] += im->keep[c];
+        im->tile_tokens[tile_of(&im->desc, c)] += im->valid[c];
+        im->tile_kept[tile_of(&im->desc, c)] += im->keep[c];
     }
     im->desc.valid = pads ? im->valid : NULL;
     im->desc.keep = protects ? im->keep : NULL;
@@ -214,11 +240,33 @@ static void make_quota(tkp_selector_options *o)
     weigh.kind = TKP_SCORER_NORM;
     o->weigh = &weigh;
     o->rule = (int32_t)below(4);
-    o->crops = one_in(2) ? 0 : 1 + (int32_t)below(9);
     o->temperature = one_in(2) ? 2.0f : 0.0f;
     o->lowest = o->temperature > 0.0f && one_in(2);
     o->least = (int32_t)below(3);
     o->order = (int32_t)below(2);
+    o->groups = one_in(2) ? TKP_SCOPE_TILE : TKP_SCOPE_FRAME;
+    o->crops =
+        o->groups == TKP_SCOPE_TILE || one_in(2) ? 0 : 1 + (int32_t)below(9);
+}
+
+/* Kinds that work tile by tile. */
+static bool takes_tiles(const tkp_selector_options *o)
+{
+    switch (o->kind) {
+    case TKP_SELECTOR_RANDOM:
+        return !o->stratified;
+    case TKP_SELECTOR_CHAIN: /* of what else has windows, the first part alone */
+        return o->parts[0].selector->kind == TKP_SELECTOR_TOPK ||
+               o->parts[0].selector->kind == TKP_SELECTOR_STRIDE ||
+               o->parts[0].selector->kind == TKP_SELECTOR_RANDOM;
+    case TKP_SELECTOR_QUOTA:
+        return o->groups == TKP_SCOPE_TILE;
+    default:
+        return o->kind == TKP_SELECTOR_TOPK || o->kind == TKP_SELECTOR_STRIDE ||
+               (o->kind >= TKP_SELECTOR_DIVERSE &&
+                o->kind <= TKP_SELECTOR_TRI) ||
+               o->kind == TKP_SELECTOR_DENSITY;
+    }
 }
 
 static void make_options(tkp_selector_options *o, tkp_budget *budget)
@@ -258,6 +306,11 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
     budget->rounding = (int32_t)below(3);
     budget->scope = (int32_t[]){
         TKP_SCOPE_SEQUENCE, TKP_SCOPE_IMAGE, TKP_SCOPE_FRAME}[below(3)];
+    if (takes_tiles(o) && one_in(3))
+        budget->scope = TKP_SCOPE_TILE;
+    if (o->kind == TKP_SELECTOR_QUOTA && o->groups == TKP_SCOPE_TILE &&
+        budget->scope == TKP_SCOPE_FRAME)
+        budget->scope = TKP_SCOPE_IMAGE;
     budget->min_keep = one_in(4) ? below(4) : 0;
     if (o->kind == TKP_SELECTOR_FOLD)
         o->window_rows = o->window_cols = 2 + (int32_t)below(3);
@@ -288,6 +341,11 @@ static int64_t wanted_count(const sequence *s, const tkp_budget *budget)
     for (int32_t j = 0; j < s->n_images; j++) {
         const image *im = &s->images[j];
         kept += im->kept;
+        for (int32_t t = 0; budget->scope == TKP_SCOPE_TILE && t < MOST_CELLS;
+             t++)
+            sum += more(resolved(budget, im->tile_tokens[t]), im->tile_kept[t]);
+        if (budget->scope == TKP_SCOPE_TILE)
+            continue;
         if (budget->scope != TKP_SCOPE_FRAME)
             sum += more(resolved(budget, im->tokens), im->kept);
         else

@@ -543,6 +543,40 @@ START_TEST(select__grid_huge__refused)
 }
 END_TEST
 
+START_TEST(select__tiles_that_cannot_be__refused)
+{
+    static const int64_t grid[2] = {4, 6}, video[3] = {2, 4, 6};
+    static const int64_t three[3] = {2, 3, 0}, whole[2] = {2, 3};
+    static const struct {
+        int64_t tile[4];
+        const char *message;
+    } bad[] = {
+        {{2, 0, 0, 0}, "a tile has 2 x 0 cells"},
+        {{0, 0, 1, 0}, "a tile has 0 x 0 cells"},
+        {{2, 3, 2, 0}, "the first tile lacks 2 rows and 0 columns"},
+        {{2, 3, 0, 3}, "the first tile lacks 0 rows and 3 columns"},
+        {{2, 3, -1, 0}, "tile: image 0 has -1"},
+    };
+    tensors t = {0};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        t.count = 0;
+        ADD(&t, "grid", I64, grid, 2);
+        ADD(&t, "tile", I64, bad[i].tile, 4);
+        save(&t);
+        assert_refused(SELECT("--policy", "random"), 1, bad[i].message);
+    }
+    t.count = 1;
+    ADD(&t, "tile", I64, three, 3);
+    save(&t);
+    assert_refused(SELECT("--policy", "random"), 1, "tile is [1, 3]");
+    t.count = 0;
+    ADD(&t, "grid", I64, video, 3);
+    ADD(&t, "tile", I64, whole, 2);
+    save(&t);
+    assert_refused(SELECT("--policy", "random"), 1, "tiles and 2 frames");
+}
+END_TEST
+
 START_TEST(select__wrong_dtype_or_rank__met_and_wanted)
 {
     static const int32_t whole[9] = {0};
@@ -628,6 +662,7 @@ int main(void)
     tcase_add_test(refusals, select__scores_all_nan__refused);
     tcase_add_test(refusals, select__shapes_disagree__both_named);
     tcase_add_test(refusals, select__grid_huge__refused);
+    tcase_add_test(refusals, select__tiles_that_cannot_be__refused);
     tcase_add_test(refusals, select__wrong_dtype_or_rank__met_and_wanted);
     tcase_add_test(refusals, select__file_damaged__refused);
     tcase_add_test(refusals, select__options__checked);

@@ -149,6 +149,100 @@ START_TEST(generate__pictures_of_many_shapes__as_transformers)
 }
 END_TEST
 
+/* View and patch of each candidate: the picture as a whole, then what is no
+ * padding of the tiles, line after line. */
+static void view_of(
+    int32_t i,
+    const tkp__tiling *t,
+    int32_t side,
+    int32_t *view,
+    int32_t *at)
+{
+    const int32_t row = (i - side * side) / (t->grid_cols ? t->grid_cols : 1);
+    const int32_t y = row + t->first_row;
+    const int32_t x = (i - side * side) - row * t->grid_cols + t->first_col;
+    *view = i < side * side ? 0 : 1 + y / side * t->cols + x / side;
+    *at = i < side * side ? i : y % side * side + x % side;
+}
+
+static const recorded *named(const recorder *r, const char *name)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!strcmp(r->entry[i].name, name))
+            return &r->entry[i];
+    ck_abort_msg("no activation %s", name);
+    return NULL;
+}
+
+/* The better ones of the same view, and all of it. */
+static void rank_in_view(
+    const float *cls,
+    int32_t i,
+    int32_t n,
+    const tkp__tiling *t,
+    int32_t side,
+    int32_t *better,
+    int32_t *all)
+{
+    int32_t view, at;
+    view_of(i, t, side, &view, &at);
+    const float mine = cls[view * side * side + at];
+    *better = *all = 0;
+    for (int32_t j = 0; j < n; j++) {
+        int32_t other, place;
+        view_of(j, t, side, &other, &place);
+        if (other != view)
+            continue;
+        const float theirs = cls[other * side * side + place];
+        *better += theirs > mine || (theirs == mine && j < i);
+        ++*all;
+    }
+}
+
+/* A quarter of each tile, half to even; padding is no part of it. */
+START_TEST(fastervlm__pictures_of_many_shapes__a_quarter_of_each_tile)
+{
+    enum { SIDE = 4 };
+    static testbed bed;
+    static recorder seen;
+    tkp_policy *policy;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    assert_ok(tkp_policy_load_preset(&policy, "fastervlm"));
+    for (int s = 0; s < SHAPES; s++) {
+        asked a;
+        tkp__tiling t;
+        ask(&a, &bed, shapes[s]);
+        const tkp_tensor rgb = fixture_get(&bed, "%s.image_u8", shapes[s]);
+        const tkp_tensor all = fixture_get(&bed, "%s.candidates", shapes[s]);
+        const int32_t n = (int32_t)all.shape[0];
+        const int32_t *row = tkp__data(&all);
+        assert_ok(tkp__image_tiling(
+            &t, &bed.model->config.image, rgb.shape[0], rgb.shape[1], 56,
+            SIDE));
+        tkp_mllm_result *result = generate(&bed, &a, &seen, policy);
+        const recorded *stay = named(&seen, "prune.rows");
+        const float *cls = named(&seen, "vision.cls_attention")->values;
+        int64_t at = 0;
+        for (int32_t i = 0; i < n; i++) {
+            int32_t better, of;
+            rank_in_view(cls, i, n, &t, SIDE, &better, &of);
+            while (at < stay->rows && stay->values[at] < (float)row[i])
+                at++;
+            const bool stays =
+                at < stay->rows && stay->values[at] == (float)row[i];
+            ck_assert_msg(
+                stays == (better < (int32_t)rint(of / 4.0)),
+                "%s: candidate %d, behind %d of %d, %s", shapes[s], i, better,
+                of, stays ? "stays" : "goes");
+        }
+        tkp_mllm_result_destroy(result);
+        recorder_clear(&seen);
+    }
+    tkp_policy_destroy(policy);
+    testbed_close(&bed);
+}
+END_TEST
+
 START_TEST(preprocess_tiles__pictures__pixels_of_the_pillow_processor)
 {
     static const char *const stored[] = {"tie", "odd", "needle"};
@@ -240,6 +334,8 @@ int main(void)
     tcase_add_loop_test(
         t, generate__pictures_of_many_shapes__as_transformers, 0, 2);
     tcase_add_test(t, generate__ragged_batch__as_one_by_one);
+    tcase_add_test(
+        t, fastervlm__pictures_of_many_shapes__a_quarter_of_each_tile);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -594,9 +594,62 @@ def make_fold():
              fold(x, grids, keep, window, **how), note)
 
 
+# --- tiles ----------------------------------------------------------------------
+
+
+def blocks(side, lines, columns, top, left, rows, cols, first):
+    """Candidate numbers of each tile: the canvas is cut up whole, then what padding took is left out."""
+    canvas = np.full((side * lines, side * columns), -1)
+    canvas[top:top + rows, left:left + cols] = first + np.arange(rows * cols).reshape(rows, cols)
+    for tile in canvas.reshape(lines, side, columns, side).swapaxes(1, 2).reshape(lines * columns, -1):
+        yield tile[tile >= 0]
+
+
+def make_tiles():
+    """A picture whole and in tiles (any resolution): so many of each tile."""
+    rng = np.random.default_rng(95)
+    for number, (side, lines, columns, cut, kind, share, note) in enumerate((
+            (8, 2, 2, (0, 0, 0, 0), "topk", (1, 4), "four whole tiles"),
+            (6, 1, 2, (2, 2, 0, 0), "topk", (1, 3), "side by side, padding above and below, newlines"),
+            (6, 3, 1, (0, 0, 1, 2), "topk", (1, 5), "one above the other, padding left and right, newlines"),
+            (5, 2, 2, (3, 2, 0, 0), "masked", (2, 5), "padding that is still there, behind a mask"),
+            (4, 1, 3, (1, 1, 0, 0), "stride", (1, 3), "an even stride through each tile"),
+            (4, 2, 3, (5, 1, 0, 0), "topk", (1, 4), "the first line of tiles is padding altogether")), 1):
+        up, down, before, behind = cut
+        masked = kind == "masked"
+        rows, cols = side * lines - up - down, side * columns - before - behind
+        n = side * side
+        parts = [np.arange(n)] + list(blocks(side, lines, columns, up, before, rows, cols, n))
+        tile = [[side, side, 0, 0], [side, side, up % side, before % side]]
+        grids = [[side, side], [rows, cols]]
+        valid = np.ones(n + rows * cols, int)
+        if masked:
+            grids, tile = [[side, side], [side * lines, side * columns]], [[side, side]]
+            inside = np.zeros((side * lines, side * columns), int)
+            inside[up:up + rows, before:before + cols] = 1
+            valid = np.concatenate([np.ones(n, int), inside.ravel()])
+            cells = np.flatnonzero(valid)
+            parts = [cells[part] for part in parts]
+        scores = rng.random(len(valid)).astype(np.float32)
+        kept = []
+        for part in parts:
+            k = round(len(part) * share[0] / share[1])
+            kept += [part[i] for i in best(scores[part], k)] if kind != "stride" else \
+                [part[i * (len(part) // k)] for i in range(k)]
+        tensors = {"cls_attention": scores, "grid": np.array(grids), "tile": np.array(tile)}
+        if masked:
+            tensors["valid"] = valid
+        if "newlines" in note:
+            tensors["span"] = np.array([[0, n], [n, n + rows * (cols + 1)]])
+        scorer = "scorer: none" if kind == "stride" else "scorer: cls-attention"
+        stage = ["projector", scorer, "selector: " + ("stride" if kind == "stride" else "topk"),
+                 f"budget: {{ratio: {share[0]}/{share[1]}, scope: tile}}"]
+        save("tiles", number, stage, tensors, {"kept": np.sort(kept)}, note)
+
+
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet, make_prumerge,
-                 make_holov):
+    for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
+                 make_prumerge, make_holov, make_tiles):
         make()
 
 
