@@ -1,6 +1,6 @@
 /*
- * BLEND: weighted sum or largest of normalised terms, a sequence at a time, in
- * double.
+ * BLEND: weighted sum, largest or product of normalised terms, a sequence at a
+ * time, in double.
  * The numbers are few; what is gained over the reference are ranks by a sort
  * and threads over sequences.
  */
@@ -50,14 +50,16 @@ struct term {
     int64_t n;
     double weight;
     bool complement;
-    bool largest; /* of this and those before, instead of their sum */
+    int32_t combine; /* enum tkp_blend_combine */
 };
 
 static void add(const struct term *t, double *sum, int64_t i, double f)
 {
     const double v = t->weight * (t->complement ? 1.0 - f : f);
-    if (!t->largest)
+    if (t->combine == TKP_BLEND_SUM)
         sum[i] += v;
+    else if (t->combine == TKP_BLEND_PRODUCT)
+        sum[i] *= v;
     else if (isnan(v) || v > sum[i]) /* NaN stays */
         sum[i] = v;
 }
@@ -139,14 +141,16 @@ static void blend_sequence(
     uint64_t *spare = (uint64_t *)(void *)(workspace + p->spare_at) + from;
     float *dst = (float *)tkp__data(&a[DST]) + from;
     for (int64_t i = 0; i < n; i++)
-        sum[i] = p->params.combine == TKP_BLEND_MAX ? -INFINITY : 0;
+        sum[i] = p->params.combine == TKP_BLEND_MAX       ? -INFINITY
+                 : p->params.combine == TKP_BLEND_PRODUCT ? 1
+                                                          : 0;
     for (int32_t t = 0; t < p->params.terms; t++) {
         const struct term term = {
             .z = (const float *)(void *)tkp__cpu_row(&a[TERMS], t, 4) + from,
             .n = n,
             .weight = (double)p->params.weight[t],
             .complement = p->params.complement[t] != 0,
-            .largest = p->params.combine == TKP_BLEND_MAX,
+            .combine = p->params.combine,
         };
         switch (p->params.normalise[t]) {
         case TKP_NORMALISE_MIN_MAX:

@@ -1,7 +1,8 @@
 /*
- * BLEND: weighted sum, or largest, of normalised terms, a sequence at a time.
+ * BLEND: weighted sum, largest or product of normalised terms, a sequence at a
+ * time.
  *
- *   dst[i]  = sum_t weight[t] f_t(z[t, i]), or max_t of the same
+ *   dst[i]  = sum_t weight[t] f_t(z[t, i]), or max_t or product of the same
  *   MIN_MAX (z - min) / (max - min)      0 where max = min
  *   SOFTMAX exp(z - max) / sum exp(z - max)
  *   RANK    (n - 1 - rank) / (n - 1)     rank 0 is the highest; 0 where n = 1
@@ -94,7 +95,7 @@ static void blend_sequence(
     for (int32_t t = 0; t < p->terms; t++)
         stats[t] = measure((const float *)tkp__ref_row(terms, t) + first, n);
     for (int64_t i = 0; i < n; i++) {
-        double sum = 0.0;
+        double sum = p->combine == TKP_BLEND_PRODUCT ? 1.0 : 0.0;
         for (int32_t t = 0; t < p->terms; t++) {
             const float *z = (const float *)tkp__ref_row(terms, t) + first;
             const double f = normalised(z, n, i, &stats[t], p->normalise[t]);
@@ -102,6 +103,8 @@ static void blend_sequence(
                 (double)p->weight[t] * (p->complement[t] ? 1.0 - f : f);
             if (p->combine == TKP_BLEND_SUM)
                 sum += v;
+            else if (p->combine == TKP_BLEND_PRODUCT)
+                sum *= v;
             else if (t == 0 || isnan(v) || v > sum) /* NaN stays */
                 sum = v;
         }

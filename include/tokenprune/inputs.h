@@ -26,7 +26,8 @@ enum tkp_need {
     TKP_NEED_CLIP_TOKENS = 2048,
     TKP_NEED_EMBEDDINGS = 4096,
     TKP_NEED_CLS_SHALLOW = 8192,
-    TKP_NEED_KEYS = 16384 /* k alone */
+    TKP_NEED_KEYS = 16384,           /* k alone */
+    TKP_NEED_PLAIN_ATTENTION = 32768 /* plain_q and plain_k */
 };
 
 /*
@@ -89,13 +90,16 @@ typedef struct tkp_inputs {
                                           NULL = every part of every candidate */
     const tkp_tensor *token_scores;    /* mergers that weigh rows: [N] f32 as
                                           tkp_scorer_run() gave them */
+    /* Queries and keys of the score layer before rotary, all rows: */
+    const tkp_tensor *plain_q; /* [R, H, C] */
+    const tkp_tensor *plain_k; /* [R, G, C] */
 } tkp_inputs;
 
 #define TKP_INPUTS_INIT                                                        \
     {                                                                          \
         (uint32_t)sizeof(tkp_inputs), 0, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL               \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL   \
     }
 TKP_API void tkp_inputs_init(tkp_inputs *inputs);
 

@@ -76,15 +76,19 @@ typedef struct tkp_merger_options {
     float cut; /* anchors: as the selector's */
     int32_t segments;   /* anchors: as the selector's */
     int32_t neighbours; /* knn: that each takes in; 0 = 32 */
-    int32_t bag; /* knn, bag: the first token of this part of a chain, in each
+    int32_t bag;  /* knn, bag: the first token of this part of a chain, in each
                     group, is the sum of what was dropped, itself included; its
                     part's others stay as they are. 0 = none; bag: 1 */
+    float within; /* nearest: who is farther than this from what it is most like
+                     goes nowhere: 1 - cosine, or the distance; 0 = no limit */
+    int32_t proportional; /* 1: from here on a row counts as many times as it
+                             stands for tokens: key_bias of tkp_decision */
 } tkp_merger_options;
 
 #define TKP_MERGER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_merger_options), 0, 0, 0, NULL, 0, 0, 0, 0.0f,    \
-            0.0f, 0, 0, 0.0f, 0, 0.0f, 0, 0.0f, 0, 0, 0                        \
+            0.0f, 0, 0, 0.0f, 0, 0.0f, 0, 0.0f, 0, 0, 0, 0.0f, 0               \
     }
 TKP_API void tkp_merger_options_init(tkp_merger_options *options);
 

@@ -139,8 +139,9 @@ enum tkp_policy_flags {
     TKP_POLICY_IN_VISION = 4,      /* acts inside the encoder */
     TKP_POLICY_IN_LLM = 8,         /* acts inside the decoder */
     TKP_POLICY_EVICTS = 16,        /* acts on the KV cache after prefill */
-    TKP_POLICY_ADAPTIVE = 32       /* the data decide how many are kept; without
+    TKP_POLICY_ADAPTIVE = 32,      /* the data decide how many are kept; without
                                       it the budget does, exactly */
+    TKP_POLICY_KEY_BIAS = 64 /* attention has to take a bias of each key */
 };
 
 /** What an engine can ask before it runs anything. */

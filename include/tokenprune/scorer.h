@@ -27,10 +27,12 @@ enum tkp_scorer_kind {
     TKP_SCORER_CUSTOM = 7,        /* tkp_scorer_vtable */
     TKP_SCORER_RELEVANCE = 8,     /* likeness to text, 0 to 1 */
     TKP_SCORER_RECONSTRUCTION = 9, /* what a few farthest points miss of it */
-    TKP_SCORER_TEMPORAL = 11,  /* unlikeness to the same place a frame before */
-    TKP_SCORER_GAUSSIAN = 16,  /* nearness to the middle of video and frame */
-    TKP_SCORER_CURVATURE = 21, /* how sharply the video turns at its frame */
-    TKP_SCORER_VARIANCE = 12,  /* how unevenly a token is like those around it;
+    TKP_SCORER_TEMPORAL = 11, /* unlikeness to the same place a frame before */
+    TKP_SCORER_GAUSSIAN = 16, /* nearness to the middle of video and frame */
+    TKP_SCORER_MEAN_QUERY = 14, /* attention from the mean query of the visual
+                                   tokens, before rotary */
+    TKP_SCORER_CURVATURE = 21,  /* how sharply the video turns at its frame */
+    TKP_SCORER_VARIANCE = 12,   /* how unevenly a token is like those around it;
                                  with the CLS row: HoloV */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
@@ -112,7 +114,8 @@ typedef struct tkp_scorer_options {
     float ridge;    /* reconstruction; 0 = 1e-5 */
     int32_t scope; /* reconstruction: whose tokens make a basis; blend: those of
                       what are normalised together; variance: what is cut into
-                      crops; enum tkp_budget_scope */
+                      crops; mean-query: whose tokens make a mean; enum
+                      tkp_budget_scope */
     int32_t centre;  /* gaussian: enum tkp_centre */
     uint64_t seed;   /* reconstruction: 0 = the basis begins with the longest
                       row, else with one drawn by this seed */

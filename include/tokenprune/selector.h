@@ -59,7 +59,10 @@ enum tkp_selector_kind {
     TKP_SELECTOR_ANCHORS = 24,
     /* Dynamic tokens of each frame by score, and peaks of density of those that
      * only repeat in a window of frames, one for all of them. */
-    TKP_SELECTOR_STATIC = 25
+    TKP_SELECTOR_STATIC = 25,
+    /* Centres of clusters no wider than a distance, among the best by score: the
+     * data decide how many (PACT); compares features. */
+    TKP_SELECTOR_CLUSTERS = 26
 };
 
 /* Cover: what the scores are. */
@@ -198,7 +201,8 @@ typedef struct tkp_selector_options {
                             logistic function */
     float threshold;     /* threshold: of the score; 0 = 1; static: cosine from
                             which a token repeats the one before; 0 = 0.8; fold:
-                            0 = 0.8 */
+                            0 = 0.8; clusters: 1 - cosine, up to which a token
+                            belongs to a centre; 0 = 0.2 */
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
     const tkp_scorer_options *weigh; /* copied deep */
@@ -222,6 +226,9 @@ typedef struct tkp_selector_options {
     /* Outliers. Without a budget the data decide how many. */
     int32_t uniform; /* 1 = and every so many-th token */
     int32_t spare;   /* 1 = and the best that is left, as part 1 */
+    /* Clusters: the share of a group, best first, that is clustered, rounded
+     * down, one token at least; 0 / 0 = 1 / 1. */
+    int64_t share_num, share_den;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -229,7 +236,7 @@ typedef struct tkp_selector_options {
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
             0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0f, NULL,  \
-            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0, 0, 0                     \
+            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0, 0, 0, 0, 0               \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

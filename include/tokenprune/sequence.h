@@ -112,6 +112,14 @@ typedef struct tkp_decision {
     tkp_tensor scores;     /* [N] f32 of the candidates, or none */
     const int32_t *host_offsets; /* [B + 1] the counts, on the host: they are
                                     known without asking the device */
+    tkp_tensor
+        key_bias; /* [rows_out] f32 log of the tokens that each row stands
+                            for, to be added to the scaled attention logits of
+                            its key in all layers from here on (and kept with the
+                            key in their caches; 0 for new tokens), or none: no
+                            merger so far was proportional. An engine that leaves
+                            it out runs another method: TKP_POLICY_KEY_BIAS says
+                            beforehand. */
 } tkp_decision;
 
 /* A view that is not there. */
@@ -123,7 +131,8 @@ typedef struct tkp_decision {
     {                                                                          \
         (uint32_t)sizeof(tkp_decision), 0, 0, 0, 0, 0, TKP__NO_TENSOR,         \
             TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR,    \
-            TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR, NULL               \
+            TKP__NO_TENSOR, TKP__NO_TENSOR, TKP__NO_TENSOR, NULL,              \
+            TKP__NO_TENSOR                                                     \
     }
 TKP_API void tkp_decision_init(tkp_decision *decision);
 

@@ -80,6 +80,7 @@ static json_t *needs_to_json(uint32_t needs)
         {TKP_NEED_EMBEDDINGS, "embeddings"},
         {TKP_NEED_CLS_SHALLOW, "cls_shallow"},
         {TKP_NEED_KEYS, "keys"},
+        {TKP_NEED_PLAIN_ATTENTION, "plain_attention"},
     };
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)

@@ -16,6 +16,8 @@ enum {
     TKP__SELECT_HIDDEN,
     TKP__SELECT_Q,
     TKP__SELECT_K,
+    TKP__SELECT_PLAIN_Q,
+    TKP__SELECT_PLAIN_K,
     TKP__SELECT_LSE,
     TKP__SELECT_ATTENTION_ROWS,
     TKP__SELECT_ATTENTION,
@@ -79,6 +81,7 @@ typedef struct tkp__select_case {
     tkp_model_desc model;
     tkp_layout *layout;
     tkp_inputs inputs;
+    tkp_tensor plain_q, plain_k;
     tkp_tensor q, k, lse, attention_rows, attention, cls_attention, scores,
         norm_weight, text, values, vision, vision_keys, cls_shallow, clip,
         clip_text, clip_tokens, embeddings, pivot_order;
@@ -107,6 +110,7 @@ typedef struct tkp__select_outcome {
     int32_t *indices; /* [rows_out] rows of the sequence that stay */
     int32_t position_rows;
     int32_t *positions; /* [position_rows, rows_out] */
+    float *key_bias;    /* [rows_out], or NULL */
     void *rows;         /* [K, D] after merging; NULL without hidden rows */
     void *hidden;       /* [rows_out, D] the sequence after the cut; likewise */
     uint32_t needs;     /* enum tkp_need */

@@ -18,6 +18,8 @@ static const struct {
     [TKP__SELECT_HIDDEN] = {"hidden", COMMON, 2, 2, "[R, D]"},
     [TKP__SELECT_Q] = {"q", COMMON, 3, 3, "[Q or R, H, C]"},
     [TKP__SELECT_K] = {"k", COMMON, 3, 3, "[R, G, C]"},
+    [TKP__SELECT_PLAIN_Q] = {"plain_q", COMMON, 3, 3, "[R, H, C]"},
+    [TKP__SELECT_PLAIN_K] = {"plain_k", COMMON, 3, 3, "[R, G, C]"},
     [TKP__SELECT_LSE] = {"lse", F32, 2, 2, "[Q or R, H]"},
     [TKP__SELECT_ATTENTION_ROWS] =
         {"attention_rows", COMMON, 1, 3, "[Q, H, R], [H, R] or [R]"},

@@ -38,6 +38,7 @@ static tkp_status count_rows(tkp__select_case *c, int64_t *rows)
         {TKP__SELECT_ATTENTION_ROWS, -1}, {TKP__SELECT_ATTENTION, -1},
         {TKP__SELECT_ATTENTION, -2},      {TKP__SELECT_POSITIONS, -1},
         {TKP__SELECT_VALUES, 0},          {TKP__SELECT_EMBEDDINGS, 0},
+        {TKP__SELECT_PLAIN_Q, 0},         {TKP__SELECT_PLAIN_K, 0},
     };
     tally found = {-1, ""};
     if (HAS(LENGTH)) {
@@ -452,6 +453,8 @@ static void make_attention(tkp__select_case *c)
     tkp_inputs *in = &c->inputs;
     give(c, TKP__SELECT_Q, &c->q, &in->q);
     give(c, TKP__SELECT_K, &c->k, &in->k);
+    give(c, TKP__SELECT_PLAIN_Q, &c->plain_q, &in->plain_q);
+    give(c, TKP__SELECT_PLAIN_K, &c->plain_k, &in->plain_k);
     give(c, TKP__SELECT_LSE, &c->lse, &in->lse);
     give(
         c, TKP__SELECT_ATTENTION_ROWS, &c->attention_rows, &in->attention_rows);
@@ -487,6 +490,10 @@ static tkp_status make_model(tkp__select_case *c)
             c->k.shape[2] == c->q.shape[2], TKP_ERR_SHAPE,
             "k: dim 2 is %lld, q has %lld", (long long)c->k.shape[2],
             (long long)c->q.shape[2]);
+    } else if (in->plain_q && in->plain_k) {
+        heads = c->plain_q.shape[1];
+        m->kv_heads = (int32_t)c->plain_k.shape[1];
+        m->head_dim = (int32_t)c->plain_q.shape[2];
     } else if (in->attention_rows) {
         heads = c->attention_rows.shape[1];
     } else if (in->attention) {

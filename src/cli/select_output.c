@@ -21,6 +21,8 @@ static bool is_used(int32_t t, uint32_t needs)
     static const uint32_t wanted[TKP__SELECT_TENSORS] = {
         [TKP__SELECT_Q] = TKP_NEED_ATTENTION,
         [TKP__SELECT_K] = TKP_NEED_ATTENTION | TKP_NEED_KEYS,
+        [TKP__SELECT_PLAIN_Q] = TKP_NEED_PLAIN_ATTENTION,
+        [TKP__SELECT_PLAIN_K] = TKP_NEED_PLAIN_ATTENTION,
         [TKP__SELECT_LSE] = TKP_NEED_ATTENTION,
         [TKP__SELECT_ATTENTION_ROWS] = TKP_NEED_ATTENTION,
         [TKP__SELECT_ATTENTION] = TKP_NEED_ATTENTION,
@@ -145,8 +147,8 @@ tkp_status tkp__select_write(
     const tkp__select_case *c,
     const tkp__select_outcome *o)
 {
-    const char *names[8];
-    tkp_tensor t[8];
+    const char *names[9];
+    tkp_tensor t[9];
     int32_t n = 0;
     names[n] = "kept";
     tkp_tensor_make_1d(&t[n++], o->kept, TKP_DTYPE_I32, o->n_kept);
@@ -172,6 +174,10 @@ tkp_status tkp__select_write(
         names[n] = "hidden";
         tkp_tensor_make_2d(
             &t[n++], o->hidden, c->hidden.dtype, o->rows_out, c->width);
+    }
+    if (o->key_bias) {
+        names[n] = "key_bias";
+        tkp_tensor_make_1d(&t[n++], o->key_bias, TKP_DTYPE_F32, o->rows_out);
     }
     return tkp__safetensors_write(path, n, names, t);
 }

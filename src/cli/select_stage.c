@@ -117,6 +117,8 @@ missing(const tkp__select_case *c, uint32_t needs, const char **form)
         {TKP_NEED_SCORES, in->scores != NULL, "scores from outside", "scores"},
         {TKP_NEED_TEXT, in->text != NULL, "text features", "text"},
         {TKP_NEED_KEYS, in->k != NULL, "the keys of a layer", "k"},
+        {TKP_NEED_PLAIN_ATTENTION, in->plain_q && in->plain_k,
+         "queries and keys before rotary", "plain_q and plain_k"},
         {TKP_NEED_VALUES, in->values != NULL, "the values of a layer",
          "values"},
         {TKP_NEED_VISION, in->vision != NULL, "the encoder's rows", "vision"},
@@ -304,6 +306,14 @@ static tkp_status take_decision(
             return TKP_ERR_MEMORY;
         memcpy(o->hidden, after, bytes);
     }
+    if (tkp__present(&d->key_bias)) {
+        o->key_bias = tkp__alloc((size_t)d->rows_out, sizeof(*o->key_bias));
+        if (!o->key_bias)
+            return TKP_ERR_MEMORY;
+        memcpy(
+            o->key_bias, tkp__data(&d->key_bias),
+            (size_t)d->rows_out * sizeof(*o->key_bias));
+    }
     return list_scores(o, c, &d->scores);
 }
 
@@ -409,5 +419,6 @@ void tkp__select_outcome_release(tkp__select_outcome *o)
     tkp__free(o->positions);
     tkp__free(o->rows);
     tkp__free(o->hidden);
+    tkp__free(o->key_bias);
     *o = (tkp__select_outcome){0};
 }

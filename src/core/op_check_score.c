@@ -20,6 +20,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_segments, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_crop_variance, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_static_windows, longest);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_mean_query, scale);
 
 // clang-format off
 static const tkp__arg_rule attention_scores_args[] = {
@@ -132,6 +133,13 @@ static const tkp__arg_rule text_raters_args[] = {
     {"share",        "T",       TKP__ARG_F32,      TKP__ARG_OUT,       0},
     {"raters",       "T",       TKP__ARG_I32,      TKP__ARG_OUT,       0},
 };
+static const tkp__arg_rule mean_query_args[] = {
+    {"q",           "RHC",      TKP__ARG_FLOAT,    TKP__ARG_ROWS_FREE, 0},
+    {"k",           "RGC",      TKP__ARG_AS_FIRST, TKP__ARG_ROWS_FREE, 0},
+    {"rows",        "N",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
 static const tkp__arg_rule curvature_args[] = {
     {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
@@ -214,6 +222,25 @@ static tkp_status attention_scores_relations(const tkp__check_call *call)
     return TKP_OK;
 }
 
+static tkp_status mean_query_params(void *params)
+{
+    const tkp_op_mean_query *p = params;
+    TKP__CHECK(
+        isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    return TKP_OK;
+}
+
+static tkp_status mean_query_relations(const tkp__check_call *call)
+{
+    const int64_t h = tkp__dim(&call->dims, 'H');
+    const int64_t g = tkp__dim(&call->dims, 'G');
+    TKP__ARG_CHECK(
+        call, 1, g > 0 ? h % g == 0 : h == 0, TKP_ERR_SHAPE,
+        "dim 1 (G) is %lld, does not divide H = %lld", (long long)g,
+        (long long)h);
+    return TKP_OK;
+}
+
 static tkp_status row_norm_params(void *params)
 {
     tkp_op_row_norm *p = params;
@@ -269,8 +296,9 @@ static tkp_status blend_params(void *params)
             "complement[%d]: is %d, wanted 0 or 1", t, p->complement[t]);
     }
     TKP__CHECK(
-        p->combine == TKP_BLEND_SUM || p->combine == TKP_BLEND_MAX,
-        TKP_ERR_OPTION, "combine: is %d, wanted 0 or 1", p->combine);
+        p->combine >= TKP_BLEND_SUM && p->combine <= TKP_BLEND_PRODUCT,
+        TKP_ERR_OPTION, "combine: is %d, wanted 0 to %d", p->combine,
+        TKP_BLEND_PRODUCT);
     return TKP_OK;
 }
 
@@ -483,6 +511,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
      gaussian_scores_params, gaussian_scores_relations},
     {TKP_OP_TEXT_RATERS, TKP__RULE_ARGS(text_raters_args), "text_raters",
      TKP__RULE_NO_PARAMS, NULL, NULL},
+    {TKP_OP_MEAN_QUERY, TKP__RULE_ARGS(mean_query_args), "mean_query",
+     TKP__RULE_PARAMS(tkp_op_mean_query, scale), mean_query_params,
+     mean_query_relations},
     {TKP_OP_CURVATURE, TKP__RULE_ARGS(curvature_args), "curvature",
      TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_SEGMENTS, TKP__RULE_ARGS(segments_args), "segments",

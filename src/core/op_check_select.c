@@ -7,6 +7,7 @@
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_topk, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_cluster_centres, distance);
 TKP__ASSERT_NO_PADDING(tkp_op_quota, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_reconcile, order);
 TKP__ASSERT_NO_PADDING(tkp_op_sample, seed);
@@ -92,6 +93,14 @@ static const tkp__arg_rule density_peaks_args[] = {
     {"density",       "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
     {"score",         "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
 };
+static const tkp__arg_rule cluster_centres_args[] = {
+    {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
+    {"rows",          "N",  TKP__ARG_I32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"density",       "N",  TKP__ARG_F32, TKP__ARG_OUT,      0},
+    {"centre",        "N",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
 static const tkp__arg_rule principal_groups_args[] = {
     {"x",             "RD", TKP__ARG_FLOAT, 0,               0},
     {"rows",          "N",  TKP__ARG_I32, 0,                 0},
@@ -131,6 +140,15 @@ static tkp_status density_peaks_params(void *params)
     TKP__CHECK(
         p->others == 0 || p->others == 1, TKP_ERR_OPTION,
         "others: is %d, wanted 0 or 1", p->others);
+    return TKP_OK;
+}
+
+static tkp_status cluster_centres_params(void *params)
+{
+    const tkp_op_cluster_centres *p = params;
+    TKP__CHECK(
+        p->distance >= 0.0f && p->distance <= 2.0f, TKP_ERR_OPTION,
+        "distance: is %g, wanted 0 to 2", (double)p->distance);
     return TKP_OK;
 }
 
@@ -418,6 +436,9 @@ const tkp__op_rule tkp__core_rules_select[] = {
     {TKP_OP_DENSITY_PEAKS, TKP__RULE_ARGS(density_peaks_args), "density_peaks",
      TKP__RULE_PARAMS(tkp_op_density_peaks, others), density_peaks_params,
      NULL},
+    {TKP_OP_CLUSTER_CENTRES, TKP__RULE_ARGS(cluster_centres_args),
+     "cluster_centres", TKP__RULE_PARAMS(tkp_op_cluster_centres, distance),
+     cluster_centres_params, NULL},
     {TKP_OP_PIVOTS, TKP__RULE_ARGS(pivots_args), "pivots",
      TKP__RULE_PARAMS(tkp_op_pivots, per_pivot), pivots_params, NULL},
     {0},

@@ -3,7 +3,8 @@
  * scope) that it is most like. Protected tokens stand for themselves. Tokens of
  * one part of a chain may be replaced by a basis of the group: they are joined
  * by none (ApET). With `into`, only tokens of that part are joined, by those
- * alone that it could have chosen (VisionZip, SparseVLM). After bipartite
+ * alone that it could have chosen (VisionZip, SparseVLM). With `within`, who is
+ * too far from what it is most like goes nowhere (PACT). After bipartite
  * matching only tokens of the second side are joined, and each counts as many
  * as it stands for (ToMe).
  */
@@ -11,7 +12,7 @@
 #include "selector/bipartite.h"
 
 enum { OP_NEAREST, OP_MERGE, OP_BLEND, OP_PUT };
-enum { AT_LIST, AT_PLACE, AT_ENDS, AT_KEEP, AT_ROWS };
+enum { AT_LIST, AT_PLACE, AT_ENDS, AT_KEEP, AT_ROWS, AT_LIKE };
 
 /* Groups of candidates that may join each other, one after the other. */
 typedef struct nearest {
@@ -49,6 +50,8 @@ static tkp_status plan_ops(tkp_merger *m)
     for (int32_t i = 1; i < 7; i++)
         tkp_tensor_make_1d(
             &args[i], NULL, TKP_DTYPE_I32, i == 2 || i == 5 ? n + 1 : n);
+    if (o->within > 0.0f)
+        tkp_tensor_make_1d(&args[7], NULL, TKP_DTYPE_F32, n);
     TKP__TRY(tkp__merger_op(
         m, &m->ops[OP_NEAREST], TKP_OP_NEAREST, args, 8, &likeness));
     tkp_tensor_make_2d(
@@ -128,6 +131,9 @@ static tkp_status nearest_plan(tkp_merger *m, tkp_ledger *ledger)
     for (int32_t i = AT_LIST; i <= AT_ENDS; i++)
         TKP__TRY(tkp__ledger_book(
             ledger, (uint64_t)(2 * n + 1) * sizeof(int32_t), &m->at[i]));
+    if (m->spec.options.within > 0.0f)
+        TKP__TRY(tkp__ledger_book(
+            ledger, (uint64_t)n * sizeof(float), &m->at[AT_LIKE]));
     if (m->spec.options.replace)
         TKP__TRY(plan_replace(m, ledger));
     return plan_ops(m);
@@ -174,10 +180,18 @@ is_joined(const tkp_merger *m, const int32_t *roles, int32_t j, int32_t token)
     return !into || (roles && roles[j] == into);
 }
 
-/* Whether a token may join. */
-static bool joins(const tkp_merger *m, const int32_t *pools, int64_t i)
+/* Whether a token may join; `like` is how like it is what it would. */
+static bool
+joins(const tkp_merger *m, const int32_t *pools, const float *like, int64_t i)
 {
     const int32_t into = m->spec.options.into;
+    if (like) {
+        const double far = m->spec.options.measure == TKP_GREEDY_COSINE
+                               ? 1.0 - (double)like[i]
+                               : -(double)like[i];
+        if (far > (double)m->spec.options.within)
+            return false;
+    }
     return !into || !pools || (pools[i] >> into & 1);
 }
 
@@ -231,13 +245,18 @@ static tkp_status run_nearest(
     tkp_tensor_make_1d(&args[4], list, TKP_DTYPE_I32, count);
     tkp_tensor_make_1d(&args[5], ends, TKP_DTYPE_I32, state->groups + 1);
     tkp_tensor_make_1d(&args[6], out->assignment, TKP_DTYPE_I32, n);
+    float *like = m->spec.options.within > 0.0f
+                      ? tkp__ledger_at(workspace, m->at[AT_LIKE])
+                      : NULL;
+    if (like)
+        tkp_tensor_make_1d(&args[7], like, TKP_DTYPE_F32, n);
     TKP__TRY(
         tkp__merger_run_op(m, m->ops[OP_NEAREST], exec, args, 8, workspace));
     const int32_t *pools = in->pools ? tkp__data(in->pools) : NULL;
     for (int64_t i = 0; i < n; i++)
         if (out->assignment[i] >= 0)
             out->assignment[i] =
-                joins(m, pools, i) ? place[out->assignment[i]] : -1;
+                joins(m, pools, like, i) ? place[out->assignment[i]] : -1;
     const int32_t *kept = tkp__data(out->kept);
     for (int32_t j = 0; j < out->kept->shape[0]; j++)
         out->assignment[kept[j]] = j;

@@ -2,7 +2,7 @@
 #include "merger/merger.h"
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_merger_options, bag);
+TKP__ASSERT_NO_PADDING(tkp_merger_options, proportional);
 
 /* NULL: no kind at all. */
 static const tkp__merger_kind *kind_of(int32_t kind)
@@ -94,6 +94,12 @@ static tkp_status check_nearest(const tkp_merger_options *o)
     TKP__CHECK(
         o->segments >= 0, TKP_ERR_OPTION,
         "merger: segments is %d, wanted 0 or more", o->segments);
+    TKP__CHECK(
+        o->within >= 0.0f && o->within <= 1e30f, TKP_ERR_OPTION,
+        "merger: within is %g, wanted 0 or more", (double)o->within);
+    TKP__CHECK(
+        o->proportional == 0 || o->proportional == 1, TKP_ERR_OPTION,
+        "merger: proportional is %d, wanted 0 or 1", o->proportional);
     return TKP_OK;
 }
 
@@ -114,7 +120,9 @@ tkp__merger_spec_copy(tkp__merger_spec *out, const tkp_merger_options *in)
     TKP__TRY(check_nearest(o));
     if (o->kind == TKP_MERGER_BIPARTITE || o->kind == TKP_MERGER_FOLD)
         *o = (tkp_merger_options){
-            .struct_size = o->struct_size, .kind = o->kind};
+            .struct_size = o->struct_size,
+            .kind = o->kind,
+            .proportional = o->proportional};
     if ((o->kind == TKP_MERGER_NEAREST || tkp__merger_weighs(o)) &&
         o->anchor == 0.0f)
         o->anchor = 1.0f;

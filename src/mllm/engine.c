@@ -218,6 +218,11 @@ static tkp_status make_room(tkp__engine *e)
     const int64_t queries = e->point.query_rows;
     const int64_t kv = d->kv_heads * d->head_dim;
     const bool apart = e->sequences > 1 || reads_next_layer(&e->point);
+    if ((e->point.needs & TKP_NEED_PLAIN_ATTENTION) && !kept->plain_q.data) {
+        TKP__TRY(tkp__buffer_alloc(
+            &kept->plain_q, e->rows, d->heads * d->head_dim, d->dtype));
+        TKP__TRY(tkp__buffer_alloc(&kept->plain_k, e->rows, kv, d->dtype));
+    }
     if (apart && !kept->k.data)
         TKP__TRY(tkp__buffer_alloc(&kept->k, e->rows, kv, d->dtype));
     if (apart && (e->point.needs & TKP_NEED_VALUES) && !kept->v.data)
@@ -247,8 +252,8 @@ static tkp_status make_room(tkp__engine *e)
 static bool reads_layer(const tkp_point *point)
 {
     return (point->kind == TKP_POINT_LLM || point->kind == TKP_POINT_KV) &&
-           (point->needs &
-            (TKP_NEED_ATTENTION | TKP_NEED_KEYS | TKP_NEED_VALUES));
+           (point->needs & (TKP_NEED_ATTENTION | TKP_NEED_KEYS |
+                            TKP_NEED_VALUES | TKP_NEED_PLAIN_ATTENTION));
 }
 
 static tkp_status next_point(tkp__engine *e)
@@ -259,9 +264,27 @@ static tkp_status next_point(tkp__engine *e)
     return reads_layer(&e->point) ? make_room(e) : TKP_OK;
 }
 
+/* Queries and keys of the score layer before they are rotated, too. */
+static void want_plain(tkp__engine *e, tkp_tensor view[2])
+{
+    tkp__decoder_state *s = &e->decoder;
+    if (!(e->point.needs & TKP_NEED_PLAIN_ATTENTION))
+        return;
+    view[0] = tkp__rows(&e->kept.plain_q, s->rows);
+    view[1] = tkp__rows(&e->kept.plain_k, s->rows);
+    s->plain_q = &view[0];
+    s->plain_k = &view[1];
+}
+
+static void want_plain_no_more(tkp__engine *e)
+{
+    e->decoder.plain_q = e->decoder.plain_k = NULL;
+}
+
 /* q, k and perhaps v of the layer behind the cut, of all rows before it. */
 static tkp_status look_ahead(tkp__engine *e)
 {
+    tkp_tensor plain[2];
     tkp__decoder_state *s = &e->decoder;
     tkp__kept_attention *kept = &e->kept;
     const tkp__decoder *d = s->decoder;
@@ -271,8 +294,11 @@ static tkp_status look_ahead(tkp__engine *e)
     const tkp_tensor v = tkp__rows(&kept->v, s->rows);
     kept->k_view = tkp__heads(&k, d->kv_heads);
     kept->v_view = tkp__heads(&v, d->kv_heads);
-    return tkp__decoder_project(
+    want_plain(e, plain);
+    const tkp_status status = tkp__decoder_project(
         s, &e->f, e->point.score_layer, &q, &k, values ? &v : NULL);
+    want_plain_no_more(e);
+    return status;
 }
 
 static bool is_score_layer(const tkp__engine *e, int32_t layer)
@@ -343,6 +369,14 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     for (int32_t b = 0; b < e->sequences; b++)
         e->count[b] = decision->host_offsets[b + 1] - decision->host_offsets[b];
     tkp__decoder_step(s, e->count);
+    if (tkp__present(&decision->key_bias)) {
+        memcpy(
+            e->key_bias.data, tkp__data(&decision->key_bias),
+            (size_t)out * sizeof(float));
+        s->key_bias = e->key_bias.data;
+        tkp__trace(
+            &e->f, "prune.key_bias", e->point.boundary, &decision->key_bias);
+    }
     memcpy(
         e->positions, tkp__data(&decision->positions),
         (size_t)(decision->position_rows * out) * sizeof(*e->positions));
@@ -358,6 +392,7 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
 
 /* Views of what a point may ask for; those it does ask for go into `in`. */
 typedef struct handed_over {
+    tkp_tensor plain_q, plain_k;
     tkp_tensor q, lse, hidden, cls, shallow, vision, keys, embeddings, text;
     tkp_inputs in;
 } handed_over;
@@ -381,6 +416,14 @@ static void hand_attention(const tkp__engine *e, handed_over *out)
         out->in.k = &kept->k_view;
     if (needs & TKP_NEED_VALUES)
         out->in.values = &kept->v_view;
+    if (needs & TKP_NEED_PLAIN_ATTENTION) {
+        const tkp_tensor plain_q = tkp__rows(&kept->plain_q, e->decoder.rows);
+        const tkp_tensor plain_k = tkp__rows(&kept->plain_k, e->decoder.rows);
+        out->plain_q = tkp__heads(&plain_q, e->model->decoder.heads);
+        out->plain_k = tkp__heads(&plain_k, e->model->decoder.kv_heads);
+        out->in.plain_q = &out->plain_q;
+        out->in.plain_k = &out->plain_k;
+    }
 }
 
 static const tkp_tensor *
@@ -478,8 +521,12 @@ static tkp_status run_layer(tkp__engine *e, int32_t layer)
         return tkp__decoder_run_layer(&e->decoder, &e->f, layer, NULL);
     const tkp_tensor lse = tkp__rows(&e->kept.all_lse, e->decoder.rows);
     const bool asks = e->point.needs & TKP_NEED_ATTENTION;
-    TKP__TRY(
-        tkp__decoder_run_layer(&e->decoder, &e->f, layer, asks ? &lse : NULL));
+    tkp_tensor plain[2];
+    want_plain(e, plain);
+    const tkp_status status =
+        tkp__decoder_run_layer(&e->decoder, &e->f, layer, asks ? &lse : NULL);
+    want_plain_no_more(e);
+    TKP__TRY(status);
     const double start = tkp__engine_now();
     TKP__TRY(keep_attention(e, layer));
     e->pruning_seconds += tkp__engine_now() - start;
@@ -541,6 +588,7 @@ tkp_status tkp__engine_decode(
     for (int32_t b = 0; b < e->sequences; b++)
         if (active[b])
             e->index[n++] = ids[b];
+    s->key_bias = NULL;
     tkp__decoder_step(s, active);
     TKP__TRY(tkp__decoder_embed(s, &quiet, e->index));
     for (int32_t layer = 0; layer < e->model->decoder.layers; layer++) {

@@ -28,6 +28,8 @@ typedef struct tkp__kept_attention {
     tkp__buffer lse;     /* [Q, H] f32 */
     tkp__buffer all_lse; /* [R, H] f32 */
     tkp__buffer k, v;    /* [R, G C], where the cache has gaps */
+    tkp__buffer plain_q; /* [R, H C] before they are rotated; where asked for */
+    tkp__buffer plain_k; /* [R, G C] */
     tkp_tensor k_view;   /* [R, G, C] */
     tkp_tensor v_view;   /* [R, G, C], if the point wants values */
     int64_t capacity;    /* query rows there is room for */
@@ -75,6 +77,7 @@ typedef struct tkp__engine {
     tkp__kept_inputs inputs;
     tkp__kept_attention kept;
     tkp__history history;
+    tkp__buffer key_bias; /* [R, 1] f32, once a cut says so */
     tkp__buffer visual; /* [patches, D] projector rows until they are placed */
     int32_t *lists;
     int32_t *positions;       /* [P, R] of the rows as they are */
@@ -82,7 +85,7 @@ typedef struct tkp__engine {
     int32_t *from;            /* [R] scratch */
     int32_t *count;           /* [B] scratch */
     const tkp_tensor *scores; /* [N] the caller's, or NULL */
-    bool evicts;
+    bool evicts, biases;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;
 

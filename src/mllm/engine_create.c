@@ -132,6 +132,7 @@ static tkp_status query_policy(tkp__engine *e)
         tkp_policy_name(e->policy));
     kept->needs = info.needs;
     e->evicts = info.flags & TKP_POLICY_EVICTS;
+    e->biases = info.flags & TKP_POLICY_KEY_BIAS;
     kept->of.cls_logits = info.cls_logits;
     kept->of.shallow_logits = info.shallow_logits;
     TKP__TRY(
@@ -218,6 +219,8 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
     TKP__TRY(tkp__decoder_state_create(
         &e->decoder, d, e->sequences, e->rows, extra));
     TKP__TRY(tkp__buffer_alloc(&e->visual, e->patches, d->hidden, d->dtype));
+    if (e->biases)
+        TKP__TRY(tkp__buffer_alloc(&e->key_bias, e->rows, 1, TKP_DTYPE_F32));
     if (e->evicts)
         TKP__TRY(
             tkp__history_create(&e->history, d->layers, e->sequences, e->rows));
@@ -256,12 +259,12 @@ void tkp__engine_release(tkp__engine *e)
 {
     tkp__kept_attention *attention = &e->kept;
     tkp__kept_inputs *inputs = &e->inputs;
-    tkp__buffer *const buffers[] = {&e->visual,          &attention->q,
-                                    &attention->k,       &attention->v,
-                                    &attention->lse,     &attention->all_lse,
-                                    &inputs->vision,     &inputs->keys,
-                                    &inputs->cls,        &inputs->shallow,
-                                    &inputs->embeddings, &inputs->text};
+    tkp__buffer *const buffers[] = {
+        &e->key_bias,     &attention->plain_q, &attention->plain_k,
+        &e->visual,       &attention->q,       &attention->k,
+        &attention->v,    &attention->lse,     &attention->all_lse,
+        &inputs->vision,  &inputs->keys,       &inputs->cls,
+        &inputs->shallow, &inputs->embeddings, &inputs->text};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(attention->rows);

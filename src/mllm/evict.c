@@ -120,6 +120,8 @@ evict_layer(tkp__engine *e, int32_t layer, const int32_t *offsets)
                        (int32_t)e->decoder.cache.extra;
     TKP__TRY(shrink(e, &l->k, l, offsets));
     TKP__TRY(shrink(e, &l->v, l, offsets));
+    if (l->bias.data)
+        TKP__TRY(shrink(e, &l->bias, l, offsets));
     for (int32_t b = 0; b < e->sequences; b++) {
         l->begin[b + 1] = begin[b + 1];
         l->length[b] = offsets[b + 1] - offsets[b];

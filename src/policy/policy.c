@@ -45,8 +45,8 @@ void tkp__policy_release(tkp_policy *policy)
 
 bool tkp__stage_reads_layer(const tkp__stage *stage)
 {
-    const uint32_t of_layer =
-        TKP_NEED_ATTENTION | TKP_NEED_KEYS | TKP_NEED_VALUES;
+    const uint32_t of_layer = TKP_NEED_ATTENTION | TKP_NEED_KEYS |
+                              TKP_NEED_VALUES | TKP_NEED_PLAIN_ATTENTION;
     return ((tkp__scorer_spec_needs(&stage->scorer) |
              tkp__selector_spec_needs(&stage->selector) |
              tkp__merger_spec_needs(&stage->merger)) &
@@ -199,6 +199,8 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
             info->flags |= TKP_POLICY_TEXT_DEPENDENT;
         if (stage->merger.options.kind != TKP_MERGER_NONE)
             info->flags |= TKP_POLICY_MERGES;
+        if (stage->merger.options.proportional)
+            info->flags |= TKP_POLICY_KEY_BIAS;
         if (tkp__stage_is_adaptive(stage))
             info->flags |= TKP_POLICY_ADAPTIVE;
         if (stage->point == TKP_POINT_VISION)
@@ -325,6 +327,14 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
     TKP__CHECK(
         merger != TKP_MERGER_FOLD || selector->kind == TKP_SELECTOR_FOLD,
         TKP_ERR_POLICY, "stage %d: merger fold needs that selector", number);
+    TKP__CHECK(
+        !s->merger.options.proportional ||
+            (merger != TKP_MERGER_NONE &&
+             (s->point == TKP_POINT_PROJECTOR || s->point == TKP_POINT_LLM)),
+        TKP_ERR_POLICY,
+        "stage %d: a proportional merger needs layers of the decoder behind it; "
+        "wanted point projector or llm",
+        number);
     TKP__CHECK(
         selector->kind == TKP_SELECTOR_ALL ||
             s->budget.kind != TKP_BUDGET_ALL || selector->quota > 0 ||

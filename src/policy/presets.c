@@ -568,6 +568,23 @@ const tkp__preset tkp__presets[] = {
         "               limit: by-share}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("pact", "Of what matters the centres of clusters, each weighing what it holds",
+        "Dhouib et al. 2025, PACT, arXiv 2504.08966, LLaVA-OneVision-7B",
+        "\n"
+        "  - at: llm:4\n"
+        "    score_layer: next\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      combine: product\n"
+        "      terms:\n"
+        "        - {weight: 1, scorer: mean-query}\n"
+        "        - {weight: 1, scorer: {kind: norm, norm: l2}}\n"
+        "    selector: {kind: clusters, feature: keys, share: 55/100,\n"
+        "               threshold: 0.21}\n"
+        "    merger: {kind: nearest, feature: keys, within: 0.315,\n"
+        "             proportional: true}\n"
+        "    budget: all\n"),
+
     PRESET("prumerge", "What CLS looks at unusually much; the rest goes into it",
         "Shang et al. 2024, PruMerge, arXiv 2403.15388",
         "\n"

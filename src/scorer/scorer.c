@@ -4,7 +4,7 @@
 #include "core/names.h"
 
 TKP__ASSERT_NO_PADDING(tkp_model_desc, norm_eps);
-TKP__ASSERT_NO_PADDING(tkp_inputs, token_scores);
+TKP__ASSERT_NO_PADDING(tkp_inputs, plain_k);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {
@@ -79,6 +79,8 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_norm;
     case TKP_SCORER_COSINE:
         return &tkp__leaf_cosine;
+    case TKP_SCORER_MEAN_QUERY:
+        return &tkp__leaf_mean_query;
     case TKP_SCORER_RECONSTRUCTION:
         return &tkp__leaf_reconstruction;
     case TKP_SCORER_VARIANCE:

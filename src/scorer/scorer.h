@@ -91,6 +91,7 @@ extern const tkp__leaf_kind tkp__leaf_attention;
 extern const tkp__leaf_kind tkp__leaf_given;
 enum { TKP__GIVEN_OPS = 3, TKP__GIVEN_AT = 1 };
 extern const tkp__leaf_kind tkp__leaf_variance;
+extern const tkp__leaf_kind tkp__leaf_mean_query;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_reconstruction;

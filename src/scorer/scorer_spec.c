@@ -127,7 +127,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_range(out->shallow, 1, "shallow"));
     TKP__TRY(check_variance(out));
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
-    TKP__TRY(check_range(out->combine, TKP_BLEND_MAX, "combine"));
+    TKP__TRY(check_range(out->combine, TKP_BLEND_PRODUCT, "combine"));
     TKP__TRY(check_range(out->group, 256, "group"));
     TKP__CHECK(
         out->threshold >= 0.0f && out->threshold <= 1.0f, TKP_ERR_OPTION,
@@ -223,6 +223,8 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
                (tkp__scorer_reads_cls(o) ? cls_need(o) : 0);
     case TKP_SCORER_EXTERNAL:
         return TKP_NEED_SCORES;
+    case TKP_SCORER_MEAN_QUERY:
+        return TKP_NEED_PLAIN_ATTENTION;
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
     case TKP_SCORER_RECONSTRUCTION:

@@ -7,6 +7,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/score_features.c
           ${CMAKE_CURRENT_LIST_DIR}/score_given.c
           ${CMAKE_CURRENT_LIST_DIR}/score_reconstruction.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_mean_query.c
           ${CMAKE_CURRENT_LIST_DIR}/score_relevance.c
           ${CMAKE_CURRENT_LIST_DIR}/score_frames.c
           ${CMAKE_CURRENT_LIST_DIR}/score_variance.c

@@ -89,26 +89,6 @@ count_outliers(const float *scores, const int32_t *order, int32_t n)
     return count ? count : 1;
 }
 
-/* Marks `wanted` in all: drops the worst or adds the best, as it is needed. */
-static void reconcile(
-    uint8_t *mark,
-    const int32_t *order,
-    int32_t n,
-    int32_t have,
-    int32_t wanted)
-{
-    for (int32_t i = n - 1; have > wanted && i >= 0; i--)
-        if (mark[order[i]]) {
-            mark[order[i]] = NOT_KEPT;
-            have--;
-        }
-    for (int32_t i = 0; have < wanted && i < n; i++)
-        if (!mark[order[i]]) {
-            mark[order[i]] = KEPT;
-            have++;
-        }
-}
-
 /* What group g keeps; how many. */
 static int32_t choose(
     const tkp_selector *s,
@@ -139,7 +119,7 @@ static int32_t choose(
             have++;
         }
     if (!s->adaptive)
-        reconcile(t->mark, order, n, have, most - seats);
+        tkp__selector_reconcile(t->mark, order, n, have, most - seats);
     for (int32_t i = 0, left = seats; left && i < n; i++)
         if (!t->mark[order[i]]) {
             t->mark[order[i]] = SPARE;

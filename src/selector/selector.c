@@ -45,6 +45,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_anchors;
     case TKP_SELECTOR_OUTLIERS:
         return &tkp__select_outliers;
+    case TKP_SELECTOR_CLUSTERS:
+        return &tkp__select_clusters;
     case TKP_SELECTOR_STATIC:
         return &tkp__select_static;
     case TKP_SELECTOR_NMS_GROUPS:

@@ -142,6 +142,7 @@ extern const tkp__selector_kind tkp__select_quota;
 extern const tkp__selector_kind tkp__select_bipartite;
 extern const tkp__selector_kind tkp__select_outliers;
 extern const tkp__selector_kind tkp__select_fold;
+extern const tkp__selector_kind tkp__select_clusters;
 
 enum { TKP__SELECTOR_OPS = 8 };
 
@@ -272,6 +273,15 @@ tkp_status tkp__selector_run_topk(
     const int32_t *member,
     void *workspace,
     const tkp_tensor *dst);
+
+/* marks.c: of the `have` marks of the members of a group, best first in `order`,
+ * the worst go, or the best others come, until there are `wanted`. */
+void tkp__selector_reconcile(
+    uint8_t *mark,
+    const int32_t *order,
+    int32_t n,
+    int32_t have,
+    int32_t wanted);
 
 /* select_custom.c: it has to choose the protected ones too. */
 tkp_status tkp__selector_check_protected(

@@ -3,7 +3,7 @@
 #include "selector/selector.h"
 
 TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
-TKP__ASSERT_NO_PADDING(tkp_selector_options, spare);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, share_den);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -182,6 +182,20 @@ static tkp_status check_anchors(tkp_selector_options *o)
     o->stride = o->stride ? o->stride : 4;
     o->neighbours = o->neighbours ? o->neighbours : 4;
     return TKP_OK;
+}
+
+static tkp_status check_clusters(tkp_selector_options *o)
+{
+    if (o->share_num == 0 && o->share_den == 0)
+        o->share_num = o->share_den = 1;
+    TKP__CHECK(
+        o->share_den > 0 && o->share_num >= 0 && o->share_num <= o->share_den,
+        TKP_ERR_OPTION, "selector: share is %lld/%lld, wanted 0 to 1",
+        (long long)o->share_num, (long long)o->share_den);
+    if (o->kind != TKP_SELECTOR_CLUSTERS)
+        return TKP_OK;
+    fill_number(&o->threshold, true, 0.2f);
+    return check_number(o->threshold, 2.0f, "threshold");
 }
 
 /* --- chains ---------------------------------------------------------------- */
@@ -374,6 +388,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
     TKP__TRY(check_range(o->spare, 1, "spare"));
     TKP__TRY(check_range(o->components, INT32_MAX, "components"));
     TKP__TRY(check_anchors(o));
+    TKP__TRY(check_clusters(o));
     TKP__TRY(check_window(o));
     TKP__TRY(check_greedy(o));
     if (o->kind == TKP_SELECTOR_CUSTOM) {
@@ -453,6 +468,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     case TKP_SELECTOR_THRESHOLD:
     case TKP_SELECTOR_WINDOW_RANK:
     case TKP_SELECTOR_STATIC:
+    case TKP_SELECTOR_CLUSTERS:
     case TKP_SELECTOR_MMR:
     case TKP_SELECTOR_DPP:
     case TKP_SELECTOR_TRI:
@@ -490,7 +506,8 @@ static bool compares(int32_t kind)
            kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_PARITY ||
            kind == TKP_SELECTOR_DENSITY || kind == TKP_SELECTOR_NMS_GROUPS ||
            kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS ||
-           kind == TKP_SELECTOR_STATIC || kind == TKP_SELECTOR_FOLD;
+           kind == TKP_SELECTOR_STATIC || kind == TKP_SELECTOR_FOLD ||
+           kind == TKP_SELECTOR_CLUSTERS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

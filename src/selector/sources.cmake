@@ -1,9 +1,11 @@
 target_sources(
   tokenprune
-  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/quota.c
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/marks.c
+          ${CMAKE_CURRENT_LIST_DIR}/quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_anchors.c
           ${CMAKE_CURRENT_LIST_DIR}/select_bipartite.c
           ${CMAKE_CURRENT_LIST_DIR}/select_chain.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_clusters.c
           ${CMAKE_CURRENT_LIST_DIR}/select_custom.c
           ${CMAKE_CURRENT_LIST_DIR}/select_density.c
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c

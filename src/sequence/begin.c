@@ -223,6 +223,7 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
         tkp__carve(c, rows * s->layout->position_rows, sizeof(int32_t));
     s->sizes = tkp__carve(c, rows, sizeof(float));
     s->totals = tkp__carve(c, rows, sizeof(float));
+    s->key_bias = tkp__carve(c, rows, sizeof(float));
     s->assignment = tkp__carve(c, rows, sizeof(int32_t));
     if (!merges(s))
         return;

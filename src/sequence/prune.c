@@ -1,4 +1,6 @@
 /* A point of the forward: score, select, merge, and say which rows stay. */
+#include <math.h>
+
 #include "sequence/sequence.h"
 
 static bool protects(const tkp__run_stage *run)
@@ -236,6 +238,15 @@ static void list_totals(tkp_sequence *s)
     }
 }
 
+/* Once a merger was proportional, all that comes after is. */
+static void list_key_bias(tkp_sequence *s, const tkp__run_stage *run)
+{
+    const int32_t out = s->offsets[s->batch.sequences];
+    s->proportional |= run->merger && run->merger->spec.options.proportional;
+    for (int32_t r = 0; s->proportional && r < out; r++)
+        s->key_bias[r] = logf(s->totals[r]);
+}
+
 /* From the first layer that sees them on, the next position follows the
  * renumbered ones. */
 static void note_next_positions(tkp_sequence *s, const tkp__stage *stage)
@@ -280,6 +291,8 @@ fill_decision(tkp_sequence *s, const tkp__run_stage *run, tkp_decision *d)
             &d->merged, s->merged, s->model.dtype, kept, s->model.hidden);
         tkp_tensor_make_1d(&d->merged_at, s->merged_at, TKP_DTYPE_I32, kept);
     }
+    if (s->proportional)
+        tkp_tensor_make_1d(&d->key_bias, s->key_bias, TKP_DTYPE_F32, out);
 }
 
 /* --- prune ----------------------------------------------------------------- */
@@ -425,6 +438,7 @@ tkp_status tkp__sequence_prune(
     list_positions(s, run->stage->positions);
     list_assignment(s, run);
     list_totals(s);
+    list_key_bias(s, run);
     note_next_positions(s, run->stage);
     fill_decision(s, run, decision);
     tkp__batch_advance(

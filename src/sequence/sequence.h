@@ -78,6 +78,8 @@ struct tkp_sequence {
     int32_t *kept_of;       /* [N] from the merger */
     float *sizes;           /* [R] tokens of this batch in each new row */
     float *totals;          /* [R] tokens of the layout */
+    bool proportional;      /* rows count as many times; from then on */
+    float *key_bias;        /* [R] log of totals */
     int32_t *assignment;    /* [R] */
     int32_t *next_position; /* [layers + 1, B]; at least one row */
     tkp__cost cost;

@@ -73,6 +73,10 @@ static const tkp_op_temporal temporal_params = {
     sizeof(temporal_params), 0.0f, 0.0f};
 static const tkp_op_crop_variance variance_params = {
     sizeof(variance_params), 0.0f, 0, 0};
+static const tkp_op_mean_query mean_query_params = {
+    sizeof(mean_query_params), 0.0f};
+static const tkp_op_cluster_centres centres_params = {
+    sizeof(centres_params), 0.2f};
 static const tkp_op_gaussian_scores gaussian_params = {
     sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {
@@ -152,6 +156,12 @@ static const struct op_case {
     {"crop_variance", TKP_OP_CROP_VARIANCE, 5,
      {F32(12, 16), I32(10), I32(3), F32(10), F32(10)},
      &variance_params, sizeof(variance_params), 1 << 3, 1 << 4, 0},
+    {"mean_query", TKP_OP_MEAN_QUERY, 5,
+     {BF16(12, 4, 8), BF16(12, 2, 8), I32(10), I32(3), F32(10)},
+     &mean_query_params, sizeof(mean_query_params), 0, 1 << 4, 0},
+    {"cluster_centres", TKP_OP_CLUSTER_CENTRES, 6,
+     {F32(12, 16), I32(10), I32(3), I32(10), F32(10), I32(10)},
+     &centres_params, sizeof(centres_params), 1 << 3, 3 << 4, 0},
     {"gaussian_scores", TKP_OP_GAUSSIAN_SCORES, 5,
      {F32(12, 16), I32(10), I32(3), I32(5), F32(10)},
      &gaussian_params, sizeof(gaussian_params), 0, 1 << 4, 0},
@@ -406,8 +416,8 @@ START_TEST(op_create__wrong_pointers_and_counts__refused)
     desc.n_args = 5;
     try_create("n_args", context, &desc, TKP_ERR_ARGUMENT, "n_args is 5");
     desc = good;
-    desc.kind = 19;
-    try_create("kind", context, &desc, TKP_ERR_ARGUMENT, "kind is 19");
+    desc.kind = 999;
+    try_create("kind", context, &desc, TKP_ERR_ARGUMENT, "kind is 999");
     desc.kind = 0;
     try_create("kind", context, &desc, TKP_ERR_ARGUMENT, "kind is 0");
     desc.kind = TKP_OP_USER_FIRST;
@@ -532,7 +542,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, terms, 9, "terms");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, normalise[1], 5, "normalise[1]");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, complement[0], 2, "complement[0]");
-    TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, combine, 2, "combine");
+    TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, combine, 3, "combine");
     TRY_PARAMS(
         TKP_OP_BLEND, tkp_op_blend, weight[1], (float)strtod("inf", NULL),
         "weight[1]");
@@ -545,6 +555,10 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
     TRY_PARAMS(TKP_OP_TEMPORAL, tkp_op_temporal, first, -1.0f, "first");
+    TRY_PARAMS(TKP_OP_MEAN_QUERY, tkp_op_mean_query, scale, INFINITY, "scale");
+    TRY_PARAMS(
+        TKP_OP_CLUSTER_CENTRES, tkp_op_cluster_centres, distance, 2.1f,
+        "distance");
     TRY_PARAMS(TKP_OP_CROP_VARIANCE, tkp_op_crop_variance, gain, -1.0f, "gain");
     TRY_PARAMS(TKP_OP_CROP_VARIANCE, tkp_op_crop_variance, bare, 2, "bare");
     TRY_PARAMS(

@@ -176,7 +176,8 @@ static const int32_t kinds[] = {
     TKP_SELECTOR_COVER,       TKP_SELECTOR_DPP,       TKP_SELECTOR_TRI,
     TKP_SELECTOR_PIVOTS,      TKP_SELECTOR_DENSITY,   TKP_SELECTOR_NMS_GROUPS,
     TKP_SELECTOR_QUOTA,       TKP_SELECTOR_BIPARTITE, TKP_SELECTOR_ANCHORS,
-    TKP_SELECTOR_OUTLIERS,    TKP_SELECTOR_STATIC,    TKP_SELECTOR_FOLD};
+    TKP_SELECTOR_OUTLIERS,    TKP_SELECTOR_STATIC,    TKP_SELECTOR_FOLD,
+    TKP_SELECTOR_CLUSTERS};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static bool compares_features(int32_t kind)
@@ -280,6 +281,11 @@ static void make_options(tkp_selector_options *o, tkp_budget *budget)
         make_quota(o);
     if (o->kind == TKP_SELECTOR_STATIC)
         o->threshold = 0.1f * (float)(1 + below(9));
+    if (o->kind == TKP_SELECTOR_CLUSTERS) {
+        o->threshold = 0.15f * (float)(1 + below(9));
+        o->share_den = 1 + below(7);
+        o->share_num = below((uint32_t)o->share_den + 1);
+    }
     if (o->kind == TKP_SELECTOR_ANCHORS) {
         o->cut = 0.1f * (float)below(9) - 0.3f;
         o->segments = 1 + (int32_t)below(5);

@@ -85,6 +85,8 @@ static void make_inputs(inputs *all, int64_t n)
     fill(&all->name, dtype, (const int64_t[4]){__VA_ARGS__})
     in->q = FILL(q, half, rows, HEADS, CHANNELS);
     in->k = FILL(k, half, rows, HEADS, CHANNELS);
+    in->plain_q = in->q;
+    in->plain_k = in->k;
     in->values = FILL(values, half, rows, HEADS, CHANNELS);
     in->hidden = FILL(hidden, half, rows, HIDDEN);
     in->embeddings = FILL(embeddings, half, rows, HIDDEN);

@@ -57,6 +57,8 @@ static tkp_status capture_all(
         {"values", TKP_NEED_VALUES, in->values},
         {"k", TKP_NEED_KEYS | TKP_NEED_ATTENTION, in->k},
         {"q", TKP_NEED_ATTENTION, in->q},
+        {"plain_q", TKP_NEED_PLAIN_ATTENTION, in->plain_q},
+        {"plain_k", TKP_NEED_PLAIN_ATTENTION, in->plain_k},
         {"lse", TKP_NEED_ATTENTION, in->lse},
         {"vision", TKP_NEED_VISION, in->vision},
         {"vision_keys", TKP_NEED_VISION_KEYS, in->vision_keys},

@@ -7,6 +7,9 @@ tkp_add_check_test(NAME mllm/engine_next
 tkp_add_check_test(NAME mllm/engine_pruning
   SOURCES test_engine_pruning.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_methods
+  SOURCES test_engine_methods.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
 tkp_add_check_test(NAME mllm/engine_generate
   SOURCES test_engine_generate.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke THREADS)

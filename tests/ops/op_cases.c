@@ -367,6 +367,7 @@ static bool fits(const tkp_test_case *a, const tkp_test_case *b)
         return false;
     const bool heads = a->kind == TKP_OP_ATTENTION_SCORES ||
                        a->kind == TKP_OP_ATTENTION_RANK ||
+                       a->kind == TKP_OP_MEAN_QUERY ||
                        a->kind == TKP_OP_ATTENTION;
     for (int32_t i = 0; i < a->n_args; i++) {
         const tkp_tensor *x = &a->args[i], *y = &b->args[i];

@@ -340,6 +340,30 @@ static void build_crop_variance(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
 }
 
+static void build_mean_query(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 9));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    const int64_t heads = 1 + tkp_test_random(c, 3);
+    const int64_t each = 1 + tkp_test_random(c, 3);
+    const int64_t channels = widths[tkp_test_random(c, 6)];
+    tkp_test_params(c, sizeof(tkp_op_mean_query));
+    c->params.mean_query.scale = tkp_test_random(c, 2) ? 0.0f : 0.3f;
+    tkp_test_describe(
+        c, ",%s,n%d b%d h%d g%d c%d", tkp_dtype_string(dtype), (int)n,
+        tkp_test_batch_size(batch), (int)(heads * each), (int)heads,
+        (int)channels);
+    const int64_t all = build_rows(c, 2, n);
+    tkp_test_arg_float(
+        c, 0, dtype, 3, (int64_t[]){all, heads * each, channels}, 0,
+        TKP_TEST_NORMAL);
+    tkp_test_arg_float(
+        c, 1, dtype, 3, (int64_t[]){all, heads, channels}, 0, TKP_TEST_NORMAL);
+    tkp_test_arg_offsets(c, 3, batch);
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
+}
+
 /* Frames of up to four candidates each, none in two videos. */
 static void build_gaussian_scores(tkp_test_case *c, int32_t i)
 {
@@ -508,7 +532,7 @@ static void build_blend(tkp_test_case *c, int32_t i)
     tkp_test_params(c, sizeof(tkp_op_blend));
     tkp_op_blend *p = &c->params.blend;
     p->terms = terms;
-    p->combine = (int32_t)tkp_test_random(c, 2);
+    p->combine = (int32_t)tkp_test_random(c, 3);
     tkp_test_describe(
         c, ",f32,n%d b%d fill=%d combine=%d", (int)n,
         tkp_test_batch_size(batch), fill, p->combine);
@@ -542,6 +566,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_TEMPORAL, 60, build_temporal},
     {TKP_OP_CROP_VARIANCE, 54, build_crop_variance},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
+    {TKP_OP_MEAN_QUERY, 54, build_mean_query},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_ATTENTION_RANK, 60, build_attention_scores},
     {TKP_OP_CURVATURE, 30, build_curvature},

@@ -206,6 +206,33 @@ static void build_density_peaks(tkp_test_case *c, int32_t i)
         c->params.density_peaks.others, ties ? " ties" : "");
 }
 
+static void build_cluster_centres(tkp_test_case *c, int32_t i)
+{
+    static const int32_t more[] = {0, 140, 9, -1};
+    static const float distances[] = {0.3f, 0.7f, 0.0f, 0.9f};
+    const int32_t at = tkp_test_pick(&i, 8);
+    const int32_t *batch = at < 7 ? tkp_test_batch(at) : more;
+    const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
+    const bool ties = tkp_test_pick(&i, 2);
+    const int32_t n = tkp_test_batch_total(batch);
+    const int64_t all = n;
+    const int64_t shape[2] = {n + 2, 5};
+    tkp_test_params(c, sizeof(tkp_op_cluster_centres));
+    c->params.cluster_centres.distance = distances[tkp_test_random(c, 4)];
+    tkp_test_arg_float(
+        c, 0, dtype, 2, shape, 0, ties ? TKP_TEST_TIES : TKP_TEST_NORMAL);
+    tkp_test_distinct(c, tkp_test_arg_i32(c, 1, n, NULL), n, n + 2, false);
+    tkp_test_arg_offsets(c, 2, batch);
+    tkp_test_arg_none(c, 3);
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &all);
+    tkp_test_arg_out(c, 5, TKP_DTYPE_I32, 1, &all);
+    c->degenerate = true; /* one centre of many, or all are */
+    tkp_test_describe(
+        c, ",%s,n%d m%d within %g%s", tkp_dtype_string(dtype), n,
+        tkp_test_batch_size(batch), (double)c->params.cluster_centres.distance,
+        ties ? " ties" : "");
+}
+
 /* x, rows, offsets and members of a ragged batch; how many candidates. */
 static int32_t
 build_rows(tkp_test_case *c, const int32_t *batch, int32_t dtype, bool listed)
@@ -370,5 +397,6 @@ const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_DENSITY_PEAKS, 64, build_density_peaks},
     {TKP_OP_PRINCIPAL_GROUPS, 28, build_principal_groups},
     {TKP_OP_NMS, 28, build_nms},
+    {TKP_OP_CLUSTER_CENTRES, 64, build_cluster_centres},
     {0, 0, NULL},
 };

@@ -619,6 +619,41 @@ START_TEST(density_peaks__three_on_a_line__lower_of_equal_is_denser)
 }
 END_TEST
 
+START_TEST(cluster_centres__three_and_one_apart__two_centres)
+{
+    /* Cosines to the middle one are 0.8; of the outer two 0.28. */
+    float x[8] = {0.6f, 0.8f, 0, 2, -0.6f, 0.8f, 0, -1}, density[4];
+    int32_t rows[4] = {0, 1, 2, 3}, offsets[2] = {0, 4}, centre[4];
+    tkp_op_cluster_centres p = {sizeof(p), 0.2001f};
+    const tkp_tensor args[] = {
+        tkp_test_2d(x, TKP_DTYPE_F32, 4, 2),
+        TKP_TEST_I32(rows),
+        TKP_TEST_I32(offsets),
+        tkp_test_none(),
+        TKP_TEST_F32(density),
+        TKP_TEST_I32(centre)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CLUSTER_CENTRES, &p, args, 6), TKP_OK);
+    ck_assert_float_eq_tol(
+        density[1], 1.0f + 2.0f * expf(-0.01f) + expf(-1.0f), 1e-5f);
+    ck_assert_int_eq(centre[0], 0);
+    ck_assert_int_eq(
+        centre[1], 1); /* the densest, both beside it belong to it */
+    ck_assert_int_eq(centre[2], 0);
+    ck_assert_int_eq(centre[3], 1);
+    p.distance = 0.1f; /* none is near another */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CLUSTER_CENTRES, &p, args, 6), TKP_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(centre[i], 1);
+    p.distance = 2.0f; /* all are near the densest */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_CLUSTER_CENTRES, &p, args, 6), TKP_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(centre[i], i == 1);
+    rows[2] = 4;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_CLUSTER_CENTRES, &p, args, 6), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ops/select");
@@ -631,6 +666,8 @@ int main(void)
     tcase_add_test(topk_case, reconcile__too_much_and_too_little__exactly_keep);
     tcase_add_test(
         topk_case, density_peaks__three_on_a_line__lower_of_equal_is_denser);
+    tcase_add_test(
+        topk_case, cluster_centres__three_and_one_apart__two_centres);
     tcase_add_test(topk_case, topk__infinities__are_numbers);
     tcase_add_test(topk_case, topk__only_nan__refused_and_dst_untouched);
     tcase_add_test(topk_case, topk__groups_with_members__ascending_within_each);

@@ -360,6 +360,68 @@ def make_crop_variance():
         w.arg("out", "f32", out)
 
 
+def make_pact():
+    own = np.random.default_rng(4646)
+    for name, dtype, h, g, c, sizes, scale in (("one", "f32", 2, 2, 8, [9], 0.0), ("grouped", "bf16", 6, 2, 5, [7, 0, 1, 20], 0.0),
+                                               ("scaled", "f16", 4, 1, 16, [12, 30], 0.7)):
+        n = sum(sizes)
+        q, k = (rnd(own.standard_normal((n + 3, heads, c)), dtype) for heads in (h, g))
+        rows = own.permutation(n + 3)[:n]
+        out, at = np.zeros(n), 0
+        for size in sizes:
+            part = rows[at:at + size]
+            if size:
+                mean = q[part].astype(np.float64).mean(0)
+                keys = np.repeat(k[part].astype(np.float64), h // g, axis=1)
+                z = (np.float32(scale) or 1 / np.sqrt(c)) * np.einsum("hc,nhc->hn", mean, keys)
+                e = np.exp(z - z.max(1, keepdims=True))
+                out[at:at + size] = (e / e.sum(1, keepdims=True)).mean(0)
+            at += size
+        w.case("mean_query", name, struct.pack("<f", scale))
+        w.ins((dtype, q), (dtype, k), ("i32", rows), ("i32", offsets(sizes)))
+        w.arg("out", "f32", out)
+    q = np.ones((2, 1, 4))
+    w.case("mean_query", "nan", struct.pack("<f", 0.0), "DATA")
+    w.ins(("f32", q), ("f32", q * [[[1]], [[nan]]]), ("i32", [0, 1]), ("i32", [0, 2]))
+    w.arg("out", "f32", np.zeros(2))
+    x = (own.standard_normal((8, 24))[own.integers(0, 8, 60)] + 0.4 * own.standard_normal((60, 24))).astype(np.float32)
+    rows = own.permutation(60)[:50]
+    groups = [np.arange(20), np.arange(20, 20), np.arange(20, 21), np.arange(21, 50)]
+    holes, bad = x.copy(), x.copy()
+    holes[rows[[3, 30]]] = 0
+    bad[rows[44], 1] = inf
+    for limit in (0.05, 0.2, 0.6):
+        centres_case(f"within_{limit}", x, rows, groups, limit)
+    centres_case("members", x, rows, [own.permutation(50)[:17], np.array([], int), np.array([49, 48])], 0.2, True)
+    centres_case("zero_rows", holes, rows, groups, 0.3)
+    centres_case("alike", np.repeat(x[:10], 3, axis=0), np.arange(30), [np.arange(30)], 1e-6)
+    centres_case("not_finite", bad, rows, groups, 0.2, status="DATA")
+
+
+def centres_case(name, x, rows, groups, limit, listed=False, status="OK"):
+    at = np.asarray(x, np.float64)[rows]
+    norms = np.linalg.norm(at, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        unit = np.divide(at, norms, out=np.zeros_like(at), where=norms > 0)
+        d = 1 - unit @ unit.T
+    density, centre = np.zeros(len(rows), np.float32), np.full(len(rows), -1)
+    for group in groups:
+        group = np.sort(group)
+        density[group] = np.exp(-(d[np.ix_(group, group)] / 2) ** 2).sum(1)
+        left = list(group)
+        centre[group] = 0
+        # In rounds: who has nobody denser near; then what they are near to is out.
+        while left:
+            rank = {i: (-density[i], i) for i in left}
+            new = [i for i in left if all(d[i, j] > limit for j in left if rank[j] < rank[i])]
+            centre[new] = 1
+            left = [i for i in left if i not in new and min(d[i, new]) > limit]
+    w.case("cluster_centres", name, struct.pack("<f", limit), status)
+    w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed))
+    w.arg("out", "f32", density)
+    w.arg("out", "i32", centre)
+
+
 def make_gaussian_scores():
     own = np.random.default_rng(1111)
     for name, dtype, centre, channels, videos, d in (("both", "f32", 0, 0, [[4, 4, 3], [1], [6, 6]], 21),
@@ -512,7 +574,7 @@ def normalised(z, how):
     return out
 
 
-def blend(name, sizes, terms, weight, how, complement, largest=0):
+def blend(name, sizes, terms, weight, how, complement, combine=0):
     terms = np.asarray(terms, np.float32)
     weight = np.asarray(weight, np.float32)
     want = np.zeros(terms.shape[1])
@@ -521,9 +583,9 @@ def blend(name, sizes, terms, weight, how, complement, largest=0):
         for t in range(len(terms)):
             f = normalised(terms[t, lo:hi].astype(np.float64), how[t])
             each.append(float(weight[t]) * (1.0 - f if complement[t] else f))
-        want[lo:hi] = np.max(each, axis=0) if largest else np.sum(each, axis=0)
+        want[lo:hi] = (np.sum, np.max, np.prod)[combine](each, axis=0)
     pad = [0] * (8 - len(terms))
-    w.case("blend", name, struct.pack("<i8f8i8ii", len(terms), *weight, *pad, *how, *pad, *complement, *pad, largest))
+    w.case("blend", name, struct.pack("<i8f8i8ii", len(terms), *weight, *pad, *how, *pad, *complement, *pad, combine))
     w.ins(("f32", terms), ("i32", offsets(sizes)))
     w.arg("out", "f32", want)
 
@@ -535,6 +597,7 @@ def make_blend():
     blend("constant", [4, 3], np.full((4, 7), 0.3), [1, 1, 1, 1], [1, 2, 3, 4], [0, 0, 0, 0])
     own = np.random.default_rng(4)
     blend("largest", sizes, np.abs(own.standard_normal((3, 48))), [20, 1.5, -2], [4, 0, 1], [0, 0, 1], 1)
+    blend("product", sizes, own.standard_normal((3, 48)), [2, -1.5, 1], [0, 4, 1], [0, 0, 1], 2)
     blend("largest_nan", [3], [[nan, 1, 2], [3, nan, 1]], [1, 1], [0, 0], [0, 0], 1)
     holes = normal(3, 20)
     holes[:, ::3] = nan
@@ -1478,6 +1541,7 @@ def main():
                  make_pivots, make_merging, make_temporal, make_segments, make_static_windows, make_reconstruction,
                  make_prumerge,
                  make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile,
+                 make_pact,
                  make_crop_variance):
         make()
     w.save()

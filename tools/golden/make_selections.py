@@ -650,6 +650,117 @@ def make_tiles():
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
                  make_prumerge, make_holov, make_tiles):
+# --- pact ----------------------------------------------------------------------
+
+
+def mean_query(q, k, tokens):
+    """Attention that tokens get from the mean of their queries, mean over the heads."""
+    heads = q.shape[1] // k.shape[1]
+    mean = q[tokens].astype(np.float64).mean(0)
+    z = np.einsum("hc,nhc->hn", mean, np.repeat(k[tokens].astype(np.float64), heads, 1)) / np.sqrt(q.shape[2])
+    e = np.exp(z - z.max(1, keepdims=True))
+    return (e / e.sum(1, keepdims=True)).mean(0)
+
+
+def centres(d, t):
+    """DBDPC as published: rounds over what is left; few centres in a round: one after the other."""
+    rho = np.exp(-(d / 2) ** 2).sum(1).astype(np.float32)
+    rank = np.argsort(np.argsort(-rho, kind="stable"))  # 0 is the densest
+    left, found = list(range(len(d))), []
+    while left:
+        delta = {i: min((d[i, j] for j in left if rank[j] < rank[i]), default=np.inf) for i in left}
+        new = [i for i in left if delta[i] > t]
+        if len(new) < 10:
+            for i in sorted(left, key=lambda i: rank[i]):
+                if all(d[i, j] > t for j in found):
+                    found.append(i)
+            break
+        found += new
+        left = [i for i in left if i not in new and d[i, new].min() > t]
+    return sorted(found)
+
+
+def pact(t, tokens, share, limit, wanted):
+    """Kept, scores, assignment (positions in `tokens`), and what each kept one holds."""
+    n = len(tokens)
+    s = mean_query(t["plain_q"], t["plain_k"], tokens) * np.linalg.norm(t["hidden"][tokens].astype(np.float64), axis=1)
+    u = unit(t["k"][tokens].reshape(n, -1))
+    d = 1 - u @ u.T
+    order = np.argsort(-s, kind="stable")
+    pool = np.sort(order[:max(1, n * share[0] // share[1])])
+    chosen = [int(pool[i]) for i in centres(d[np.ix_(pool, pool)], limit)]
+    if wanted is not None:
+        for i in order[::-1]:
+            if len(chosen) > wanted and i in chosen:
+                chosen.remove(i)
+        for i in order:
+            if len(chosen) < wanted and i not in chosen:
+                chosen.append(int(i))
+    kept = np.sort(chosen)
+    to = np.argmin(d[:, kept], axis=1)
+    to = np.where(d[np.arange(n), kept[to]] <= 1.5 * limit, to, -1)
+    to[kept] = np.arange(len(kept))
+    assert abs(d[:, kept] - 1.5 * limit).min() > 1e-7 and abs(d[np.ix_(pool, pool)] - limit).min() > 1e-7
+    return kept, s, to
+
+
+def make_pact():
+    rng = np.random.default_rng(95)
+    cases = [
+        ([(12, 12)], (55, 100), 0.21, None, "image", "as for LLaVA-OneVision"),
+        ([(12, 10)], (4, 5), 0.1, None, "image", "as for Qwen2-VL"),
+        ([(8, 8)], (55, 100), 0.05, None, "image", "many rounds"),
+        ([(8, 8)], (1, 1), 0.4, 20, "image", "more than there are centres"),
+        ([(10, 10)], (1, 2), 0.05, 9, "image", "fewer than there are centres"),
+        ([(6, 6), (5, 7)], (3, 5), 0.2, None, "image", "two pictures apart"),
+        ([(6, 6), (5, 7)], (3, 5), 0.2, None, "sequence", "two pictures together"),
+        ([(6, 6)], (1, 100), 0.2, None, "image", "one token is clustered"),
+    ]
+    for number, (grids, share, limit, wanted, scope, note) in enumerate(cases, 1):
+        heads, kv, c, width, before, between, after = 4, 2, 8, 20, 5, 2, 7
+        starts, rows = [], before
+        for h, v in grids:
+            starts.append(rows)
+            rows += h * v + between
+        rows += after - between
+        t = {"hidden": rng.standard_normal((rows, width)), "plain_q": rng.standard_normal((rows, heads, c)) + 0.3,
+             "plain_k": rng.standard_normal((rows, kv, c)), "k": rng.standard_normal((rows, kv, c))}
+        for at, (h, v) in zip(starts, grids):
+            t["k"][at:at + h * v] = smooth(rng, h, v, kv * c).reshape(-1, kv, c)
+            t["hidden"][at:at + h * v] = smooth(rng, h, v, width)
+        t = {name: value.astype(np.float32) for name, value in t.items()}
+        spans = [np.arange(at, at + h * v) for at, (h, v) in zip(starts, grids)]
+        parts = spans if scope == "image" else [np.concatenate(spans)]
+        kept, scores, assignment, sizes, out, cell = [], [], [], [], [], 0
+        for tokens in parts:
+            k, s, to = pact(t, tokens, share, limit, wanted)
+            scores.append(s)
+            assignment.append(np.where(to < 0, -1, to + sum(len(x) for x in kept)))
+            for place, i in enumerate(k):
+                held = tokens[to == place]
+                sizes.append(float(len(held)))
+                out.append(t["hidden"][held].astype(np.float64).mean(0))
+            kept.append(k + cell)
+            cell += len(tokens)
+        stage = ["llm:4", "score_layer: next",
+                 "scorer: {kind: blend, combine: product, terms: [{weight: 1, scorer: {kind: mean-query, scope: %s}}, "
+                 "{weight: 1, scorer: {kind: norm, norm: l2}}]}" % scope,
+                 f"selector: {{kind: clusters, feature: keys, share: {share[0]}/{share[1]}, threshold: {limit}}}",
+                 f"merger: {{kind: nearest, feature: keys, within: {1.5 * limit:.6g}, proportional: true}}",
+                 f"budget: {{all: true, scope: {scope}}}" if wanted is None else f"budget: {{count: {wanted}, scope: {scope}}}"]
+        every = np.concatenate(spans)
+        stays = np.setdiff1d(np.arange(rows), np.delete(every, np.concatenate(kept)))
+        bias = np.zeros(rows)
+        bias[every[np.concatenate(kept)]] = np.log(sizes)
+        save("pact", number, stage,
+             t | {"grid": np.array(grids), "span": np.array([[x[0], x[-1] + 1] for x in spans])},
+             {"kept": np.concatenate(kept), "scores": np.concatenate(scores), "assignment": np.concatenate(assignment),
+              "sizes": np.array(sizes), "rows": np.array(out), "indices": stays, "key_bias": bias[stays]}, note)
+
+
+def main():
+    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge,
+                 make_holov, make_fold, make_pact):
         make()
 
 

@@ -50,10 +50,12 @@ enum tkp_op_kind {
     TKP_OP_SIMILARITY = 14,
     TKP_OP_RELEVANCE = 17,
     TKP_OP_ATTENTION_RANK = 18,
+    TKP_OP_MEAN_QUERY = 19,
     /* selection */
     TKP_OP_TOPK = 20,
     TKP_OP_SAMPLE = 21,
     TKP_OP_COMPACT = 22,
+    TKP_OP_CLUSTER_CENTRES = 23,
     TKP_OP_GREEDY_DISTANCE = 24,
     TKP_OP_GREEDY_COVER = 25,
     TKP_OP_GREEDY_DPP = 26,
@@ -200,9 +202,10 @@ typedef struct tkp_op_cosine_pairs {
 } tkp_op_cosine_pairs;
 
 /*
- * BLEND: weighted sum, or largest, of normalised terms, a sequence at a time.
+ * BLEND: weighted sum, largest or product of normalised terms, a sequence at a
+ * time.
  *   dst = sum_t weight[t] * f_t(terms[t]),  f = normalise, then 1 - z if
- *   complement; MAX: the largest of the weighted terms
+ *   complement; MAX: the largest of the weighted terms; PRODUCT: their product
  *   0 terms [T, N] f32   1 offsets [B + 1] i32   2 dst [N] f32
  * Min-max and softmax of a constant term are 0 and 1/n. NaN stays NaN.
  */
@@ -214,7 +217,11 @@ enum tkp_normalise {
     TKP_NORMALISE_RANK = 3, /* (n - 1 - rank) / (n - 1); best rank is 0 */
     TKP_NORMALISE_SUM = 4   /* divide by the sum; 0 if the sum is 0 */
 };
-enum tkp_blend_combine { TKP_BLEND_SUM = 0, TKP_BLEND_MAX = 1 };
+enum tkp_blend_combine {
+    TKP_BLEND_SUM = 0,
+    TKP_BLEND_MAX = 1,
+    TKP_BLEND_PRODUCT = 2
+};
 typedef struct tkp_op_blend {
     uint32_t struct_size;
     int32_t terms; /* 1..TKP_BLEND_MAX_TERMS */
@@ -370,6 +377,20 @@ typedef struct tkp_op_gaussian_scores {
  *   3 text [T] i32 rows       4 text_offsets [B + 1] i32
  *   5 share [T] f32           6 raters [T] i32, 1 or 0
  */
+
+/*
+ * MEAN_QUERY: attention that candidates get from the mean query of their unit:
+ * a softmax over the unit of the scaled products of that mean with their keys,
+ * meaned over the heads.
+ *   0 q [R, H, C] float       1 k [R, G, C] dtype of q; all strides but the last
+ *   free                      2 rows [N] i32 row of each candidate
+ *   3 offsets [B + 1] i32 candidates of each unit   4 dst [N] f32
+ * A product that is not finite is TKP_ERR_DATA. O(N H C) time.
+ */
+typedef struct tkp_op_mean_query {
+    uint32_t struct_size;
+    float scale; /* 0 = 1 / sqrt(C) */
+} tkp_op_mean_query;
 
 /*
  * CURVATURE: how sharply a path turns at each of its points: 1 - cosine of the
@@ -648,6 +669,23 @@ typedef struct tkp_op_density_peaks {
     uint32_t struct_size;
     int32_t others; /* 0: a token is among its neighbours; 1: it is not */
 } tkp_op_density_peaks;
+
+/*
+ * CLUSTER_CENTRES: members that stand for all within a distance of them, D_ij =
+ * 1 - cosine: in order of density, densest first, who is farther than that from
+ * every centre so far is one.
+ *   density_i = sum over members j of exp(-(D_ij / 2)^2), rounded to f32
+ *   0 x [R, D] float              1 rows [N] i32 row of x of each candidate
+ *   2 group_offsets [M + 1] i32   3 members [..] i32 candidates; none = 0..N
+ *   4 density [N] f32, 0 for candidates of no group
+ *   5 centre [N] i32 1 or 0; -1: of no group
+ * Of equal densities the lower candidate is denser; a cosine is 0 where a norm
+ * is 0. A row that is not finite is TKP_ERR_DATA. O(N^2 D) time.
+ */
+typedef struct tkp_op_cluster_centres {
+    uint32_t struct_size;
+    float distance; /* 0 to 2 */
+} tkp_op_cluster_centres;
 
 /*
  * PRINCIPAL_GROUPS: the principal component of its group that is strongest in

@@ -30,7 +30,7 @@ typedef struct tkp__decoder {
     tkp__decoder_layer *layer;
     tkp_op *gather, *cast, *place_rows, *place_keys;
     tkp_op *rotary_table, *rotary, *activation;
-    tkp_op *attention, *attention_lse;
+    tkp_op *attention[2][2]; /* with log-sum-exp or not; keys biased or not */
 } tkp__decoder;
 
 tkp_status tkp__decoder_load(
@@ -60,6 +60,11 @@ typedef struct tkp__decoder_state {
     int32_t *q_offsets, *k_offsets; /* [2 B + 1] */
     int32_t *last_rows;             /* [B] */
     int32_t *new_keys;              /* [R] cache rows of the step's keys */
+    const float *key_bias; /* [rows] of the step's keys; NULL = 0. A layer whose
+                              cache began without has none */
+    /* Where q and k of the next projection go before they are rotated; NULL =
+     * nowhere. */
+    const tkp_tensor *plain_q, *plain_k;
 } tkp__decoder_state;
 
 /* `extra` rows a sequence are left free in the caches for decoding. */

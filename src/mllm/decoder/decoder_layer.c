@@ -75,6 +75,9 @@ static tkp_status attend(
     const tkp_tensor k = tkp__rows(&l->k, l->k.rows);
     const tkp_tensor v = tkp__rows(&l->v, l->v.rows);
     const tkp_tensor none = {0};
+    tkp_tensor bias = {0};
+    if (l->bias.data)
+        tkp_tensor_make_1d(&bias, l->bias.data, TKP_DTYPE_F32, l->bias.rows);
     const tkp_tensor args[8] = {
         tkp__heads(q, d->heads),
         tkp__heads(&k, d->kv_heads),
@@ -82,8 +85,26 @@ static tkp_status attend(
         tkp__ints(s->q_offsets, 2 * s->sequences + 1),
         tkp__ints(s->k_offsets, 2 * s->sequences + 1),
         tkp__heads(dst, d->heads),
-        lse ? *lse : none};
-    return tkp_op_run(lse ? d->attention_lse : d->attention, f->exec, args, 8);
+        lse ? *lse : none,
+        bias};
+    return tkp_op_run(
+        d->attention[lse != NULL][l->bias.data != NULL], f->exec, args, 8);
+}
+
+/* A layer that began with a bias keeps one for the keys of each later step. */
+static void store_bias(tkp__decoder_state *s, int32_t layer)
+{
+    float *bias = s->cache.layer[layer].bias.data;
+    for (int64_t r = 0; bias && s->key_bias && r < s->rows; r++)
+        bias[s->new_keys[r]] = s->key_bias[r];
+}
+
+static void keep_plain(const tkp_tensor *dst, const tkp_tensor *src)
+{
+    if (dst)
+        memcpy(
+            tkp__data(dst), tkp__data(src),
+            (size_t)tkp_tensor_count(src) * tkp_dtype_bytes(src->dtype));
 }
 
 tkp_status tkp__decoder_project(
@@ -103,6 +124,8 @@ tkp_status tkp__decoder_project(
     TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, k));
     if (v)
         TKP__TRY(tkp__linear_run(&l->v, f, &h, NULL, v));
+    keep_plain(s->plain_q, q);
+    keep_plain(s->plain_k, k);
     TKP__TRY(rotate(s, f, q, d->heads));
     return rotate(s, f, k, d->kv_heads);
 }
@@ -123,9 +146,11 @@ tkp_status tkp__decoder_run_layer(
     tkp_tensor k, v;
 
     if (!s->cache.layer[layer].k.data)
-        TKP__TRY(tkp__kv_cache_open(&s->cache, layer, s->count));
+        TKP__TRY(tkp__kv_cache_open(
+            &s->cache, layer, s->count, s->key_bias != NULL));
     TKP__TRY(tkp__kv_cache_extend(&s->cache, layer, s->count, s->new_keys));
     place_of_keys(s, layer, &k, &v);
+    store_bias(s, layer);
 
     TKP__TRY(tkp__decoder_project(s, f, layer, &q, &k, &v));
     tkp__trace(f, "llm.input_norm", layer, &h);

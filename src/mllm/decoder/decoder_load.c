@@ -115,11 +115,18 @@ static tkp_status load_attention(tkp__decoder *d, tkp__planner *p)
     args[2] = args[1];
     args[3] = args[4] = tkp__ints(NULL, 2 * d->most_sequences + 1);
     args[5] = args[0];
-    TKP__TRY(
-        tkp__planner_op(p, &d->attention, TKP_OP_ATTENTION, args, 8, &params));
-    tkp_tensor_make_2d(&args[6], NULL, TKP_DTYPE_F32, d->most_rows, d->heads);
-    TKP__TRY(tkp__planner_op(
-        p, &d->attention_lse, TKP_OP_ATTENTION, args, 8, &params));
+    for (int32_t lse = 0; lse < 2; lse++)
+        for (int32_t biased = 0; biased < 2; biased++) {
+            args[6] = args[7] = (tkp_tensor){0};
+            if (lse)
+                tkp_tensor_make_2d(
+                    &args[6], NULL, TKP_DTYPE_F32, d->most_rows, d->heads);
+            if (biased)
+                tkp_tensor_make_1d(&args[7], NULL, TKP_DTYPE_F32, d->most_keys);
+            TKP__TRY(tkp__planner_op(
+                p, &d->attention[lse][biased], TKP_OP_ATTENTION, args, 8,
+                &params));
+        }
     return tkp__scatter_load(
         &d->place_keys, p, p->dtype, d->most_rows, d->most_keys,
         d->kv_heads * d->head_dim);
@@ -180,9 +187,12 @@ void tkp__decoder_release(tkp__decoder *d)
     tkp__free(d->norm_copy);
     tkp__norm_free(&d->norm);
     tkp__linear_free(&d->head);
-    tkp_op *const ops[] = {d->gather,     d->cast,         d->place_rows,
-                           d->place_keys, d->rotary_table, d->rotary,
-                           d->activation, d->attention,    d->attention_lse};
+    tkp_op *const ops[] = {d->gather,          d->cast,
+                           d->place_rows,      d->place_keys,
+                           d->rotary_table,    d->rotary,
+                           d->activation,      d->attention[0][0],
+                           d->attention[0][1], d->attention[1][0],
+                           d->attention[1][1]};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
         tkp_op_destroy(ops[i]);
     *d = (tkp__decoder){0};

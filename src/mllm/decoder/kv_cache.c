@@ -32,14 +32,18 @@ void tkp__kv_cache_release(tkp__kv_cache *c)
     for (int32_t i = 0; c->layer && i < c->layers; i++) {
         tkp__buffer_free(&c->layer[i].k);
         tkp__buffer_free(&c->layer[i].v);
+        tkp__buffer_free(&c->layer[i].bias);
     }
     tkp__free(c->layer);
     tkp__free(c->lists);
     *c = (tkp__kv_cache){0};
 }
 
-tkp_status
-tkp__kv_cache_open(tkp__kv_cache *c, int32_t layer, const int32_t *count)
+tkp_status tkp__kv_cache_open(
+    tkp__kv_cache *c,
+    int32_t layer,
+    const int32_t *count,
+    bool biased)
 {
     tkp__kv_layer *l = &c->layer[layer];
     for (int32_t b = 0; b < c->sequences; b++) {
@@ -48,7 +52,12 @@ tkp__kv_cache_open(tkp__kv_cache *c, int32_t layer, const int32_t *count)
     }
     const int64_t rows = l->begin[c->sequences];
     TKP__TRY(tkp__buffer_alloc(&l->k, rows, c->width, c->dtype));
-    return tkp__buffer_alloc(&l->v, rows, c->width, c->dtype);
+    TKP__TRY(tkp__buffer_alloc(&l->v, rows, c->width, c->dtype));
+    if (!biased)
+        return TKP_OK;
+    TKP__TRY(tkp__buffer_alloc(&l->bias, rows, 1, TKP_DTYPE_F32));
+    memset(l->bias.data, 0, (size_t)rows * sizeof(float));
+    return TKP_OK;
 }
 
 tkp_status tkp__kv_cache_extend(

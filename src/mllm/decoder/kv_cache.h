@@ -11,6 +11,7 @@
 
 typedef struct tkp__kv_layer {
     tkp__buffer k, v; /* [rows, G C]; no data until the layer is opened */
+    tkp__buffer bias; /* [rows, 1] f32 of each key; no data: there is none */
     int32_t *begin;   /* [B + 1] first row of each sequence */
     int32_t *length;  /* [B] rows in use */
 } tkp__kv_layer;
@@ -31,9 +32,13 @@ tkp_status tkp__kv_cache_create(
     int32_t dtype);
 void tkp__kv_cache_release(tkp__kv_cache *cache);
 
-/* Make a layer's memory: count[b] rows and the extra ones for each sequence. */
-tkp_status
-tkp__kv_cache_open(tkp__kv_cache *cache, int32_t layer, const int32_t *count);
+/* Make a layer's memory: count[b] rows and the extra ones for each sequence; with
+ * a bias of each key, 0 to begin with, or without. */
+tkp_status tkp__kv_cache_open(
+    tkp__kv_cache *cache,
+    int32_t layer,
+    const int32_t *count,
+    bool biased);
 
 /* Take count[b] more rows of each sequence into use; their places, in order,
  * in rows [sum of count]. */
