@@ -647,9 +647,6 @@ def make_tiles():
         save("tiles", number, stage, tensors, {"kept": np.sort(kept)}, note)
 
 
-def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
-                 make_prumerge, make_holov, make_tiles):
 # --- pact ----------------------------------------------------------------------
 
 
@@ -759,8 +756,8 @@ def make_pact():
 
 
 def main():
-    for make in (make_apet, make_prunesid, make_bipartite, make_vscan, make_duet, make_prumerge,
-                 make_holov, make_fold, make_pact):
+    for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
+                 make_prumerge, make_holov, make_tiles, make_pact):
         make()
 
 
