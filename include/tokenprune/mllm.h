@@ -55,10 +55,11 @@ typedef struct tkp_mllm_info {
     int32_t vision_layers; /* that run */
     int32_t vision_heads;
     int64_t vision_hidden;
-    int32_t grid_rows, grid_cols; /* visual tokens of one square */
+    int32_t grid_rows, grid_cols; /* visual tokens of one square; 0 where each
+                                     picture has a grid of its own */
     int64_t parameters;
     int64_t weight_bytes;
-    const char *kind; /* "llava", "llava_next" */
+    const char *kind; /* "llava", "llava_next", "qwen2_vl" */
 } tkp_mllm_info;
 
 #define TKP_MLLM_INFO_INIT                                                     \

@@ -24,15 +24,6 @@ double tkp__engine_now(void)
 
 /* --- pictures and text into rows ------------------------------------------- */
 
-/* `n` rows of a buffer, from row `at` on. */
-static tkp_tensor rows_from(const tkp__buffer *buffer, int64_t at, int64_t n)
-{
-    tkp_tensor view = tkp__rows(buffer, n);
-    view.byte_offset =
-        (uint64_t)(at * buffer->width) * tkp_dtype_bytes(buffer->dtype);
-    return view;
-}
-
 /* Up to TKP__VISION_VIEWS views of pixels to projector rows from `at` on. */
 static tkp_status look_at_views(
     tkp__engine *e,
@@ -46,11 +37,12 @@ static tkp_status look_at_views(
     const tkp_mllm *m = e->model;
     const int64_t n = views * m->vision.patches;
     const tkp__kept_inputs *kept = &e->inputs;
-    const tkp_tensor seen = kept->vision.data ? rows_from(&kept->vision, at, n)
-                                              : tkp__rows(features, n);
+    const tkp_tensor seen = kept->vision.data
+                                ? tkp__rows_from(&kept->vision, at, n)
+                                : tkp__rows(features, n);
     const tkp_tensor between = tkp__rows(inner, n);
-    const tkp_tensor dst = rows_from(&e->visual, at, n);
-    const tkp_tensor keys = rows_from(&kept->keys, at, n);
+    const tkp_tensor dst = tkp__rows_from(&e->visual, at, n);
+    const tkp_tensor keys = tkp__rows_from(&kept->keys, at, n);
     tkp__vision_wants wants = kept->of;
     wants.cls = kept->cls.data ? (float *)kept->cls.data + at : NULL;
     wants.shallow =
@@ -92,18 +84,14 @@ static tkp_status look_at_all(
     return look_at_views(e, state, features, inner, stage, views, at);
 }
 
-/* visual = projector(vision(pictures)) */
-static tkp_status look(tkp__engine *e)
+static tkp_status look_at_squares(tkp__engine *e)
 {
     const tkp_mllm *m = e->model;
     const tkp__vision *vision = &m->vision;
     int64_t views = e->patches / vision->patches;
-    if (views == 0)
-        return TKP_OK;
     if (views > TKP__VISION_VIEWS)
         views = TKP__VISION_VIEWS;
     const int64_t rows = views * vision->patches;
-    const double start = tkp__engine_now();
     tkp__vision_state state = {0};
     tkp__buffer features = {0}, inner = {0}, stage = {0};
     tkp_status status;
@@ -120,6 +108,18 @@ out:
     tkp__buffer_free(&features);
     tkp__buffer_free(&inner);
     tkp__buffer_free(&stage);
+    return status;
+}
+
+/* visual = projector(vision(pictures)) */
+static tkp_status look(tkp__engine *e)
+{
+    const double start = tkp__engine_now();
+    if (e->patches == 0)
+        return TKP_OK;
+    const tkp_status status = tkp__any_size(e->model)
+                                  ? tkp__engine_look_at_frames(e)
+                                  : look_at_squares(e);
     e->vision_seconds = tkp__engine_now() - start;
     return status;
 }

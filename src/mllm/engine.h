@@ -65,7 +65,7 @@ typedef struct tkp__engine {
     int32_t sequences;         /* B */
     int64_t rows;              /* R of the whole prompts */
     int64_t visual_tokens;     /* N of the whole batch, without newlines */
-    int64_t patches;           /* that the encoder sees: padding, too */
+    int64_t patches;           /* rows of the projector: padding, too */
     tkp__forward f;
     tkp__workspace *workspace;
     tkp_layout *layout;
@@ -105,6 +105,13 @@ void tkp__engine_release(tkp__engine *engine);
 
 /* From pixels and ids to logits [B, V] of the last rows. */
 tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);
+
+/* visual = projector(vision(pictures)) of a model that takes any size.
+ * (look_frames.c) */
+tkp_status tkp__engine_look_at_frames(tkp__engine *engine);
+
+/* Positions [P, R] of the whole prompts. (positions.c) */
+void tkp__engine_list_positions(tkp__engine *engine);
 
 /* Where the encoder's patches stand in the prompts: projector rows go into x,
  * newlines behind the rows of tiles, and what stages look at is put in the

@@ -38,6 +38,7 @@ static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
                 continue;
             image.sequence = number;
             image.start = p->picture[i].start + grid->start;
+            image.frames = grid->frames;
             image.rows = grid->rows;
             image.cols = grid->cols;
             image.row_stride = grid->cols + grid->newlines;
@@ -51,7 +52,7 @@ static tkp_status add_prompt(tkp_layout *layout, const tkp__prompt *p)
     return TKP_OK;
 }
 
-/* Scratch lists, and the positions 0, 1, 2 ... of each sequence. */
+/* Scratch lists, and the positions. */
 static tkp_status make_lists(tkp__engine *e)
 {
     const size_t rows = (size_t)e->rows, b = (size_t)e->sequences;
@@ -64,10 +65,7 @@ static tkp_status make_lists(tkp__engine *e)
     e->from = e->index + rows;
     e->positions = e->from + rows;
     e->count = e->positions + position_rows * rows;
-    int32_t *position = e->positions;
-    for (int32_t i = 0; i < e->sequences; i++)
-        for (int32_t j = 0; j < e->prompt[i].count; j++)
-            *position++ = j;
+    tkp__engine_list_positions(e);
     return TKP_OK;
 }
 
@@ -114,6 +112,24 @@ find_block(const tkp__engine *e, int32_t asked, int32_t normal, int32_t *block)
     return TKP_OK;
 }
 
+/* What the encoder of pictures of any size does not have. */
+static tkp_status check_encoder(tkp__engine *e)
+{
+    static const uint32_t cls = TKP_NEED_CLS_ATTENTION | TKP_NEED_CLS_SHALLOW;
+    TKP__CHECK(
+        !(e->inputs.needs & cls), TKP_ERR_UNSUPPORTED,
+        "policy '%s': asks what the encoder's CLS token attends to, but the "
+        "encoder of this model has no CLS token",
+        tkp_policy_name(e->policy));
+    TKP__CHECK(
+        !(e->inputs.needs & TKP_NEED_VISION_KEYS), TKP_ERR_UNSUPPORTED,
+        "policy '%s': asks for keys of the encoder, which has one for each "
+        "patch, and %d patches a token; only LLaVA's encoder shows its keys",
+        tkp_policy_name(e->policy),
+        (int)(e->model->vit.merge * e->model->vit.merge));
+    return list_words(e);
+}
+
 /* What the policy will ask for: points tell their needs one by one, but the
  * encoder runs before most. */
 static tkp_status query_policy(tkp__engine *e)
@@ -135,11 +151,20 @@ static tkp_status query_policy(tkp__engine *e)
     e->biases = info.flags & TKP_POLICY_KEY_BIAS;
     kept->of.cls_logits = info.cls_logits;
     kept->of.shallow_logits = info.shallow_logits;
+    if (tkp__any_size(e->model))
+        return check_encoder(e);
     TKP__TRY(
         find_block(e, info.cls_layer, vision->layers - 1, &kept->of.cls_layer));
     TKP__TRY(find_block(
         e, info.shallow_layer, vision->layers / 4, &kept->of.shallow_layer));
     return list_words(e);
+}
+
+/* Of a head of the encoder. */
+static int64_t key_width(const tkp__engine *e)
+{
+    const tkp__vision_config *c = &e->model->config.vision;
+    return c->hidden / c->heads;
 }
 
 static tkp_status begin(tkp__engine *e)
@@ -155,12 +180,15 @@ static tkp_status begin(tkp__engine *e)
     shapes.hidden = d->hidden;
     shapes.intermediate = d->intermediate;
     shapes.norm_eps = (float)e->model->config.text.norm_eps;
-    shapes.vision_hidden = e->model->vision.hidden;
-    shapes.vision_key_dim = e->model->vision.hidden / e->model->vision.heads;
+    shapes.vision_hidden = tkp__feature_width(e->model);
+    shapes.vision_key_dim = key_width(e);
     shapes.text_rows = (int32_t)e->inputs.text_count;
     TKP__TRY(tkp_layout_create(&e->layout));
     for (int32_t b = 0; b < e->sequences; b++)
         TKP__TRY(add_prompt(e->layout, &e->prompt[b]));
+    if (d->position_rows > 1)
+        TKP__TRY(tkp_layout_set_positions(
+            e->layout, d->position_rows, e->positions, e->rows));
     TKP__TRY(tkp_sequence_create(&e->sequence, e->model->context));
     return tkp_sequence_begin(
         e->sequence, e->f.exec, e->policy, e->layout, &shapes);
@@ -193,15 +221,15 @@ static tkp_status keep_rows(
 
 static tkp_status make_inputs(tkp__engine *e)
 {
-    const tkp__vision *v = &e->model->vision;
     const tkp__decoder *d = &e->model->decoder;
     tkp__kept_inputs *kept = &e->inputs;
     const int64_t n = e->patches;
-    TKP__TRY(
-        keep_rows(e, &kept->vision, TKP_NEED_VISION, n, v->hidden, v->dtype));
     TKP__TRY(keep_rows(
-        e, &kept->keys, TKP_NEED_VISION_KEYS, n, v->hidden / v->heads,
-        v->dtype));
+        e, &kept->vision, TKP_NEED_VISION, n, tkp__feature_width(e->model),
+        e->model->dtype));
+    TKP__TRY(keep_rows(
+        e, &kept->keys, TKP_NEED_VISION_KEYS, n, key_width(e),
+        e->model->dtype));
     TKP__TRY(
         keep_rows(e, &kept->cls, TKP_NEED_CLS_ATTENTION, n, 1, TKP_DTYPE_F32));
     TKP__TRY(keep_rows(
@@ -229,9 +257,9 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
 
 static void count_tokens(tkp__engine *e, const tkp__picture *p)
 {
-    e->patches += p->views * e->model->vision.patches;
+    e->patches += p->features;
     for (int32_t g = 0; g < p->grids; g++)
-        e->visual_tokens += (int64_t)p->grid[g].rows * p->grid[g].cols;
+        e->visual_tokens += tkp__grid_cells(&p->grid[g]);
 }
 
 static tkp_status build(tkp__engine *e, tkp_policy *policy, int64_t extra)

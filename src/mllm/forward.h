@@ -96,6 +96,15 @@ static inline tkp_tensor tkp__rows(const tkp__buffer *b, int64_t rows)
     return view;
 }
 
+/* `n` rows of a buffer, from row `at` on. */
+static inline tkp_tensor
+tkp__rows_from(const tkp__buffer *b, int64_t at, int64_t n)
+{
+    tkp_tensor view = tkp__rows(b, n);
+    view.byte_offset = (uint64_t)(at * b->width) * tkp_dtype_bytes(b->dtype);
+    return view;
+}
+
 /* [rows, heads, width / heads] of a view [rows, width]. */
 static inline tkp_tensor tkp__heads(const tkp_tensor *rows, int64_t heads)
 {

@@ -7,6 +7,7 @@
 #include "mllm/projector/projector.h"
 #include "mllm/text/text.h"
 #include "mllm/vision/vision.h"
+#include "mllm/vision/vit.h"
 #include "mllm/workspace_pool.h"
 
 struct tkp_mllm {
@@ -15,7 +16,8 @@ struct tkp_mllm {
     tkp__weights *weights;
     tkp__tokenizer *tokenizer;
     const char *image_token; /* piece of the placeholder: "<image>" */
-    tkp__vision vision;
+    tkp__vision vision;      /* of LLaVA: squares */
+    tkp__vit vit;            /* of Qwen2-VL: any size */
     tkp__projector projector;
     tkp__decoder decoder;
     tkp_op *pick_patches; /* of the encoder's, those that count */
@@ -28,5 +30,17 @@ struct tkp_mllm {
     uint64_t workspace_bytes; /* of the most demanding op */
     tkp__workspace_pool *workspaces;
 };
+
+/* Pictures are one grid of tokens each, as large as they are. */
+static inline bool tkp__any_size(const tkp_mllm *m)
+{
+    return m->config.kind == TKP__MODEL_QWEN2_VL;
+}
+
+/* Of what the encoder gives for a visual token. */
+static inline int64_t tkp__feature_width(const tkp_mllm *m)
+{
+    return m->projector.first.weight.shape[1];
+}
 
 #endif

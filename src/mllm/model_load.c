@@ -57,6 +57,21 @@ static tkp_status plan_tiles(tkp_mllm *m, tkp__planner *planner)
         m->decoder.hidden);
 }
 
+/* The encoder, and the projector behind it. */
+static tkp_status plan_vision(tkp_mllm *m, tkp__planner *planner)
+{
+    const tkp__vision_config *vision = &m->config.vision;
+    int64_t tokens;
+    if (tkp__any_size(m)) {
+        tokens = m->config.text.max_positions;
+        TKP__TRY(tkp__vit_load(&m->vit, planner, vision, tokens));
+    } else {
+        TKP__TRY(tkp__vision_load(&m->vision, planner, vision));
+        tokens = TKP__VISION_VIEWS * m->vision.patches;
+    }
+    return tkp__projector_load(&m->projector, planner, &m->config, tokens);
+}
+
 static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
 {
     tkp__planner planner = {
@@ -65,10 +80,7 @@ static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
         .dtype = m->dtype,
         .pack = pack,
     };
-    TKP__TRY(tkp__vision_load(&m->vision, &planner, &m->config.vision));
-    TKP__TRY(tkp__projector_load(
-        &m->projector, &planner, &m->config,
-        TKP__VISION_VIEWS * m->vision.patches));
+    TKP__TRY(plan_vision(m, &planner));
     TKP__TRY(tkp__decoder_load(&m->decoder, &planner, &m->config.text));
     TKP__TRY(tkp__scatter_load(
         &m->place_visual, &planner, m->dtype, m->decoder.most_rows,
@@ -107,6 +119,7 @@ void tkp_mllm_destroy(tkp_mllm *m)
     tkp__decoder_release(&m->decoder);
     tkp__projector_release(&m->projector);
     tkp__vision_release(&m->vision);
+    tkp__vit_release(&m->vit);
     tkp_op_destroy(m->pick_patches);
     tkp_op_destroy(m->place_visual);
     tkp_op_destroy(m->place_newlines);
@@ -158,6 +171,18 @@ void tkp_mllm_info_init(tkp_mllm_info *info)
         *info = (tkp_mllm_info)TKP_MLLM_INFO_INIT;
 }
 
+static const char *kind_name(const tkp_mllm *m)
+{
+    switch (m->config.kind) {
+    case TKP__MODEL_QWEN2_VL:
+        return "qwen2_vl";
+    case TKP__MODEL_LLAVA_NEXT:
+        return "llava_next";
+    default:
+        return "llava";
+    }
+}
+
 tkp_status tkp_mllm_get_info(const tkp_mllm *m, tkp_mllm_info *info)
 {
     tkp_sys_message_clear();
@@ -175,15 +200,14 @@ tkp_status tkp_mllm_get_info(const tkp_mllm *m, tkp_mllm_info *info)
         .intermediate = m->decoder.intermediate,
         .vocab = m->decoder.vocab,
         .max_positions = m->decoder.max_positions,
-        .vision_layers = m->vision.layers,
-        .vision_heads = m->vision.heads,
-        .vision_hidden = m->vision.hidden,
+        .vision_layers = (int32_t)m->config.vision.feature_layer,
+        .vision_heads = (int32_t)m->config.vision.heads,
+        .vision_hidden = m->config.vision.hidden,
         .grid_rows = (int32_t)m->vision.grid,
         .grid_cols = (int32_t)m->vision.grid,
         .parameters = m->parameters,
         .weight_bytes = tkp__weights_bytes(m->weights),
-        .kind =
-            m->config.kind == TKP__MODEL_LLAVA_NEXT ? "llava_next" : "llava",
+        .kind = kind_name(m),
     };
     return tkp__util_fill_struct(
         info, &all, sizeof(all), TKP__SIZE_THROUGH(tkp_mllm_info, kind),

@@ -27,7 +27,7 @@ static void list_grid(
     int64_t first_patch,
     int64_t first_row)
 {
-    for (int32_t y = 0; y < g->rows; y++) {
+    for (int32_t y = 0; y < tkp__grid_lines(g); y++) {
         int64_t row = first_row + (int64_t)y * (g->cols + g->newlines);
         for (int32_t x = 0; x < g->cols; x++, row++) {
             if (out->from)
@@ -54,7 +54,7 @@ static void list_all(places *out, const tkp__engine *e)
                 list_grid(
                     out, v, &picture->grid[g], patch,
                     row + picture->start + picture->grid[g].start);
-            patch += picture->views * v->patches;
+            patch += picture->features;
         }
         row += p->count;
     }
@@ -79,7 +79,8 @@ arrange(tkp__engine *e, tkp__buffer *buffer, const tkp_tensor *from)
     return status;
 }
 
-/* Every picture is one square: patches are visual tokens as they come. */
+/* Every picture is one grid: what the projector gives are the visual tokens as
+ * they come. */
 static bool in_order(const tkp__engine *e)
 {
     return !e->model->config.image.pinpoints;

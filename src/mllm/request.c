@@ -13,7 +13,7 @@ static tkp_status make_pixels(tkp__picture *p, const tkp_mllm *m)
 static tkp__grid square_of(const tkp_mllm *m)
 {
     const int32_t side = (int32_t)m->vision.grid;
-    return (tkp__grid){.rows = side, .cols = side, .across = 1};
+    return (tkp__grid){.frames = 1, .rows = side, .cols = side, .across = 1};
 }
 
 static tkp_status
@@ -23,7 +23,7 @@ see_square(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
     const tkp__image *seen = &p->grid[0].seen;
     p->views = p->grids = 1;
     p->grid[0] = square_of(m);
-    p->tokens = m->vision.patches;
+    p->tokens = p->features = m->vision.patches;
     TKP__TRY(make_pixels(p, m));
     TKP__TRY(tkp__image_preprocess_clip(
         p->pixels, &p->grid[0].seen, file, &m->config.image));
@@ -48,7 +48,9 @@ see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
     p->views = 1 + t.rows * t.cols;
     p->grids = t.grid_rows ? 2 : 1;
     p->grid[0] = square_of(m);
+    p->features = p->views * v->patches;
     p->grid[1] = (tkp__grid){
+        .frames = 1,
         .rows = t.grid_rows,
         .cols = t.grid_cols,
         .newlines = true,
@@ -66,13 +68,38 @@ see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
         &t, v->image, v->grid);
 }
 
+/* The picture near its own size: one grid of cells of patches. */
+static tkp_status
+see_patches(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
+{
+    const tkp__image_spec *spec = &m->config.image;
+    tkp__patch_grid *grid = &p->patch_grid;
+    size_t floats;
+    TKP__TRY(tkp__image_patch_grid(grid, spec, 1, file->height, file->width));
+    TKP__TRY(tkp__patch_grid_floats(&floats, grid, spec));
+    p->grids = 1;
+    p->grid[0] = (tkp__grid){
+        .frames = (int32_t)grid->t,
+        .rows = (int32_t)(grid->h / spec->merge),
+        .cols = (int32_t)(grid->w / spec->merge),
+        .across = 1,
+    };
+    p->tokens = p->features = tkp__patch_grid_tokens(grid, spec);
+    p->pixels = tkp__alloc(floats, sizeof(float));
+    if (!p->pixels)
+        return TKP_ERR_MEMORY;
+    return tkp__image_preprocess_patches(
+        p->pixels, &p->grid[0].seen, file, 1, spec, grid);
+}
+
 static tkp_status
 load_picture(tkp__picture *p, const tkp_mllm *m, const char *path)
 {
     tkp__image file;
     /* Hugging Face's loader turns pictures as their EXIF data say. */
     TKP__TRY(tkp__image_load_file(&file, path, true, m->max_pixels));
-    const tkp_status status = m->config.image.pinpoints
+    const tkp_status status = tkp__any_size(m) ? see_patches(p, m, &file)
+                              : m->config.image.pinpoints
                                   ? see_tiles(p, m, &file)
                                   : see_square(p, m, &file);
     tkp__image_release(&file);
@@ -105,14 +132,22 @@ static tkp_status load_pictures(
 
 /* --- text ------------------------------------------------------------------ */
 
+static int32_t format_of(const tkp_mllm *m, int32_t asked)
+{
+    switch (asked) {
+    case TKP_MLLM_FORMAT_RAW:
+        return TKP__PROMPT_RAW;
+    case TKP_MLLM_FORMAT_VICUNA_V1:
+        return TKP__PROMPT_VICUNA_V1;
+    default:
+        return m->config.kind == TKP__MODEL_QWEN2_VL ? TKP__PROMPT_QWEN2_VL
+                                                     : TKP__PROMPT_LLAVA_HF;
+    }
+}
+
 static tkp_status
 render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
 {
-    static const int32_t formats[] = {
-        [TKP_MLLM_FORMAT_MODEL] = TKP__PROMPT_LLAVA_HF,
-        [TKP_MLLM_FORMAT_RAW] = TKP__PROMPT_RAW,
-        [TKP_MLLM_FORMAT_VICUNA_V1] = TKP__PROMPT_VICUNA_V1,
-    };
     TKP__CHECK(
         r->prompt, TKP_ERR_ARGUMENT, "request %d: prompt is NULL", index);
     TKP__CHECK(
@@ -120,6 +155,13 @@ render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
             r->format <= TKP_MLLM_FORMAT_VICUNA_V1,
         TKP_ERR_ARGUMENT, "request %d: format is %d, wanted %d to %d", index,
         r->format, TKP_MLLM_FORMAT_MODEL, TKP_MLLM_FORMAT_VICUNA_V1);
+    TKP__CHECK(
+        r->format != TKP_MLLM_FORMAT_VICUNA_V1 ||
+            m->config.kind != TKP__MODEL_QWEN2_VL,
+        TKP_ERR_UNSUPPORTED,
+        "request %d: format is vicuna_v1, which Qwen2-VL does not know; wanted "
+        "the model's own or raw",
+        index);
     const bool raw = r->format == TKP_MLLM_FORMAT_RAW;
     TKP__CHECK(
         !raw || !r->system, TKP_ERR_ARGUMENT,
@@ -133,7 +175,7 @@ render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
     messages[n++] = (tkp__message){
         .role = 1, .images = placed ? 0 : r->n_images, .text = r->prompt};
     const tkp_status status = tkp__prompt_render(
-        formats[r->format], messages, n, m->image_token, out);
+        format_of(m, r->format), messages, n, m->image_token, out);
     return status == TKP_OK ? status
                             : tkp__fail_prefix(status, "request %d", index);
 }

@@ -12,6 +12,7 @@
  * thin there may be newlines alone: no columns. */
 typedef struct tkp__grid {
     tkp__image seen; /* u8, as the model sees it */
+    int32_t frames;  /* 1, or those of a video */
     int32_t rows, cols;
     bool newlines; /* each row ends in a token that is no patch */
     int64_t start; /* the first token, from the picture's first */
@@ -23,22 +24,33 @@ typedef struct tkp__grid {
 } tkp__grid;
 
 /* LLaVA-1.5 sees one square; LLaVA-NeXT the whole picture in one and then its
- * parts in several. */
+ * parts in several; Qwen2-VL the picture as large as it is. */
 enum { TKP__MAX_GRIDS = 2 };
 
 typedef struct tkp__picture {
-    float *pixels; /* [views, 3, S, S] */
+    float *pixels; /* [views, 3, S, S], or patches as `patch_grid` has them */
     int32_t views; /* squares that the encoder takes */
+    tkp__patch_grid patch_grid; /* of Qwen2-VL */
+    int64_t features;           /* rows that the projector gives */
     int32_t grids;
     tkp__grid grid[TKP__MAX_GRIDS];
     int64_t tokens; /* rows of the prompt: visual tokens and newlines */
     int64_t start;  /* the first of them in its prompt */
 } tkp__picture;
 
+/* Lines of the grid, frame after frame. */
+static inline int64_t tkp__grid_lines(const tkp__grid *g)
+{
+    return (int64_t)g->frames * g->rows;
+}
+static inline int64_t tkp__grid_cells(const tkp__grid *g)
+{
+    return tkp__grid_lines(g) * g->cols;
+}
 /* Rows of the prompt from the grid's first to its last. */
 static inline int64_t tkp__grid_tokens(const tkp__grid *g)
 {
-    return (int64_t)g->rows * (g->cols + g->newlines);
+    return tkp__grid_lines(g) * (g->cols + g->newlines);
 }
 
 typedef struct tkp__prompt {

@@ -96,8 +96,7 @@ static tkp_status take_images(
                 .grid_cols = grid->cols,
             };
             grid->seen = (tkp__image){0};
-            TKP__TRY(take_cells(
-                shown, e, (*number)++, (int64_t)grid->rows * grid->cols));
+            TKP__TRY(take_cells(shown, e, (*number)++, tkp__grid_cells(grid)));
         }
     return TKP_OK;
 }

@@ -6,8 +6,10 @@ target_sources(
         ${CMAKE_CURRENT_LIST_DIR}/evict.c
         ${CMAKE_CURRENT_LIST_DIR}/forward.c
         ${CMAKE_CURRENT_LIST_DIR}/generate.c
+        ${CMAKE_CURRENT_LIST_DIR}/look_frames.c
         ${CMAKE_CURRENT_LIST_DIR}/model_load.c
         ${CMAKE_CURRENT_LIST_DIR}/pack.c
+        ${CMAKE_CURRENT_LIST_DIR}/positions.c
         ${CMAKE_CURRENT_LIST_DIR}/request.c
         ${CMAKE_CURRENT_LIST_DIR}/result.c
         ${CMAKE_CURRENT_LIST_DIR}/workspace_pool.c)

@@ -513,7 +513,7 @@ static const struct {
     {"\"rms_norm_eps\":NaN", "", "", TKP_ERR_FORMAT, "config.json:1:"},
     {"\"rope_theta\":0", "", "", TKP_ERR_FORMAT, "rope_theta is 0"},
     {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}", "", "",
-     TKP_ERR_UNSUPPORTED, "rope_scaling.rope_type is \"linear\""},
+     TKP_ERR_UNSUPPORTED, "rope_scaling.type is \"linear\""},
     {"\"rope_parameters\":{\"rope_type\":\"yarn\"}", "", "",
      TKP_ERR_UNSUPPORTED, "rope_parameters.rope_type is \"yarn\""},
     {"\"rope_parameters\":{\"partial_rotary_factor\":0.5}", "", "",
@@ -582,7 +582,7 @@ START_TEST(model_config_load__no_llava_at_all__said_so)
         {"[]", TKP_ERR_FORMAT, "no object"},
         {"{}", TKP_ERR_FORMAT, "model_type is missing"},
         {"{\"model_type\":\"llava_onevision\"}", TKP_ERR_UNSUPPORTED,
-         "\"llava_onevision\", wanted \"llava\" or \"llava_next\""},
+         "\"llava_onevision\", wanted \"llava\", \"llava_next\" or"},
         {"{\"model_type\":[]}", TKP_ERR_FORMAT, "model_type is an array"},
         {"{\"model_type\":\"llava\",\"text_config\":7}", TKP_ERR_FORMAT,
          "text_config is an integer"},
@@ -603,6 +603,138 @@ START_TEST(model_config_load__no_llava_at_all__said_so)
 }
 END_TEST
 
+/* --- Qwen2-VL ---------------------------------------------------------- */
+
+/* The published file of the 2B model. */
+static const char qwen_2b[] =
+    "{\"architectures\":[\"Qwen2VLForConditionalGeneration\"],"
+    "\"attention_dropout\":0.0,\"bos_token_id\":151643,"
+    "\"eos_token_id\":151645,\"vision_start_token_id\":151652,"
+    "\"vision_end_token_id\":151653,\"vision_token_id\":151654,"
+    "\"image_token_id\":151655,\"video_token_id\":151656,"
+    "\"hidden_act\":\"silu\",\"hidden_size\":1536,"
+    "\"intermediate_size\":8960,\"max_position_embeddings\":32768,"
+    "\"max_window_layers\":28,\"model_type\":\"qwen2_vl\","
+    "\"num_attention_heads\":12,\"num_hidden_layers\":28,"
+    "\"num_key_value_heads\":2,\"rms_norm_eps\":1e-06,"
+    "\"rope_theta\":1000000.0,\"sliding_window\":32768,"
+    "\"tie_word_embeddings\":true,\"torch_dtype\":\"bfloat16\","
+    "\"use_sliding_window\":false,\"vision_config\":{\"depth\":32,"
+    "\"embed_dim\":1280,\"mlp_ratio\":4,\"num_heads\":16,\"in_chans\":3,"
+    "\"hidden_size\":1536,\"patch_size\":14,\"spatial_merge_size\":2,"
+    "\"spatial_patch_size\":14,\"temporal_patch_size\":2},"
+    "\"rope_scaling\":{\"type\":\"mrope\",\"mrope_section\":[16,24,24]},"
+    "\"vocab_size\":151936}";
+
+START_TEST(model_config_load__published_qwen__as_published)
+{
+    tkp__model_config c;
+    write_text("config.json", qwen_2b);
+    assert_ok(tkp__model_config_load(&c, folder));
+    ck_assert_int_eq(c.kind, TKP__MODEL_QWEN2_VL);
+    ck_assert_int_eq(c.text.hidden, 1536);
+    ck_assert_int_eq(c.text.kv_heads, 2);
+    ck_assert_int_eq(c.text.head_dim, 128);
+    ck_assert_int_eq(c.text.rope_section[0], 16);
+    ck_assert_int_eq(c.text.rope_section[2], 24);
+    ck_assert_double_eq(c.text.rope_theta, 1e6);
+    ck_assert_double_eq(c.text.norm_eps, 1e-6);
+    ck_assert(c.text.tie_embeddings && c.text.attention_bias);
+    ck_assert(!c.text.output_bias && !c.text.mlp_bias);
+    ck_assert_int_eq(c.vision.hidden, 1280);
+    ck_assert_int_eq(c.vision.intermediate, 5120);
+    ck_assert_int_eq(c.vision.layers, 32);
+    ck_assert_int_eq(c.vision.merge, 2);
+    ck_assert_int_eq(c.vision.frames, 2);
+    ck_assert_int_eq(c.image_token_id, 151655);
+    ck_assert_int_eq(c.video_token_id, 151656);
+    ck_assert_int_eq(c.generation.eos[0], 151645);
+}
+END_TEST
+
+/* Class defaults are those of the 72B model. */
+START_TEST(model_config_load__qwen_without_fields__defaults_of_the_class)
+{
+    tkp__model_config c;
+    write_text(
+        "config.json", "{\"model_type\":\"qwen2_vl\",\"text_config\":{"
+                       "\"rope_parameters\":{\"rope_type\":\"default\","
+                       "\"rope_theta\":5e5,\"mrope_section\":[16,24,24]}},"
+                       "\"vision_config\":{\"hidden_size\":8192}}");
+    assert_ok(tkp__model_config_load(&c, folder));
+    ck_assert_int_eq(c.text.hidden, 8192);
+    ck_assert_int_eq(c.text.layers, 80);
+    ck_assert_int_eq(c.text.kv_heads, 8);
+    ck_assert_int_eq(c.text.vocab, 152064);
+    ck_assert_double_eq(c.text.rope_theta, 5e5);
+    ck_assert_double_eq(c.text.norm_eps, 1e-5);
+    ck_assert(!c.text.tie_embeddings);
+    ck_assert_int_eq(c.vision.heads, 16);
+    ck_assert_int_eq(c.generation.bos, 151643);
+}
+END_TEST
+
+/* One piece of the published file replaced by another. */
+static const struct {
+    const char *was, *is;
+    int status;
+    const char *message;
+} bad_qwen[] = {
+    {"\"mrope\"", "\"yarn\"", TKP_ERR_UNSUPPORTED,
+     "rope_scaling.type is \"yarn\", wanted \"default\" or \"mrope\""},
+    {"\"mrope_section\"", "\"m_section\"", TKP_ERR_FORMAT,
+     "mrope_section is missing"},
+    {"[16,24,24]", "[16,24]", TKP_ERR_FORMAT, "no array of 3"},
+    {"[16,24,24]", "7", TKP_ERR_FORMAT, "no array of 3"},
+    {"[16,24,24]", "[16,24,25]", TKP_ERR_FORMAT,
+     "adds up to 65, wanted half of head_dim 128"},
+    {"[16,24,24]", "[16,-1,49]", TKP_ERR_FORMAT, "mrope_section[1]"},
+    {"[16,24,24]", "[16,24,2.5]", TKP_ERR_FORMAT, "mrope_section[2]"},
+    {"\"use_sliding_window\":false", "\"use_sliding_window\":true",
+     TKP_ERR_UNSUPPORTED, "use_sliding_window is true"},
+    {"\"num_key_value_heads\":2", "\"num_key_value_heads\":5", TKP_ERR_FORMAT,
+     "num_attention_heads is 12"},
+    {"\"video_token_id\":151656", "\"video_token_id\":151655", TKP_ERR_FORMAT,
+     "both 151655"},
+    {"\"image_token_id\":151655", "\"image_token_id\":151936", TKP_ERR_FORMAT,
+     "image_token_id is 151936"},
+    {"\"vocab_size\":151936", "\"vocab_size\":151650", TKP_ERR_FORMAT,
+     "image_token_id is 151655"},
+    {"\"num_heads\":16", "\"num_heads\":15", TKP_ERR_FORMAT,
+     "embed_dim is 1280"},
+    {"\"num_heads\":16", "\"num_heads\":128", TKP_ERR_FORMAT,
+     "num_heads 128 times a multiple of 4"},
+    {"\"mlp_ratio\":4", "\"mlp_ratio\":1e-9", TKP_ERR_FORMAT, "mlp_ratio"},
+    {"\"hidden_size\":1536,\"patch_size\"",
+     "\"hidden_size\":1280,\"patch_size\"", TKP_ERR_FORMAT,
+     "vision_config.hidden_size is 1280, wanted 1536"},
+    {"\"in_chans\":3", "\"in_channels\":4", TKP_ERR_FORMAT, "in_channels"},
+    {"\"in_chans\":3", "\"model_type\":\"qwen2_5_vl\"", TKP_ERR_UNSUPPORTED,
+     "vision_config.model_type is \"qwen2_5_vl\""},
+    {"\"depth\":32", "\"depth\":0", TKP_ERR_FORMAT, "vision_config.depth"},
+    {"\"patch_size\":14", "\"patch_size\":100000", TKP_ERR_FORMAT,
+     "patch_size is 100000"},
+};
+
+START_TEST(model_config_load__impossible_qwen__file_field_and_value_named)
+{
+    char text[2048];
+    const char *was = bad_qwen[_i].was, *at = strstr(qwen_2b, was);
+    ck_assert_ptr_nonnull(at);
+    snprintf(
+        text, sizeof(text), "%.*s%s%s", (int)(at - qwen_2b), qwen_2b,
+        bad_qwen[_i].is, at + strlen(was));
+    write_text("config.json", text);
+    tkp__model_config config;
+    const int status = (int)tkp__model_config_load(&config, folder);
+    ck_assert_msg(
+        status == bad_qwen[_i].status, "%s: %s: %s", bad_qwen[_i].is,
+        tkp_status_string((tkp_status)status), tkp_last_message());
+    assert_message("config.json");
+    assert_message(bad_qwen[_i].message);
+}
+END_TEST
+
 START_TEST(model_config_load__deep_nesting__refused)
 {
     const size_t depth = 200000;
@@ -620,10 +752,12 @@ END_TEST
 
 START_TEST(model_config_load__bytes_changed__no_crash)
 {
+    static const char *const files[] = {
+        "models/llava-f32/config.json", "models/qwen2-vl/config.json",
+        "models/qwen2-vl-tied/config.json"};
     char path[PATH_MAX];
     size_t size;
-    uint8_t *bytes =
-        read_whole(golden_path(path, "models/llava-f32/config.json"), &size);
+    uint8_t *bytes = read_whole(golden_path(path, files[_i]), &size);
     uint64_t state = 7;
     for (int round = 0; round < 2000; round++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
@@ -1198,7 +1332,13 @@ static void add_config(Suite *suite)
         COUNT(bad_configs));
     tcase_add_test(t, model_config_load__no_llava_at_all__said_so);
     tcase_add_test(t, model_config_load__deep_nesting__refused);
-    tcase_add_test(t, model_config_load__bytes_changed__no_crash);
+    tcase_add_test(t, model_config_load__published_qwen__as_published);
+    tcase_add_test(
+        t, model_config_load__qwen_without_fields__defaults_of_the_class);
+    tcase_add_loop_test(
+        t, model_config_load__impossible_qwen__file_field_and_value_named, 0,
+        sizeof(bad_qwen) / sizeof(bad_qwen[0]));
+    tcase_add_loop_test(t, model_config_load__bytes_changed__no_crash, 0, 3);
     tcase_add_test(
         t, model_config_load__preprocessor_old_and_new__same_meaning);
     tcase_add_test(

@@ -4,6 +4,9 @@ tkp_add_check_test(NAME mllm/engine_parity
 tkp_add_check_test(NAME mllm/engine_next
   SOURCES test_engine_next.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_qwen
+  SOURCES test_engine_qwen.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
 tkp_add_check_test(NAME mllm/engine_pruning
   SOURCES test_engine_pruning.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)

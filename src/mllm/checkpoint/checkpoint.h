@@ -13,7 +13,11 @@
 
 /* --- config.json ------------------------------------------------------- */
 
-enum tkp__model_kind { TKP__MODEL_LLAVA = 1, TKP__MODEL_LLAVA_NEXT = 2 };
+enum tkp__model_kind {
+    TKP__MODEL_LLAVA = 1,
+    TKP__MODEL_LLAVA_NEXT = 2,
+    TKP__MODEL_QWEN2_VL = 3
+};
 
 typedef struct tkp__vision_config {
     int64_t hidden, intermediate, layers, heads;
@@ -23,13 +27,21 @@ typedef struct tkp__vision_config {
     int64_t feature_layer; /* layers that run, after resolving negatives:
                               -2 of 24 layers gives 23 */
     bool drop_cls;         /* "default": drop CLS; "full": keep */
+    /* Qwen2-VL: pictures of any size, `image` is 0. */
+    int64_t merge;  /* patches a side that become one token */
+    int64_t frames; /* of a video, in one patch */
 } tkp__vision_config;
 
 typedef struct tkp__text_config {
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
     int64_t max_positions;
     double norm_eps, rope_theta;
-    bool tie_embeddings, attention_bias, mlp_bias;
+    bool tie_embeddings;
+    bool attention_bias; /* of q, k and v */
+    bool output_bias;    /* of o */
+    bool mlp_bias;
+    int32_t rope_section[3]; /* M-RoPE: pairs that turn with time, height and
+                                width; all 0: every pair with the place */
     int32_t activation;
 } tkp__text_config;
 
@@ -57,6 +69,7 @@ typedef struct tkp__model_config {
     int32_t projector_activation;
     bool projector_bias;
     int32_t image_token_id;
+    int32_t video_token_id; /* -1: the model takes no videos */
 } tkp__model_config;
 
 /* Reads config.json, generation_config.json, preprocessor_config.json.
@@ -77,6 +90,9 @@ typedef struct tkp__weights tkp__weights;
  *   vit.encoder.layers.N.self_attn.{q,k,v,out}_proj.{weight,bias},
  *   vit.encoder.layers.N.mlp.{fc1,fc2}.{weight,bias},
  *   proj.0.{weight,bias}, proj.2.{weight,bias}, newline (LLaVA-NeXT),
+ *   vit.patch_embed.proj.weight, vit.blocks.N.{norm1,norm2,attn.qkv,attn.proj,
+ *   mlp.fc1,mlp.fc2}.{weight,bias}, vit.merger.ln_q.{weight,bias} (Qwen2-VL,
+ *   whose merger's linears are proj.0 and proj.2),
  *   lm.embed_tokens.weight, lm.layers.N.*, lm.norm.weight, head.weight
  * Every tensor that `config` needs must be there with the right shape and a
  * floating dtype; what is missing or unexpected is listed in the message. */

@@ -7,10 +7,20 @@
 
 #define MAX_EOS ((size_t)16)
 
-static const tkp__generation_config generation_default = {
+static const tkp__generation_config llama_default = {
     .bos = 1,
     .pad = -1,
     .eos = {2},
+    .eos_count = 1,
+    .temperature = 1.0,
+    .top_p = 1.0,
+    .repetition_penalty = 1.0,
+    .top_k = 50};
+
+static const tkp__generation_config qwen_default = {
+    .bos = 151643,
+    .pad = -1,
+    .eos = {151645},
     .eos_count = 1,
     .temperature = 1.0,
     .top_p = 1.0,
@@ -99,7 +109,7 @@ read_file(tkp__generation_config *out, const char *path, int64_t vocab)
     return status;
 }
 
-/* LLaMA's own ids are defaults, not claims: a small vocabulary lacks them. */
+/* These ids are defaults, not claims: a small vocabulary lacks them. */
 static void drop_outside(tkp__generation_config *out, int64_t vocab)
 {
     if (out->bos >= vocab)
@@ -112,9 +122,11 @@ tkp_status tkp__config_read_generation(
     tkp__generation_config *out,
     const char *model_dir,
     const tkp__json_at *root,
+    int32_t kind,
     int64_t vocab)
 {
-    tkp__generation_config g = generation_default;
+    tkp__generation_config g =
+        kind == TKP__MODEL_QWEN2_VL ? qwen_default : llama_default;
     drop_outside(&g, vocab);
     tkp__json_at text;
     TKP__TRY(tkp__json_section(&text, root, "text_config", "text_config."));

@@ -21,10 +21,17 @@
 #define TKP__MAX_PICTURE   16384
 #define TKP__MAX_TILES     64
 
+/* `kind` is enum tkp__model_kind. */
 tkp_status
 tkp__config_read_vision(tkp__vision_config *out, const tkp__json_at *root);
-tkp_status
-tkp__config_read_text(tkp__text_config *out, const tkp__json_at *root);
+tkp_status tkp__config_read_vit(
+    tkp__vision_config *out,
+    const tkp__json_at *root,
+    const tkp__text_config *text);
+tkp_status tkp__config_read_text(
+    tkp__text_config *out,
+    const tkp__json_at *root,
+    int32_t kind);
 
 /* preprocessor_config.json, or the image_processor of processor_config.json,
  * or what the class would do for this vision encoder. `any_resolution`: with
@@ -61,6 +68,7 @@ tkp_status tkp__config_read_generation(
     tkp__generation_config *out,
     const char *model_dir,
     const tkp__json_at *root,
+    int32_t kind,
     int64_t vocab);
 
 /* enum tkp__activation by its Hugging Face name; `*out` is the default. */

@@ -1,6 +1,6 @@
 /*
  * config.json and its side files: what kind of model, and the fields that
- * belong to no part. Missing keys take the defaults of LlavaConfig.
+ * belong to no part. Missing keys take the defaults of the model's class.
  */
 
 #include "mllm/checkpoint/config_parts.h"
@@ -33,20 +33,32 @@ tkp__config_activation(int32_t *out, const tkp__json_at *at, const char *key)
         at->section, key, name);
 }
 
+static const struct {
+    const char *name;
+    int32_t value;
+} kinds[] = {
+    {"llava", TKP__MODEL_LLAVA},
+    {"llava_next", TKP__MODEL_LLAVA_NEXT},
+    {"qwen2_vl", TKP__MODEL_QWEN2_VL},
+};
+
 static tkp_status read_kind(int32_t *out, const tkp__json_at *root)
 {
     const char *type = NULL;
     TKP__TRY(tkp__json_text(&type, root, "model_type"));
     TKP__CHECK(
         type, TKP_ERR_FORMAT,
-        "%s: model_type is missing, wanted \"llava\" or \"llava_next\"",
+        "%s: model_type is missing, wanted \"llava\", \"llava_next\" or "
+        "\"qwen2_vl\"",
         root->file);
-    *out = strcmp(type, "llava_next") == 0 ? TKP__MODEL_LLAVA_NEXT
-                                           : TKP__MODEL_LLAVA;
+    *out = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(type, kinds[i].name) == 0)
+            *out = kinds[i].value;
     TKP__CHECK(
-        *out == TKP__MODEL_LLAVA_NEXT || strcmp(type, "llava") == 0,
-        TKP_ERR_UNSUPPORTED,
-        "%s: model_type is \"%.40s\", wanted \"llava\" or \"llava_next\"",
+        *out, TKP_ERR_UNSUPPORTED,
+        "%s: model_type is \"%.40s\", wanted \"llava\", \"llava_next\" or "
+        "\"qwen2_vl\"",
         root->file, type);
     TKP__CHECK(
         !tkp__json_get(root, "mm_vision_tower"), TKP_ERR_UNSUPPORTED,
@@ -110,6 +122,50 @@ static tkp_status read_feature(tkp__model_config *out, const tkp__json_at *root)
     return TKP_OK;
 }
 
+/* The ids of the placeholders stand at the top, in files of any age. */
+static tkp_status
+read_visual_tokens(tkp__model_config *out, const tkp__json_at *root)
+{
+    const struct {
+        const char *key;
+        int32_t *id;
+        int64_t usual;
+    } tokens[] = {
+        {"image_token_id", &out->image_token_id, 151655},
+        {"video_token_id", &out->video_token_id, 151656}};
+    for (size_t i = 0; i < 2; i++) {
+        int64_t id = tokens[i].usual;
+        TKP__TRY(
+            tkp__json_int(&id, root, tokens[i].key, 0, out->text.vocab - 1));
+        TKP__CHECK(
+            id < out->text.vocab, TKP_ERR_FORMAT,
+            "%s: %s is %lld (the default), wanted below vocab_size %lld",
+            root->file, tokens[i].key, (long long)id,
+            (long long)out->text.vocab);
+        *tokens[i].id = (int32_t)id;
+    }
+    TKP__CHECK(
+        out->image_token_id != out->video_token_id, TKP_ERR_FORMAT,
+        "%s: image_token_id and video_token_id are both %d, wanted two",
+        root->file, out->image_token_id);
+    return TKP_OK;
+}
+
+static tkp_status read_qwen(
+    tkp__model_config *out,
+    const char *model_dir,
+    const tkp__json_at *root)
+{
+    tkp__vision_config *vision = &out->vision;
+    TKP__TRY(tkp__config_read_text(&out->text, root, out->kind));
+    TKP__TRY(tkp__config_read_vit(vision, root, &out->text));
+    TKP__TRY(read_visual_tokens(out, root));
+    TKP__TRY(tkp__config_read_patches(
+        &out->image, model_dir, vision->patch, vision->merge, vision->frames));
+    return tkp__config_read_generation(
+        &out->generation, model_dir, root, out->kind, out->text.vocab);
+}
+
 static tkp_status read_all(
     tkp__model_config *out,
     const char *model_dir,
@@ -120,9 +176,12 @@ static tkp_status read_all(
     *out = (tkp__model_config){
         .kind = kind,
         .projector_activation = TKP__ACT_GELU,
-        .projector_bias = true};
+        .projector_bias = true,
+        .video_token_id = -1};
+    if (kind == TKP__MODEL_QWEN2_VL)
+        return read_qwen(out, model_dir, root);
     TKP__TRY(tkp__config_read_vision(&out->vision, root));
-    TKP__TRY(tkp__config_read_text(&out->text, root));
+    TKP__TRY(tkp__config_read_text(&out->text, root, kind));
     TKP__TRY(read_image_token(out, root));
     TKP__TRY(read_feature(out, root));
     TKP__TRY(tkp__config_activation(
@@ -133,7 +192,7 @@ static tkp_status read_all(
         &out->image, model_dir, root, &out->vision,
         kind == TKP__MODEL_LLAVA_NEXT));
     return tkp__config_read_generation(
-        &out->generation, model_dir, root, out->text.vocab);
+        &out->generation, model_dir, root, kind, out->text.vocab);
 }
 
 tkp_status tkp__model_config_load(tkp__model_config *out, const char *model_dir)

@@ -6,6 +6,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/config_patches.c
             ${CMAKE_CURRENT_LIST_DIR}/config_text.c
             ${CMAKE_CURRENT_LIST_DIR}/config_vision.c
+            ${CMAKE_CURRENT_LIST_DIR}/config_vit.c
             ${CMAKE_CURRENT_LIST_DIR}/model_config.c
             ${CMAKE_CURRENT_LIST_DIR}/weight_names.c
             ${CMAKE_CURRENT_LIST_DIR}/weight_shards.c

@@ -27,7 +27,7 @@ typedef struct tkp__weight_slot {
     bool required; /* false: may be there, the forward does without */
     bool found;
     int32_t ndim;
-    int64_t shape[4];
+    int64_t shape[TKP_MAX_DIMS];
     tkp_tensor view;    /* if found */
     const char *stored; /* its name in the file, if found */
 } tkp__weight_slot;

@@ -1,5 +1,5 @@
 /*
- * The tensors that a LLaVA or LLaVA-NeXT model has and their shapes (models.md 2.2).
+ * The tensors that a model has and their shapes (models.md 2.2, 2.3).
  */
 
 #include "mllm/checkpoint/weight_names.h"
@@ -95,6 +95,60 @@ static void add_vision(tkp__weight_slots *slots, const tkp__vision_config *v)
         add_vision_layer(slots, v, i, i < v->feature_layer);
 }
 
+static void add_vit_layer(
+    tkp__weight_slots *slots,
+    const tkp__vision_config *v,
+    int64_t layer)
+{
+    const struct {
+        const char *name;
+        int64_t out, in;
+    } linears[] = {
+        {"attn.qkv", 3 * v->hidden, v->hidden},
+        {"attn.proj", v->hidden, v->hidden},
+        {"mlp.fc1", v->intermediate, v->hidden},
+        {"mlp.fc2", v->hidden, v->intermediate}};
+    char name[TKP__WEIGHT_NAME_BYTES];
+    for (int i = 1; i <= 2; i++) {
+        snprintf(
+            name, sizeof(name), "vit.blocks.%lld.norm%d", (long long)layer, i);
+        add_layer_norm(slots, true, name, v->hidden);
+    }
+    for (size_t i = 0; i < sizeof(linears) / sizeof(linears[0]); i++) {
+        snprintf(
+            name, sizeof(name), "vit.blocks.%lld.%s", (long long)layer,
+            linears[i].name);
+        add_linear(slots, true, name, linears[i].out, linears[i].in, true);
+    }
+}
+
+/* Qwen2-VL: a patch is a little video; the merger's linears are the
+ * projector. */
+static void add_vit(tkp__weight_slots *slots, const tkp__vision_config *v)
+{
+    add(slots, true, v->hidden, 3, 5, "vit.patch_embed.proj.weight");
+    tkp__weight_slot *patch = &slots->items[slots->count - 1];
+    patch->shape[2] = v->frames;
+    patch->shape[3] = patch->shape[4] = v->patch;
+    for (int64_t i = 0; i < v->layers; i++)
+        add_vit_layer(slots, v, i);
+    add_layer_norm(slots, true, "vit.merger.ln_q", v->hidden);
+}
+
+static void
+add_projector(tkp__weight_slots *slots, const tkp__model_config *config)
+{
+    const int64_t cell = config->vision.merge * config->vision.merge;
+    const bool qwen = config->kind == TKP__MODEL_QWEN2_VL;
+    const int64_t in =
+        qwen ? cell * config->vision.hidden : config->vision.hidden;
+    const int64_t inner = qwen ? in : config->text.hidden;
+    add_linear(slots, true, "proj.0", inner, in, config->projector_bias);
+    add_linear(
+        slots, true, "proj.2", config->text.hidden, inner,
+        config->projector_bias);
+}
+
 static void add_text_layer(
     tkp__weight_slots *slots,
     const tkp__text_config *t,
@@ -110,7 +164,7 @@ static void add_text_layer(
         {"self_attn.q_proj", q, t->hidden, t->attention_bias},
         {"self_attn.k_proj", kv, t->hidden, t->attention_bias},
         {"self_attn.v_proj", kv, t->hidden, t->attention_bias},
-        {"self_attn.o_proj", t->hidden, q, t->attention_bias},
+        {"self_attn.o_proj", t->hidden, q, t->output_bias},
         {"mlp.gate_proj", t->intermediate, t->hidden, t->mlp_bias},
         {"mlp.up_proj", t->intermediate, t->hidden, t->mlp_bias},
         {"mlp.down_proj", t->hidden, t->intermediate, t->mlp_bias}};
@@ -154,13 +208,11 @@ tkp__weight_slots_make(tkp__weight_slots *out, const tkp__model_config *config)
     slots.items = tkp__alloc((size_t)room, sizeof(*slots.items));
     if (!slots.items)
         return TKP_ERR_MEMORY;
-    add_vision(&slots, &config->vision);
-    add_linear(
-        &slots, true, "proj.0", config->text.hidden, config->vision.hidden,
-        config->projector_bias);
-    add_linear(
-        &slots, true, "proj.2", config->text.hidden, config->text.hidden,
-        config->projector_bias);
+    if (config->kind == TKP__MODEL_QWEN2_VL)
+        add_vit(&slots, &config->vision);
+    else
+        add_vision(&slots, &config->vision);
+    add_projector(&slots, config);
     if (config->kind == TKP__MODEL_LLAVA_NEXT)
         add(&slots, true, config->text.hidden, 0, 1, "newline");
     add_text(&slots, &config->text);

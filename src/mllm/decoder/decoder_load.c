@@ -16,6 +16,7 @@ static tkp_status load_layer(
     tkp__decoder_layer *l = &d->layer[i];
     const int64_t rows = d->most_rows;
     const uint32_t attention = c->attention_bias ? TKP__LINEAR_BIAS : 0;
+    const uint32_t output = c->output_bias ? TKP__LINEAR_BIAS : 0;
     const uint32_t mlp = c->mlp_bias ? TKP__LINEAR_BIAS : 0;
     const uint32_t onto = TKP__LINEAR_RESIDUAL;
     TKP__TRY(tkp__norm_load(
@@ -28,7 +29,7 @@ static tkp_status load_layer(
     TKP__TRY(tkp__linear_load(
         &l->v, p, rows, attention, "%s.%d.self_attn.v_proj", layer, i));
     TKP__TRY(tkp__linear_load(
-        &l->o, p, rows, attention | onto, "%s.%d.self_attn.o_proj", layer, i));
+        &l->o, p, rows, output | onto, "%s.%d.self_attn.o_proj", layer, i));
     TKP__TRY(tkp__norm_load(
         &l->mlp_norm, p, rows, false, c->norm_eps,
         "%s.%d.post_attention_layernorm", layer, i));
@@ -89,6 +90,7 @@ load_rotary(tkp__decoder *d, tkp__planner *p, const tkp__text_config *c)
     tkp_tensor args[4];
     const tkp_op_rotary_table table = {
         .struct_size = sizeof(table),
+        .section = {c->rope_section[0], c->rope_section[1], c->rope_section[2]},
         .theta = c->rope_theta,
     };
     tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_I32, d->position_rows, rows);
@@ -144,7 +146,8 @@ take_shapes(tkp__decoder *d, const tkp__planner *p, const tkp__text_config *c)
     d->intermediate = c->intermediate;
     d->vocab = c->vocab;
     d->max_positions = c->max_positions;
-    d->position_rows = 1;
+    const int32_t *section = c->rope_section;
+    d->position_rows = section[0] + section[1] + section[2] ? 3 : 1;
     d->most_sequences = SEQUENCES;
     d->most_rows = c->max_positions > ROWS ? c->max_positions : ROWS;
     d->most_keys = 2 * d->most_rows;
