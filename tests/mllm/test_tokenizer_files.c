@@ -152,6 +152,7 @@ static const spoilt cases[] = {
     {{.pre_tokenizer = REGEX("\\\\")}, TKP_ERR_UNSUPPORTED, "escape"},
     {{.pre_tokenizer = REGEX("[\\\\S]")}, TKP_ERR_UNSUPPORTED, "escape"},
     {{.pre_tokenizer = REGEX("\\\\pL")}, TKP_ERR_UNSUPPORTED, "\\p without {}"},
+    {{.pre_tokenizer = REGEX("[a\\\\P{L}]")}, TKP_ERR_UNSUPPORTED, "\\P within a class"},
     {{.pre_tokenizer = REGEX("\\\\p{L")}, TKP_ERR_UNSUPPORTED, "\\p without {}"},
     {{.pre_tokenizer = REGEX("[a")}, TKP_ERR_UNSUPPORTED, "class without its end"},
     {{.pre_tokenizer = REGEX("[]a]")}, TKP_ERR_UNSUPPORTED, "class without its end"},

@@ -17,12 +17,20 @@ Per tokenizer:
                       (null: the same), decoded (null: the text; false: not
                       asked, since versions of the library differ)]
   NAME/decode.jsonl  [ids, text, text with special tokens kept]
+
+qwen2_planes is not trained: its merges are of a space with any byte and of any
+byte with a newline, so that ids tell where text was split, character by
+character. For it there is also
+  NAME/planes.txt    every character assigned, and some others, 256 a line: number of the first,
+                     FNV-1a (64 bits) of the ids (i32) and of the decoded text
+                     of the line's characters put into a text as in plane_text
 """
 
 import argparse
 import json
 import pathlib
 import random
+import struct
 import unicodedata
 
 import tokenizers
@@ -88,6 +96,10 @@ PHRASES = [
     "<html><s>ss</s>", "USER: <image>\nWhat? ASSISTANT:",
 ]
 LLAVA_ADDED = ["<unk>", "<s>", "</s>", "<image>", "<pad>"]
+QWEN2_SPECIAL = ["<|%s|>" % name for name in (
+    "endoftext im_start im_end object_ref_start object_ref_end box_start "
+    "box_end quad_start quad_end vision_start vision_end vision_pad image_pad "
+    "video_pad").split()]
 QWEN2_ADDED = ["<|endoftext|>", "<|im_start|>", "<|im_end|>",
                "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
 
@@ -295,6 +307,57 @@ def byte_level_family(source):
         decoder=regex, model={"ignore_merges": True})
 
 
+def planes():
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    space, newline = "\u0120", "\u010a"
+    merges = [[space, a] for a in alphabet]
+    merges += [[a, newline] for a in alphabet if a != space]
+    pieces = alphabet + [a + b for a, b in merges]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    tokens = [added(t, len(vocab) + i) for i, t in enumerate(QWEN2_SPECIAL)]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False,
+                  "trim_offsets": False, "use_regex": False}
+    split = {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN},
+             "behavior": "Isolated", "invert": False}
+    return layout(
+        vocab, merges, tokens, normalizer={"type": "NFC"},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [split, byte_level]},
+        post_processor=byte_level, decoder=byte_level)
+
+
+def plane_text(first):
+    """Each character before and after the kinds that a split depends on, and
+    among combining marks of other classes."""
+    text = []
+    for code in range(first, first + 256):
+        if not 0xD800 <= code < 0xE000:
+            text.append("e{0}\u0301 {0}\n{0} a{0}b1{0}'s\u0345{0}"
+                        "{0}\r\n".format(chr(code)))
+    return "".join(text)
+
+
+def fnv(data):
+    value = 0xcbf29ce484222325
+    for byte in bytes(data):
+        value = (value ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    return f"{value:016x}"
+
+
+def ask_planes(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with open(folder / "planes.txt", "w", encoding="ascii") as file:
+        for first in range(0, 0x110000, 256):
+            # Planes without characters (so far): one line in 16.
+            if first >> 16 not in (0, 1, 2, 3, 14) and first % 0x1000:
+                continue
+            ids = tokenizer.encode(plane_text(first)).ids
+            text = tokenizer.decode(ids).encode()
+            if ids:
+                file.write(f"{first:06x} "
+                           f"{fnv(struct.pack(f'<{len(ids)}i', *ids))} "
+                           f"{fnv(text)}\n")
+
+
 def encode_rows(tokenizer, texts, all_special, unasked):
     rows = []
     for text in texts:
@@ -391,6 +454,12 @@ def main():
     options = parser.parse_args()
     if options.train:
         train(options.output)
+    probe = options.output / "qwen2_planes"
+    probe.mkdir(parents=True, exist_ok=True)
+    (probe / "tokenizer.json").write_text(
+        json.dumps(planes(), ensure_ascii=False, separators=(",", ":")),
+        encoding="utf-8")
+    ask_planes(probe)
     folders = sorted(p.parent for p in options.output.glob("*/tokenizer.json"))
     for number, folder in enumerate(folders):
         ask(folder, SEED + 1 + number)

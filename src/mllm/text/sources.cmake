@@ -13,6 +13,7 @@ target_sources(
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_nfc.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_normalize.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_pretokenize.c
+        ${CMAKE_CURRENT_LIST_DIR}/tokenizer_qwen2.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_regex.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_specs.c
         ${CMAKE_CURRENT_LIST_DIR}/tokenizer_template.c

@@ -11,7 +11,7 @@
 typedef struct tkp__tokenizer tkp__tokenizer;
 
 /* Reads DIR/tokenizer.json (+ added_tokens_decoder of tokenizer_config.json
- * where present). Any layout that is not understood is an error that names
+ * where present), or vocab.json and merges.txt of a Qwen2 checkpoint. Any layout that is not understood is an error that names
  * what was met; nothing is guessed. */
 tkp_status tkp__tokenizer_load(tkp__tokenizer **out, const char *model_dir);
 void tkp__tokenizer_destroy(tkp__tokenizer *tokenizer);

@@ -319,6 +319,15 @@ struct tkp__tokenizer {
     tkp__decoder decoder;
 };
 
+/* What tokenizer.json would say of a Qwen2 checkpoint that has vocab.json
+ * (whose object `vocab` is) and merges.txt instead; json_decref() it. */
+tkp_status tkp__qwen2_layout(
+    json_t **out,
+    json_t *vocab,
+    const char *merges,
+    size_t merges_bytes,
+    const json_t *config);
+
 /* As tkp__tokenizer_load, of file contents in memory. `config` (the text of
  * tokenizer_config.json) may be NULL. */
 tkp_status tkp__tokenizer_load_memory(

@@ -161,6 +161,22 @@ parse_tokenizer(tkp__tokenizer *t, json_t *root, json_t *config)
     return tkp__decoder_parse(&t->decoder, section);
 }
 
+/* `name`: what messages call it. */
+static tkp_status
+create(tkp__tokenizer **out, json_t *root, json_t *config, const char *name)
+{
+    tkp__tokenizer *tokenizer = tkp__zalloc(1, sizeof(*tokenizer));
+    if (!tokenizer)
+        return TKP_ERR_MEMORY;
+    const tkp_status status = parse_tokenizer(tokenizer, root, config);
+    if (status == TKP_OK) {
+        *out = tokenizer;
+        return TKP_OK;
+    }
+    tkp__tokenizer_destroy(tokenizer);
+    return tkp__fail_prefix(status, "%s", name);
+}
+
 tkp_status tkp__tokenizer_load_memory(
     tkp__tokenizer **out,
     const char *json,
@@ -170,23 +186,46 @@ tkp_status tkp__tokenizer_load_memory(
 {
     json_t *root = NULL, *config_root = NULL;
     tkp_status status = TKP_OK;
-    tkp__tokenizer *tokenizer = tkp__zalloc(1, sizeof(*tokenizer));
-    if (!tokenizer)
-        return TKP_ERR_MEMORY;
     TKP__TRY_OUT(parse_json(&root, "tokenizer.json", json, json_bytes));
     if (config)
         TKP__TRY_OUT(parse_json(
             &config_root, "tokenizer_config.json", config, config_bytes));
-    status = parse_tokenizer(tokenizer, root, config_root);
-    if (status != TKP_OK)
-        tkp__fail_prefix(status, "tokenizer.json");
+    status = create(out, root, config_root, "tokenizer.json");
 out:
     json_decref(config_root);
     json_decref(root);
-    if (status == TKP_OK)
-        *out = tokenizer;
-    else
-        tkp__tokenizer_destroy(tokenizer);
+    return status;
+}
+
+static tkp_status
+read_json(json_t **out, const char *model_dir, const char *name)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    TKP__TRY(read_file(model_dir, name, true, &text, &bytes));
+    const tkp_status status = parse_json(out, name, text, bytes);
+    tkp__free(text);
+    return status;
+}
+
+/* vocab.json, merges.txt and tokenizer_config.json. */
+static tkp_status load_parts(tkp__tokenizer **out, const char *model_dir)
+{
+    json_t *root = NULL, *vocab = NULL, *config = NULL;
+    char *merges = NULL;
+    size_t merges_bytes = 0;
+    tkp_status status = TKP_OK;
+    TKP__TRY_OUT(read_json(&vocab, model_dir, "vocab.json"));
+    TKP__TRY_OUT(read_json(&config, model_dir, "tokenizer_config.json"));
+    TKP__TRY_OUT(
+        read_file(model_dir, "merges.txt", true, &merges, &merges_bytes));
+    TKP__TRY_OUT(tkp__qwen2_layout(&root, vocab, merges, merges_bytes, config));
+    status = create(out, root, config, "vocab.json and merges.txt");
+out:
+    tkp__free(merges);
+    json_decref(root);
+    json_decref(config);
+    json_decref(vocab);
     return status;
 }
 
@@ -194,6 +233,13 @@ tkp_status tkp__tokenizer_load(tkp__tokenizer **out, const char *model_dir)
 {
     char *json = NULL, *config = NULL;
     size_t json_bytes = 0, config_bytes = 0;
+    if (!has_file(model_dir, "tokenizer.json") &&
+        has_file(model_dir, "vocab.json") &&
+        has_file(model_dir, "merges.txt")) {
+        const tkp_status parts = load_parts(out, model_dir);
+        return parts == TKP_OK ? TKP_OK
+                               : tkp__fail_prefix(parts, "%s", model_dir);
+    }
     if (!has_file(model_dir, "tokenizer.json") &&
         has_file(model_dir, "tokenizer.model"))
         return tkp__fail(

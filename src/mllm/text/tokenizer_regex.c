@@ -2,7 +2,8 @@
  * Patterns of tokenizer.json on PCRE2. They are written for Oniguruma (Ruby
  * syntax), which reads some things differently, so a pattern is gone through
  * first: what both engines read alike passes, \s is spelled out (under UCP
- * PCRE2's holds U+180E, Oniguruma's does not), and the rest is refused.
+ * PCRE2's holds U+180E, Oniguruma's does not), \p{L} and \p{N} get what is new
+ * in Unicode, and the rest is refused.
  */
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -13,6 +14,25 @@
 
 /* White_Space as the inside of a character class. */
 #define WHITE_SPACE "\\x{09}-\\x{0d}\\x{85}\\p{Z}"
+
+/* Letters and numbers of Unicode 15 and 16: the engine that these patterns are
+ * written for knows them, PCRE2 10.42 has the tables of Unicode 14. */
+#define NEW_LETTERS                                                            \
+    "\\x{1c89}-\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}"                \
+    "\\x{105c0}-\\x{105f3}\\x{10d4a}-\\x{10d65}\\x{10d6f}-\\x{10d85}"          \
+    "\\x{10ec2}-\\x{10ec4}\\x{1123f}-\\x{11240}\\x{11380}-\\x{11389}"          \
+    "\\x{1138b}\\x{1138e}\\x{11390}-\\x{113b5}\\x{113b7}\\x{113d1}"            \
+    "\\x{113d3}\\x{11bc0}-\\x{11be0}\\x{11f02}\\x{11f04}-\\x{11f10}"           \
+    "\\x{11f12}-\\x{11f33}\\x{1342f}\\x{13441}-\\x{13446}"                     \
+    "\\x{13460}-\\x{143fa}\\x{16100}-\\x{1611d}\\x{16d40}-\\x{16d6c}"          \
+    "\\x{18cff}\\x{1b132}\\x{1b155}\\x{1df25}-\\x{1df2a}"                      \
+    "\\x{1e030}-\\x{1e06d}\\x{1e4d0}-\\x{1e4eb}\\x{1e5d0}-\\x{1e5ed}"          \
+    "\\x{1e5f0}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"
+#define NEW_NUMBERS                                                            \
+    "\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}"          \
+    "\\x{11f50}-\\x{11f59}\\x{16130}-\\x{16139}\\x{16d70}-\\x{16d79}"          \
+    "\\x{1ccf0}-\\x{1ccf9}\\x{1d2c0}-\\x{1d2d3}\\x{1e4f0}-\\x{1e4f9}"          \
+    "\\x{1e5f1}-\\x{1e5fa}"
 
 /* Bounds on what a hostile pattern can cost: steps, and KiB. */
 enum { MATCH_LIMIT = 1000000, HEAP_LIMIT_KIB = 64 * 1024 };
@@ -35,6 +55,32 @@ static tkp_status refuse(const char *pattern, const char *at, const char *what)
         what, at - pattern, tkp__shown(shown, at));
 }
 
+/* \p{L}, \P{N} and the like; *at is behind the brace. */
+static tkp_status translate_property(
+    tkp__text_buffer *out,
+    const char *pattern,
+    const char **at,
+    bool in_class)
+{
+    const char *p = *at; /* at the backslash */
+    const char *end = p[2] == '{' ? strchr(p, '}') : NULL;
+    if (!end)
+        return refuse(pattern, p, "\\p without {}");
+    *at = end + 1;
+    const bool letters = end == p + 4 && p[3] == 'L';
+    const bool numbers = end == p + 4 && p[3] == 'N';
+    if (!letters && !numbers)
+        return tkp__text_buffer_append(out, p, (size_t)(*at - p));
+    const char *set = letters ? "\\p{L}" NEW_LETTERS : "\\p{N}" NEW_NUMBERS;
+    if (in_class && p[1] == 'P')
+        return refuse(pattern, p, "\\P within a class");
+    if (in_class)
+        return tkp__text_buffer_puts(out, set);
+    TKP__TRY(tkp__text_buffer_puts(out, p[1] == 'P' ? "[^" : "["));
+    TKP__TRY(tkp__text_buffer_puts(out, set));
+    return tkp__text_buffer_puts(out, "]");
+}
+
 static tkp_status translate_escape(
     tkp__text_buffer *out,
     const char *pattern,
@@ -43,19 +89,14 @@ static tkp_status translate_escape(
 {
     const char *p = *at; /* at the backslash */
     const char c = p[1];
+    if (c == 'p' || c == 'P')
+        return translate_property(out, pattern, at, in_class);
     *at += 2;
     if (c == 's')
         return tkp__text_buffer_puts(
             out, in_class ? WHITE_SPACE : "[" WHITE_SPACE "]");
     if (c == 'S' && !in_class)
         return tkp__text_buffer_puts(out, "[^" WHITE_SPACE "]");
-    if (c == 'p' || c == 'P') {
-        const char *end = p[2] == '{' ? strchr(p, '}') : NULL;
-        if (!end)
-            return refuse(pattern, p, "\\p without {}");
-        *at = end + 1;
-        return tkp__text_buffer_append(out, p, (size_t)(*at - p));
-    }
     if (c == 'r' || c == 'n' || c == 't' ||
         (c && strchr("\\.[](){}*+?|^$-/'\"", c)))
         return tkp__text_buffer_append(out, p, 2);
