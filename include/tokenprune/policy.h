@@ -20,7 +20,9 @@ enum tkp_point_kind {
     TKP_POINT_PROJECTOR = 1, /* before the language model */
     TKP_POINT_LLM = 2,       /* before decoder layer `boundary` */
     TKP_POINT_VISION = 3,    /* after block `boundary` - 1 of the encoder */
-    TKP_POINT_KV = 4         /* after prefill */
+    TKP_POINT_KV = 4,        /* after prefill */
+    TKP_POINT_VISION_MLP = 5 /* inside block `boundary` of the encoder, between
+                                attention and MLP */
 };
 
 enum tkp_positions_rule {
@@ -50,7 +52,8 @@ enum tkp_score_layer {
 typedef struct tkp_stage_options {
     uint32_t struct_size;
     int32_t point;       /* enum tkp_point_kind */
-    int32_t boundary;    /* LLM: layers that run before the cut */
+    int32_t boundary;    /* LLM: layers that run before the cut; VISION,
+                            VISION_MLP: blocks of the encoder */
     int32_t score_layer; /* whose attention; 0-based, at most `boundary`; or
                             enum tkp_score_layer */
     int32_t positions;   /* enum tkp_positions_rule */

@@ -56,17 +56,22 @@ typedef struct tkp_point {
     uint32_t struct_size;
     int32_t kind;        /* enum tkp_point_kind; 0 = no further point */
     int32_t stage;       /* number of the stage in the policy */
-    int32_t boundary;    /* LLM: run layers up to here, then prune */
+    int32_t boundary;    /* LLM: run layers up to here, then prune; VISION,
+                            VISION_MLP: blocks of the encoder */
     int32_t score_layer; /* layer whose q, k are wanted; -1 = none. The boundary
                             itself: made by that layer's own norm and
                             projections from the rows before the cut */
-    uint32_t needs;      /* enum tkp_need */
-    int64_t rows_in;     /* R before the cut */
-    int64_t rows_out;    /* R after it, known beforehand; the most there may be
+    uint32_t needs;     /* enum tkp_need; inside the encoder VISION are its rows
+                            there, and VISION_KEYS the keys of the block that
+                            runs (VISION_MLP) or ran last, both of the tokens
+                            that are left, [N, ..] */
+    int64_t rows_in;    /* R before the cut; inside the encoder rows are the
+                            visual tokens, so N */
+    int64_t rows_out;   /* R after it, known beforehand; the most there may be
                             where the data decide (TKP_POLICY_ADAPTIVE) */
-    int64_t query_rows;  /* Q */
-    int32_t kv_begin;    /* KV: layers whose caches are cut, from this one on */
-    int32_t kv_end;      /* ... before this one */
+    int64_t query_rows; /* Q */
+    int32_t kv_begin;   /* KV: layers whose caches are cut, from this one on */
+    int32_t kv_end;     /* ... before this one */
 } tkp_point;
 
 #define TKP_POINT_INIT                                                         \
@@ -91,6 +96,24 @@ TKP_API int64_t tkp_sequence_query_rows(
     int32_t *rows,
     int64_t capacity);
 
+/**
+ * The prompts' rows that are still there: after cuts inside the encoder these
+ * are what goes on to the decoder.
+ * @param[out] rows       [R] i32 rows of the packed batch that the layout
+ *                        describes; may be NULL
+ * @param[out] positions  [position_rows, R] i32; may be NULL
+ * @param[out] offsets    [B + 1] i32 where each sequence's begin; may be NULL
+ * @param[in]  capacity   R that there is room for; fewer than there are: nothing
+ *                        is written
+ * @return R; -1 before begin()
+ */
+TKP_API int64_t tkp_sequence_rows(
+    const tkp_sequence *sequence,
+    int32_t *rows,
+    int32_t *positions,
+    int32_t *offsets,
+    int64_t capacity);
+
 typedef struct tkp_decision {
     uint32_t struct_size;
     int32_t stage;
@@ -100,6 +123,8 @@ typedef struct tkp_decision {
     int64_t rows_out;
     /* Views of the sequence's memory, on the device, valid until the next
      * prune() or begin(). */
+    /* Inside the encoder rows are the visual tokens that are left (no CLS row,
+     * no text), and positions are none: tkp_sequence_rows(). */
     tkp_tensor indices;   /* [rows_out] i32 old row of each new row, ascending
                              in each sequence; not with an order of parts */
     tkp_tensor offsets;   /* [B + 1] i32 where each sequence's new rows begin */

@@ -116,6 +116,30 @@ tkp_status tkp_sequence_prune(
         "decision");
 }
 
+int64_t tkp_sequence_rows(
+    const tkp_sequence *sequence,
+    int32_t *rows,
+    int32_t *positions,
+    int32_t *offsets,
+    int64_t capacity)
+{
+    if (!sequence || !sequence->policy)
+        return -1;
+    const tkp__batch *batch = &sequence->batch;
+    const size_t n = (size_t)batch->rows, p = (size_t)batch->position_rows;
+    if (batch->rows > capacity)
+        return batch->rows;
+    if (rows)
+        memcpy(rows, batch->origin, n * sizeof(*rows));
+    if (positions)
+        memcpy(positions, batch->positions, p * n * sizeof(*positions));
+    if (offsets)
+        memcpy(
+            offsets, batch->row_offsets,
+            ((size_t)batch->sequences + 1) * sizeof(*offsets));
+    return batch->rows;
+}
+
 static tkp_status apply(
     tkp_sequence *sequence,
     tkp_exec *exec,

@@ -26,13 +26,14 @@ static tkp_status entry_load(entry *e, int32_t preset)
 /* As a policy file has it after `at:`. */
 static void point_text(char out[32], const tkp_policy *policy, int32_t stage)
 {
-    static const char *const points[] = {
-        "?", "projector", "llm", "vision", "kv"};
+    static const char *const points[] = {"?",      "projector", "llm",
+                                         "vision", "kv",        "vision-mlp"};
     tkp_stage_options o = TKP_STAGE_OPTIONS_INIT;
     const tkp_status status = tkp_policy_get_stage(policy, stage, &o);
-    const char *name =
-        points[status == TKP_OK && o.point <= TKP_POINT_KV ? o.point : 0];
-    if (o.point == TKP_POINT_LLM || o.point == TKP_POINT_VISION)
+    const char *name = points
+        [status == TKP_OK && o.point <= TKP_POINT_VISION_MLP ? o.point : 0];
+    if (o.point == TKP_POINT_LLM || o.point == TKP_POINT_VISION ||
+        o.point == TKP_POINT_VISION_MLP)
         snprintf(out, 32, "%s:%d", name, o.boundary);
     else
         snprintf(out, 32, "%s", name);

@@ -65,6 +65,8 @@ uint32_t tkp__stage_needs(const tkp__stage *stage)
                      tkp__selector_spec_needs(&stage->selector);
     if (tkp__stage_needs_scores(stage))
         needs |= tkp__scorer_spec_needs(&stage->scorer);
+    if (tkp__point_in_encoder(stage->point) && (needs & TKP_NEED_HIDDEN))
+        needs = (needs & ~(uint32_t)TKP_NEED_HIDDEN) | TKP_NEED_VISION;
     return needs;
 }
 
@@ -203,7 +205,7 @@ void tkp__policy_describe(const tkp_policy *policy, tkp_policy_info *info)
             info->flags |= TKP_POLICY_KEY_BIAS;
         if (tkp__stage_is_adaptive(stage))
             info->flags |= TKP_POLICY_ADAPTIVE;
-        if (stage->point == TKP_POINT_VISION)
+        if (tkp__point_in_encoder(stage->point))
             info->flags |= TKP_POLICY_IN_VISION;
         if (stage->point == TKP_POINT_KV)
             info->flags |= TKP_POLICY_EVICTS;
@@ -235,7 +237,7 @@ static tkp_status check_effect(const tkp__stage *s, int32_t number)
     TKP__CHECK(
         s->order == TKP_STAGE_ORDER_ROWS ||
             (s->order == TKP_STAGE_ORDER_PARTS && !protects &&
-             s->point != TKP_POINT_KV && s->point != TKP_POINT_VISION &&
+             s->point != TKP_POINT_KV && !tkp__point_in_encoder(s->point) &&
              s->selector.options.kind == TKP_SELECTOR_CHAIN),
         TKP_ERR_POLICY,
         "stage %d: order is %d, wanted 0, or 1 with a chain that cuts at the "
@@ -257,8 +259,8 @@ static tkp_status check_effect(const tkp__stage *s, int32_t number)
 static tkp_status check_point(tkp__stage *s, int32_t number)
 {
     TKP__CHECK(
-        s->point >= TKP_POINT_PROJECTOR && s->point <= TKP_POINT_KV,
-        TKP_ERR_POLICY, "stage %d: point is %d, wanted 1 to 4", number,
+        s->point >= TKP_POINT_PROJECTOR && s->point <= TKP_POINT_VISION_MLP,
+        TKP_ERR_POLICY, "stage %d: point is %d, wanted 1 to 5", number,
         s->point);
     TKP__CHECK(
         s->boundary >= 0 && s->boundary <= 65536, TKP_ERR_POLICY,
@@ -301,6 +303,20 @@ static tkp_status check_point(tkp__stage *s, int32_t number)
         s->score_layer <= s->boundary, TKP_ERR_POLICY,
         "stage %d: score_layer is %d, wanted at most boundary %d", number,
         s->score_layer, s->boundary);
+    return TKP_OK;
+}
+
+/* What there is inside the encoder. */
+static tkp_status check_encoder(const tkp__stage *s, int32_t number)
+{
+    const uint32_t there =
+        TKP_NEED_VISION | TKP_NEED_VISION_KEYS | TKP_NEED_SCORES;
+    TKP__CHECK(
+        !tkp__point_in_encoder(s->point) || !(tkp__stage_needs(s) & ~there),
+        TKP_ERR_POLICY,
+        "stage %d: acts inside the encoder, where there are its rows, its keys "
+        "and scores of the caller; wanted parts that look at nothing else",
+        number);
     return TKP_OK;
 }
 
@@ -401,7 +417,9 @@ static int64_t place(const tkp__stage *s)
 {
     switch (s->point) {
     case TKP_POINT_VISION:
-        return s->boundary;
+        return 2 * s->boundary;
+    case TKP_POINT_VISION_MLP:
+        return 2 * s->boundary + 1;
     case TKP_POINT_PROJECTOR:
         return 1 << 20;
     case TKP_POINT_LLM:
@@ -502,6 +520,7 @@ fill_stage(tkp__stage *s, const tkp_stage_options *in, int32_t number)
     s->scorer.ranks = s->budget.kind == TKP_BUDGET_RANK;
     TKP__TRY(check_names(s, number));
     TKP__TRY(check_point(s, number));
+    TKP__TRY(check_encoder(s, number));
     return check_parts(s, number);
 }
 

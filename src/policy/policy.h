@@ -44,6 +44,10 @@ tkp_status
 tkp__policy_add_stage(tkp_policy *policy, const tkp_stage_options *options);
 /* Options whose pointers lead into the stage. */
 void tkp__stage_view(const tkp__stage *stage, tkp_stage_options *options);
+static inline bool tkp__point_in_encoder(int32_t point)
+{
+    return point == TKP_POINT_VISION || point == TKP_POINT_VISION_MLP;
+}
 /* The first decoder layer of `layers` that runs on what the stage leaves: 0
  * for cuts before the language model, `layers` for one after prefill. */
 int32_t tkp__stage_first_layer(const tkp__stage *stage, int32_t layers);

@@ -11,6 +11,7 @@ const tkp__word tkp__point_words[] = {
     {"projector", TKP_POINT_PROJECTOR},
     {"llm", TKP_POINT_LLM},
     {"vision", TKP_POINT_VISION},
+    {"vision-mlp", TKP_POINT_VISION_MLP},
     {"kv", TKP_POINT_KV},
     {NULL, 0}};
 
@@ -769,7 +770,7 @@ const tkp__section *tkp__part_section(int32_t part)
 
 bool tkp__point_counted(int32_t point)
 {
-    return point == TKP_POINT_LLM || point == TKP_POINT_VISION;
+    return point == TKP_POINT_LLM || tkp__point_in_encoder(point);
 }
 
 const char *tkp__word_of(const tkp__word *words, int32_t value)

@@ -238,7 +238,7 @@ static tkp_status read_line(
     return TKP_OK;
 }
 
-/* projector, llm:B, vision:B, kv */
+/* projector, llm:B, vision:B, vision-mlp:B, kv */
 static tkp_status read_point(
     const reader *r,
     const node *value,
@@ -265,7 +265,8 @@ static tkp_status read_point(
     }
     return fail_value(
         r, value, key,
-        "projector, llm:B, vision:B or kv, with B from 0 to 65536");
+        "projector, llm:B, vision:B, vision-mlp:B or kv, with B from 0 to "
+        "65536");
 }
 
 static tkp_status

@@ -25,6 +25,8 @@ static void clear(tkp_sequence *s)
     tkp__core_op_destroy(s->compact);
     tkp__core_op_destroy(s->gather);
     tkp__core_op_destroy(s->scatter);
+    tkp__core_op_destroy(s->scatter_encoder);
+    tkp__encoder_release(s);
     tkp__cost_release(&s->cost);
     tkp__batch_release(&s->batch);
     tkp__free(s->memory);
@@ -49,22 +51,24 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
 {
     tkp__run_stage *run = &s->stages[i];
     const tkp__stage *stage = run->stage;
+    const bool encoder = tkp__run_in_encoder(run);
+    const tkp__batch *batch = encoder ? &s->encoder : &s->batch;
+    const tkp_model_desc *model = encoder ? &s->encoder_model : &s->model;
     if (stage->selector.options.kind == TKP_SELECTOR_ALL &&
         stage->merger.options.kind == TKP_MERGER_NONE)
         return TKP_OK;
     if (tkp__stage_needs_scores(stage))
         TKP__TRY(tkp__scorer_new(
-            &run->scorer, s->context, &stage->scorer, &s->batch, &s->model));
+            &run->scorer, s->context, &stage->scorer, batch, model));
     TKP__TRY(tkp__selector_new(
-        &run->selector, s->context, &stage->selector, &stage->budget, &s->batch,
-        &s->model, tkp__stage_first_layer(stage, s->model.layers),
-        s->model.layers, (uint32_t)stage->boundary));
+        &run->selector, s->context, &stage->selector, &stage->budget, batch,
+        model, tkp__stage_first_layer(stage, s->model.layers), s->model.layers,
+        (uint32_t)stage->boundary));
     for (int32_t j = 0; j < i; j++)
         run->selector->clamps |= tkp__stage_is_adaptive(s->stages[j].stage);
     if (stage->merger.options.kind != TKP_MERGER_NONE)
         TKP__TRY(tkp__merger_new(
-            &run->merger, s->context, &stage->merger, run->selector,
-            &s->model));
+            &run->merger, s->context, &stage->merger, run->selector, model));
     uint64_t most = run->selector->workspace_bytes;
     if (run->scorer && run->scorer->workspace_bytes > most)
         most = run->scorer->workspace_bytes;
@@ -225,13 +229,15 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->totals = tkp__carve(c, rows, sizeof(float));
     s->key_bias = tkp__carve(c, rows, sizeof(float));
     s->assignment = tkp__carve(c, rows, sizeof(int32_t));
-    if (!merges(s))
-        return;
-    s->merged =
-        tkp__carve(c, n * s->model.hidden, tkp_dtype_bytes(s->model.dtype));
-    s->merged_at = tkp__carve(c, n, sizeof(int32_t));
     s->kept_sizes = tkp__carve(c, n, sizeof(float));
     s->kept_of = tkp__carve(c, n, sizeof(int32_t));
+    if (!merges(s))
+        return;
+    const int64_t inside = s->encoder_model.hidden, behind = s->model.hidden;
+    s->merged = tkp__carve(
+        c, n * (inside > behind ? inside : behind),
+        tkp_dtype_bytes(s->model.dtype));
+    s->merged_at = tkp__carve(c, n, sizeof(int32_t));
 }
 
 static tkp_status plan_op(
@@ -266,7 +272,13 @@ static tkp_status plan_ops(tkp_sequence *s)
         &args[0], NULL, s->model.dtype, s->layout->visual, s->model.hidden);
     tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, s->layout->visual);
     tkp_tensor_make_2d(&args[2], NULL, s->model.dtype, rows, s->model.hidden);
-    return plan_op(s, &s->scatter, TKP_OP_SCATTER_ROWS, args, NULL);
+    TKP__TRY(plan_op(s, &s->scatter, TKP_OP_SCATTER_ROWS, args, NULL));
+    if (!s->encoder_model.hidden)
+        return TKP_OK;
+    args[0].shape[1] = args[2].shape[1] = s->encoder_model.hidden;
+    args[0].strides[0] = args[2].strides[0] = s->encoder_model.hidden;
+    args[2].shape[0] = s->layout->visual;
+    return plan_op(s, &s->scatter_encoder, TKP_OP_SCATTER_ROWS, args, NULL);
 }
 
 /* Highest position of each sequence + 1, in every layer. */
@@ -294,6 +306,7 @@ static tkp_status plan_positions(tkp_sequence *s)
 static tkp_status build(tkp_sequence *s)
 {
     TKP__TRY(tkp__batch_create(&s->batch, s->layout));
+    TKP__TRY(tkp__encoder_create(s));
     for (int32_t i = 0; i < s->policy->n_stages; i++)
         TKP__TRY(plan_stage(s, i));
     TKP__TRY(walk_budgets(s));

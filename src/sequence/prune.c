@@ -8,17 +8,29 @@ static bool protects(const tkp__run_stage *run)
     return run->stage->effect == TKP_EFFECT_PROTECT;
 }
 
+static const tkp__batch *
+batch_of(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    return tkp__run_in_encoder(run) ? &s->encoder : &s->batch;
+}
+
 static bool goes_by_rank(const tkp__run_stage *run)
 {
     return run->stage->budget.kind == TKP_BUDGET_RANK;
 }
 
+static int64_t width_of(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    return tkp__run_in_encoder(run) ? s->encoder_model.hidden : s->model.hidden;
+}
+
 /* Rows that stay, or the most there may be where the data decide. */
 static int64_t most_rows(const tkp_sequence *s, const tkp__run_stage *run)
 {
+    const tkp__batch *batch = batch_of(s, run);
     const int64_t kept =
-        protects(run) ? s->batch.candidates : run->selector->kept;
-    return s->batch.rows - s->batch.candidates - s->batch.padding + kept;
+        protects(run) ? batch->candidates : run->selector->kept;
+    return batch->rows - batch->candidates - batch->padding + kept;
 }
 
 static int64_t rows_after(const tkp_sequence *s)
@@ -33,7 +45,7 @@ static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
         return true;
     if (protects(run) || run->selector->adaptive || goes_by_rank(run))
         return run->selector->groups.members == 0;
-    if (most_rows(s, run) != s->batch.rows)
+    if (most_rows(s, run) != batch_of(s, run)->rows)
         return false;
     /* Caches before an earlier cut still have what it took. */
     if (run->stage->point == TKP_POINT_KV && !run->merger)
@@ -59,11 +71,13 @@ static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)
 {
     if (!run->selector)
         return TKP_OK;
+    if (tkp__run_in_encoder(run))
+        tkp__encoder_sync(s);
     TKP__TRY(bind_selector(s, run));
     if (run->scorer)
         tkp__scorer_bind(run->scorer);
-    if (run->merger &&
-        (run->selector->adaptive || most_rows(s, run) != s->batch.rows))
+    if (run->merger && (run->selector->adaptive ||
+                        most_rows(s, run) != batch_of(s, run)->rows))
         TKP__TRY(tkp__merger_bind(run->merger));
     return TKP_OK;
 }
@@ -104,7 +118,7 @@ tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
     point->boundary = run->stage->boundary;
     point->score_layer = run->stage->score_layer;
     point->needs = tkp__stage_needs(run->stage);
-    point->rows_in = s->batch.rows;
+    point->rows_in = batch_of(s, run)->rows;
     point->rows_out = most_rows(s, run);
     point->kv_begin = run->stage->kv_begin;
     point->kv_end = run->stage->point != TKP_POINT_KV ? 0
@@ -368,7 +382,7 @@ static tkp_status decide(
     if (run->merger) {
         tkp_tensor rows;
         tkp_tensor_make_2d(
-            &rows, s->merged, s->model.dtype, s->kept, s->model.hidden);
+            &rows, s->merged, s->model.dtype, s->kept, width_of(s, run));
         const tkp__merging merging = {
             .kept = &selected,
             .rows = &rows,
@@ -388,27 +402,30 @@ static tkp_status decide(
     return TKP_OK;
 }
 
-static tkp_status check_inputs(
-    const tkp_sequence *s,
-    const tkp__run_stage *run,
-    const tkp_inputs *in)
+static tkp_status
+check_inputs(const tkp_sequence *s, const tkp__run_stage *run, tkp_inputs *in)
 {
-    const tkp_tensor *h = in->hidden;
-    if (!(tkp__stage_needs(run->stage) & TKP_NEED_HIDDEN))
+    const bool encoder = tkp__run_in_encoder(run);
+    const char *name = encoder ? "vision" : "hidden";
+    const tkp_tensor *h = encoder ? in->vision : in->hidden;
+    if (!(tkp__stage_needs(run->stage) &
+          (encoder ? TKP_NEED_VISION : TKP_NEED_HIDDEN)))
         return TKP_OK;
+    const int64_t rows = batch_of(s, run)->rows, width = width_of(s, run);
     TKP__CHECK(
-        h, TKP_ERR_ARGUMENT, "inputs: hidden is NULL, but stage %d needs it",
+        h, TKP_ERR_ARGUMENT, "inputs: %s is NULL, but stage %d needs it", name,
         s->at);
-    TKP__TRY(tkp__check_view(h, "inputs: hidden", false));
+    TKP__TRY(tkp__check_view(h, name, false));
     TKP__CHECK(
-        h->ndim == 2 && h->shape[0] == s->batch.rows &&
-            h->shape[1] == s->model.hidden && h->strides[1] == 1,
-        TKP_ERR_SHAPE, "inputs: hidden: wanted rows [%lld, %lld]",
-        (long long)s->batch.rows, (long long)s->model.hidden);
+        h->ndim == 2 && h->shape[0] == rows && h->shape[1] == width &&
+            h->strides[1] == 1,
+        TKP_ERR_SHAPE, "inputs: %s: wanted rows [%lld, %lld]", name,
+        (long long)rows, (long long)width);
     TKP__CHECK(
         h->dtype == s->model.dtype, TKP_ERR_DTYPE,
-        "inputs: hidden is %s, the model has %s", tkp_dtype_string(h->dtype),
+        "inputs: %s is %s, the model has %s", name, tkp_dtype_string(h->dtype),
         tkp_dtype_string(s->model.dtype));
+    in->hidden = h;
     return TKP_OK;
 }
 
@@ -441,6 +458,8 @@ tkp_status tkp__sequence_prune(
     list_key_bias(s, run);
     note_next_positions(s, run->stage);
     fill_decision(s, run, decision);
+    if (tkp__run_in_encoder(run))
+        tkp__encoder_decision(s, run, decision);
     tkp__batch_advance(
         &s->batch, s->indices, s->offsets, s->positions, s->totals);
     if (run->stage->point == TKP_POINT_KV)
@@ -509,7 +528,8 @@ static tkp_status put_merged(
         tkp_dtype_string(d->merged.dtype), (long long)d->merged.shape[1]);
     const tkp_tensor args[3] = {d->merged, d->merged_at, *dst};
     return tkp__core_op_run(
-        s->scatter, exec, args, 3, tkp__core_exec_workspace(exec),
+        d->indices.data == s->selected ? s->scatter_encoder : s->scatter, exec,
+        args, 3, tkp__core_exec_workspace(exec),
         tkp__core_exec_workspace_bytes(exec));
 }
 
@@ -524,7 +544,8 @@ tkp_status tkp__sequence_gather(
     const double start = tkp__cost_now();
     tkp_tensor args[3];
     TKP__CHECK(
-        s->gather && d->rows_out >= 0 && d->indices.data == s->indices,
+        s->gather && d->rows_out >= 0 &&
+            (d->indices.data == s->indices || d->indices.data == s->selected),
         TKP_ERR_STATE, "decision: is not the last one of this sequence");
     TKP__TRY(tkp__core_exec_check_workspace(exec, s->workspace_bytes));
     TKP__TRY(check_rows(src, "src", d->rows_in, &args[0]));

@@ -35,6 +35,11 @@ typedef struct tkp__cost {
     double seconds[4]; /* score, select, merge, gather */
 } tkp__cost;
 
+static inline bool tkp__run_in_encoder(const tkp__run_stage *run)
+{
+    return tkp__point_in_encoder(run->stage->point);
+}
+
 /* Rows that the stage's scorers ask about, the selector's own among them. */
 int64_t tkp__run_stage_query_rows(
     const tkp__run_stage *run,
@@ -49,12 +54,15 @@ struct tkp_sequence {
     tkp_layout *layout;
     tkp_model_desc model;
     tkp__batch batch;
+    tkp__batch encoder; /* its visual tokens as rows (encoder.c) */
+    tkp_model_desc encoder_model;
+    int32_t *encoder_rows; /* [N] 0, 1, 2 ... */
     int32_t n_stages;
     tkp__run_stage stages[TKP_POLICY_MAX_STAGES];
     int32_t at; /* next stage */
     bool ready; /* next() gave stage `at`; prune() may run */
     uint64_t workspace_bytes;
-    tkp_op *compact, *gather, *scatter;
+    tkp_op *compact, *gather, *scatter, *scatter_encoder;
     /* results, in one block sized for the layout */
     void *memory;
     float *scores;          /* [N] */
@@ -106,6 +114,18 @@ tkp_status tkp__sequence_gather(
     const tkp_tensor *src,
     const tkp_decision *decision,
     bool with_merged);
+
+/* encoder.c: stages inside the encoder see the batch as rows of its own, one a
+ * visual token. */
+tkp_status tkp__encoder_create(tkp_sequence *sequence);
+void tkp__encoder_release(tkp_sequence *sequence);
+/* After the batch changed. */
+void tkp__encoder_sync(tkp_sequence *sequence);
+/* After the lists of the prompts' rows: what they mean in the encoder. */
+void tkp__encoder_decision(
+    tkp_sequence *sequence,
+    const tkp__run_stage *run,
+    tkp_decision *decision);
 
 /* cost.c */
 tkp_status tkp__cost_create(

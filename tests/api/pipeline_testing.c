@@ -310,6 +310,9 @@ typedef struct state {
     int32_t offsets[16];
     float *hidden, *q, *k;
     int32_t *origin, *positions;
+    int64_t tokens; /* inside the encoder */
+    float *encoder; /* [tokens, TEST_DV] */
+    float *encoder_keys;
 } state;
 
 /* Tensors of one point; `memory` is freed after it. */
@@ -529,6 +532,11 @@ static void state_begin(state *s, const test_batch *batch)
     s->hidden = copy_of(batch->hidden, rows * TEST_D * sizeof(float));
     s->q = copy_of(batch->q, rows * TEST_H * TEST_C * sizeof(float));
     s->k = copy_of(batch->k, rows * K_WIDTH * sizeof(float));
+    s->tokens = batch->candidates;
+    s->encoder =
+        copy_of(batch->vision, (size_t)s->tokens * TEST_DV * sizeof(float));
+    s->encoder_keys = copy_of(
+        batch->vision_keys, (size_t)s->tokens * TEST_DK * sizeof(float));
     s->origin = malloc(rows * sizeof(*s->origin));
     s->positions =
         calloc(rows * (size_t)batch->position_rows, sizeof(*s->positions));
@@ -590,14 +598,67 @@ static void apply(
     s->rows = d->rows_out;
 }
 
+static bool in_encoder(const tkp_point *point)
+{
+    return point->kind == TKP_POINT_VISION ||
+           point->kind == TKP_POINT_VISION_MLP;
+}
+
+/* The decoder has not begun: it gets those rows of the batch that are left. */
+static void
+drop_rows(state *s, const tkp_sequence *sequence, const test_batch *batch)
+{
+    const int64_t n = tkp_sequence_rows(
+        sequence, s->origin, s->positions, s->offsets, s->rows);
+    ck_assert_int_le(n, s->rows);
+    s->rows = n;
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t old = s->origin[r];
+        memcpy(
+            s->hidden + r * TEST_D, batch->hidden + old * TEST_D,
+            TEST_D * sizeof(float));
+        memcpy(
+            s->q + r * TEST_H * TEST_C, batch->q + old * TEST_H * TEST_C,
+            TEST_H * TEST_C * sizeof(float));
+        memcpy(
+            s->k + r * K_WIDTH, batch->k + old * K_WIDTH,
+            K_WIDTH * sizeof(float));
+    }
+}
+
+static void apply_in_encoder(
+    state *s,
+    tkp_sequence *sequence,
+    const test_engine *engine,
+    const tkp_decision *d)
+{
+    tkp_tensor from, to;
+    float *rows = malloc((size_t)d->rows_out * TEST_DV * sizeof(float) + 1);
+    float *keys = malloc((size_t)d->rows_out * TEST_DK * sizeof(float) + 1);
+    tkp_tensor_make_2d(&from, s->encoder, TKP_DTYPE_F32, s->tokens, TEST_DV);
+    tkp_tensor_make_2d(&to, rows, TKP_DTYPE_F32, d->rows_out, TEST_DV);
+    OK(tkp_gather_rows(sequence, engine->exec, &to, &from, d));
+    tkp_tensor_make_2d(
+        &from, s->encoder_keys, TKP_DTYPE_F32, s->tokens, TEST_DK);
+    tkp_tensor_make_2d(&to, keys, TKP_DTYPE_F32, d->rows_out, TEST_DK);
+    OK(tkp_gather_kv(sequence, engine->exec, &to, &from, d));
+    free(s->encoder);
+    free(s->encoder_keys);
+    s->encoder = rows;
+    s->encoder_keys = keys;
+    s->tokens = d->rows_out;
+    drop_rows(s, sequence, s->batch);
+}
+
 static void check_decision(
     const state *s,
     const tkp_point *point,
     const tkp_decision *d,
     bool exact)
 {
-    ck_assert_int_eq(point->rows_in, s->rows);
-    ck_assert_int_eq(d->rows_in, s->rows);
+    const int64_t rows = in_encoder(point) ? s->tokens : s->rows;
+    ck_assert_int_eq(point->rows_in, rows);
+    ck_assert_int_eq(d->rows_in, rows);
     if (exact)
         ck_assert_int_eq(d->rows_out, point->rows_out);
     ck_assert_int_le(d->rows_out, point->rows_out);
@@ -660,6 +721,13 @@ static void one_point(
     if (point->needs & TKP_NEED_VALUES)
         p.inputs.values = &p.values;
     test_batch_give(s->batch, point->needs, &p.before, &p.inputs);
+    if (in_encoder(point)) {
+        tkp_tensor_make_2d(
+            &p.before.vision, s->encoder, TKP_DTYPE_F32, s->tokens, TEST_DV);
+        tkp_tensor_make_2d(
+            &p.before.vision_keys, s->encoder_keys, TKP_DTYPE_F32, s->tokens,
+            TEST_DK);
+    }
     tkp_decision d = TKP_DECISION_INIT;
     OK(tkp_sequence_prune(sequence, engine->exec, &p.inputs, &d));
     tkp_policy_info info = TKP_POLICY_INFO_INIT;
@@ -675,7 +743,10 @@ static void one_point(
     result->sizes = copy_of(d.sizes.data, (size_t)d.rows_out * sizeof(float));
     tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
     OK(tkp_policy_get_stage(policy, point->stage, &stage));
-    apply(s, sequence, engine, &d, stage.order == TKP_STAGE_ORDER_PARTS);
+    if (in_encoder(point))
+        apply_in_encoder(s, sequence, engine, &d);
+    else
+        apply(s, sequence, engine, &d, stage.order == TKP_STAGE_ORDER_PARTS);
     result->cuts += stage.effect == TKP_EFFECT_CUT;
     free(query);
     for (int32_t i = 0; i < p.n_memory; i++)
@@ -707,6 +778,9 @@ finish(test_outcome *result, const state *s, const tkp_sequence *sequence)
     result->hidden = s->hidden;
     free(s->q);
     free(s->k);
+    result->encoder = s->encoder;
+    result->tokens = s->tokens;
+    free(s->encoder_keys);
 }
 
 void test_run(
@@ -741,6 +815,7 @@ void test_outcome_release(test_outcome *result)
     free(result->origin);
     free(result->positions);
     free(result->hidden);
+    free(result->encoder);
     free(result->sizes);
     free(result->scores);
     *result = (test_outcome){0};

@@ -114,8 +114,10 @@ typedef struct test_outcome {
     int32_t *origin;    /* [rows] row of the batch as it began */
     int32_t *positions; /* [position_rows, rows] */
     float *hidden;      /* [rows, D] */
-    float *sizes;       /* [rows] of the last cut; or NULL */
-    float *scores;      /* of the first cut, or NULL */
+    float *encoder;     /* [tokens, TEST_DV] what is left inside the encoder */
+    int64_t tokens;
+    float *sizes;  /* [rows] of the last cut; or NULL */
+    float *scores; /* of the first cut, or NULL */
     int64_t n_scores;
     int32_t next_position[16][TEST_LAYERS + 1];
     int64_t layer_tokens[TEST_LAYERS];

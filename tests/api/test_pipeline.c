@@ -1141,8 +1141,9 @@ END_TEST
 START_TEST(positions__repack_before_the_llm__next_follows_in_all_layers)
 {
     OPEN(engine);
-    static const char *const points[] = {"projector", "vision:5", "llm:0"};
-    for (int p = 0; p < 3; p++) {
+    static const char *const points[] = {
+        "projector", "vision:5", "llm:0", "vision-mlp:3"};
+    for (int p = 0; p < 4; p++) {
         char text[200];
         test_batch batch;
         test_outcome r;
@@ -1535,6 +1536,94 @@ START_TEST(rank__words_that_are_alike__count_once)
         free(mask);
         test_batch_release(&batch);
     }
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* --- inside the encoder ----------------------------------------------------------- */
+
+/* Its rows are compared there as they are before the decoder: the same go. */
+START_TEST(encoder__cuts__as_before_the_decoder)
+{
+    static const char *const stages[] = {
+        "    selector: {kind: fold, feature: %s, window: [2, 2]}\n"
+        "    merger: fold\n"
+        "    budget: {ratio: 1/2}\n",
+        "    selector: {kind: diverse, feature: %s}\n"
+        "    budget: {ratio: 1/3, scope: image}\n",
+        "    selector: {kind: bipartite, feature: %s}\n"
+        "    merger: bipartite\n"
+        "    budget: {ratio: 2/3}\n",
+        "    selector: {kind: bipartite, feature: %s-keys}\n"
+        "    budget: {ratio: 2/3}\n"};
+    OPEN(engine);
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        test_batch batch;
+        test_outcome inside, before;
+        char text[512], parts[256];
+        make_ragged(&batch);
+        snprintf(parts, sizeof(parts), stages[i], "vision");
+        snprintf(text, sizeof(text), "  - at: vision:2\n%s", parts);
+        tkp_policy *policy = test_policy(text);
+        test_run(&inside, &engine, policy, &batch, TEST_QK);
+        tkp_policy_destroy(policy);
+        snprintf(text, sizeof(text), "  - at: projector\n%s", parts);
+        policy = test_policy(text);
+        test_run(&before, &engine, policy, &batch, TEST_QK);
+        tkp_policy_destroy(policy);
+        same_kept(&inside, &before);
+        ck_assert(inside.equiv_in == before.equiv_in);
+        test_outcome_release(&inside);
+        test_outcome_release(&before);
+        test_batch_release(&batch);
+    }
+    test_engine_close(&engine);
+}
+END_TEST
+
+/* Merged again and again, weighed by what they stand for: one token at the end
+ * is the mean of all. Later stages know who is left. */
+START_TEST(encoder__merged_to_the_last__the_mean_of_all)
+{
+    OPEN(engine);
+    test_batch batch;
+    test_outcome r;
+    make_one(&batch, 4, 3);
+    tkp_policy *policy =
+        test_policy("  - at: vision-mlp:0\n"
+                    "    selector: {kind: bipartite, feature: vision-keys}\n"
+                    "    merger: bipartite\n"
+                    "    budget: {count: 8}\n"
+                    "  - at: vision:1\n"
+                    "    selector: {kind: bipartite, feature: vision}\n"
+                    "    merger: bipartite\n"
+                    "    budget: {count: 4}\n"
+                    "  - at: vision-mlp:1\n"
+                    "    selector: {kind: bipartite, feature: vision}\n"
+                    "    merger: bipartite\n"
+                    "    budget: {count: 2}\n"
+                    "  - at: vision:5\n"
+                    "    selector: {kind: bipartite, feature: vision}\n"
+                    "    merger: bipartite\n"
+                    "    budget: {count: 1}\n"
+                    "  - at: llm:2\n"
+                    "    scorer: attention\n"
+                    "    selector: topk\n"
+                    "    budget: {count: 0}\n");
+    test_run(&r, &engine, policy, &batch, TEST_QK);
+    ck_assert_int_eq(r.tokens, 1);
+    for (int32_t c = 0; c < TEST_DV; c++) {
+        double mean = 0.0;
+        for (int64_t n = 0; n < 16; n++)
+            mean += (double)batch.vision[n * TEST_DV + c] / 16.0;
+        ck_assert_double_eq_tol((double)r.encoder[c], mean, 1e-5);
+    }
+    ck_assert_int_eq(r.layer_visual[1], 1);
+    ck_assert_int_eq(r.layer_visual[2], 0);
+    ck_assert_int_eq(r.rows, 6);
+    test_outcome_release(&r);
+    tkp_policy_destroy(policy);
+    test_batch_release(&batch);
     test_engine_close(&engine);
 }
 END_TEST
@@ -2110,6 +2199,8 @@ int main(void)
     TEST(threshold__with_a_budget__the_best);
     TEST(threshold__nothing_reaches_it__the_protected_stay);
     TEST(rank__of_one_row__as_many_as_it_says);
+    TEST(encoder__cuts__as_before_the_decoder);
+    TEST(encoder__merged_to_the_last__the_mean_of_all);
     TEST(rank__words_that_are_alike__count_once);
     TEST(protect__two_stages__both_choices_survive);
     CASE("fastv");
