@@ -142,7 +142,8 @@ typedef struct tkp_decision {
                             for, to be added to the scaled attention logits of
                             its key in all layers from here on (and kept with the
                             key in their caches; 0 for new tokens), or none: no
-                            merger so far was proportional. An engine that leaves
+                            merger so far was proportional. Inside the encoder to
+                            its end, 0 for CLS; the decoder has its own. An engine that leaves
                             it out runs another method: TKP_POLICY_KEY_BIAS says
                             beforehand. */
 } tkp_decision;

@@ -372,6 +372,12 @@ cut(bench *b,
     TKP__TRY(tkp_sequence_next(b->sequence, &point));
     if (!point.kind)
         return take_all(o, c);
+    TKP__CHECK(
+        point.kind != TKP_POINT_VISION && point.kind != TKP_POINT_VISION_MLP,
+        TKP_ERR_UNSUPPORTED,
+        "policy '%s': the stage acts inside the encoder, whose rows are no "
+        "part of a prompt; at projector it selects the same of hidden rows",
+        tkp_policy_name(stage->policy));
     o->cut = true;
     o->needs = point.needs;
     TKP__TRY(check_needs(c, stage, point.needs));

@@ -7,8 +7,8 @@
  *                                             └── prune ──┘
  *
  * This file is also the example of how an engine meets libtokenprune: the
- * pruning is in next_point(), keep_attention() and prune(), and all of it is
- * calls of tokenprune.h.
+ * pruning is in tkp__engine_next_point(), keep_attention() and prune(), and all
+ * of it is calls of tokenprune.h. What is cut inside the encoder is in look.c.
  */
 
 #include "mllm/engine.h"
@@ -24,106 +24,6 @@ double tkp__engine_now(void)
 
 /* --- pictures and text into rows ------------------------------------------- */
 
-/* Up to TKP__VISION_VIEWS views of pixels to projector rows from `at` on. */
-static tkp_status look_at_views(
-    tkp__engine *e,
-    tkp__vision_state *state,
-    const tkp__buffer *features,
-    const tkp__buffer *inner,
-    const float *pixels,
-    int64_t views,
-    int64_t at)
-{
-    const tkp_mllm *m = e->model;
-    const int64_t n = views * m->vision.patches;
-    const tkp__kept_inputs *kept = &e->inputs;
-    const tkp_tensor seen = kept->vision.data
-                                ? tkp__rows_from(&kept->vision, at, n)
-                                : tkp__rows(features, n);
-    const tkp_tensor between = tkp__rows(inner, n);
-    const tkp_tensor dst = tkp__rows_from(&e->visual, at, n);
-    const tkp_tensor keys = tkp__rows_from(&kept->keys, at, n);
-    tkp__vision_wants wants = kept->of;
-    wants.cls = kept->cls.data ? (float *)kept->cls.data + at : NULL;
-    wants.shallow =
-        kept->shallow.data ? (float *)kept->shallow.data + at : NULL;
-    wants.keys = kept->keys.data ? &keys : NULL;
-    TKP__TRY(tkp__vision_run(
-        &m->vision, &e->f, state, pixels, views, &seen, &wants));
-    return tkp__projector_run(&m->projector, &e->f, &seen, &between, &dst);
-}
-
-/* The views of all pictures, as many at a time as the encoder takes. */
-static tkp_status look_at_all(
-    tkp__engine *e,
-    tkp__vision_state *state,
-    const tkp__buffer *features,
-    const tkp__buffer *inner,
-    float *stage)
-{
-    const tkp__vision *vision = &e->model->vision;
-    const int64_t values = 3 * vision->image * vision->image;
-    int64_t views = 0, at = 0;
-    for (int32_t b = 0; b < e->sequences; b++)
-        for (int32_t i = 0; i < e->prompt[b].pictures; i++) {
-            const tkp__picture *picture = &e->prompt[b].picture[i];
-            for (int32_t view = 0; view < picture->views; view++) {
-                memcpy(
-                    stage + views * values, picture->pixels + view * values,
-                    (size_t)values * sizeof(float));
-                if (++views < TKP__VISION_VIEWS)
-                    continue;
-                TKP__TRY(
-                    look_at_views(e, state, features, inner, stage, views, at));
-                at += views * vision->patches;
-                views = 0;
-            }
-        }
-    if (views == 0)
-        return TKP_OK;
-    return look_at_views(e, state, features, inner, stage, views, at);
-}
-
-static tkp_status look_at_squares(tkp__engine *e)
-{
-    const tkp_mllm *m = e->model;
-    const tkp__vision *vision = &m->vision;
-    int64_t views = e->patches / vision->patches;
-    if (views > TKP__VISION_VIEWS)
-        views = TKP__VISION_VIEWS;
-    const int64_t rows = views * vision->patches;
-    tkp__vision_state state = {0};
-    tkp__buffer features = {0}, inner = {0}, stage = {0};
-    tkp_status status;
-    TKP__TRY_OUT(tkp__vision_state_create(&state, vision, views));
-    if (!e->inputs.vision.data)
-        TKP__TRY_OUT(
-            tkp__buffer_alloc(&features, rows, vision->hidden, m->dtype));
-    TKP__TRY_OUT(tkp__buffer_alloc(&inner, rows, m->projector.inner, m->dtype));
-    TKP__TRY_OUT(tkp__buffer_alloc(
-        &stage, views, 3 * vision->image * vision->image, TKP_DTYPE_F32));
-    TKP__TRY_OUT(look_at_all(e, &state, &features, &inner, stage.data));
-out:
-    tkp__vision_state_release(&state);
-    tkp__buffer_free(&features);
-    tkp__buffer_free(&inner);
-    tkp__buffer_free(&stage);
-    return status;
-}
-
-/* visual = projector(vision(pictures)) */
-static tkp_status look(tkp__engine *e)
-{
-    const double start = tkp__engine_now();
-    if (e->patches == 0)
-        return TKP_OK;
-    const tkp_status status = tkp__any_size(e->model)
-                                  ? tkp__engine_look_at_frames(e)
-                                  : look_at_squares(e);
-    e->vision_seconds = tkp__engine_now() - start;
-    return status;
-}
-
 /* What stages ask for of the rows that enter the decoder. */
 static tkp_status keep_embeddings(tkp__engine *e, const tkp_tensor *x)
 {
@@ -138,6 +38,28 @@ static tkp_status keep_embeddings(tkp__engine *e, const tkp_tensor *x)
     const tkp_tensor text = tkp__rows(&kept->text, kept->text_count);
     TKP__TRY(tkp__gather_run(e->model->decoder.gather, &e->f, x, &rows, &text));
     tkp__trace(&e->f, "text", -1, &text);
+    return TKP_OK;
+}
+
+/* Rows of tokens that went inside the encoder do not enter the decoder. */
+static tkp_status leave_out(tkp__engine *e)
+{
+    tkp__decoder_state *s = &e->decoder;
+    int32_t *offsets = e->index; /* free by now */
+    const int64_t n =
+        tkp_sequence_rows(e->sequence, e->from, e->positions, offsets, e->rows);
+    const tkp_tensor before = tkp__rows(&s->x, e->rows);
+    const tkp_tensor after = tkp__rows(&s->h, n);
+    const tkp_tensor rows = tkp__ints(e->from, n);
+    TKP__TRY(tkp__gather_run(
+        e->model->decoder.gather, &e->f, &before, &rows, &after));
+    const tkp__buffer old = s->x;
+    s->x = s->h;
+    s->h = old;
+    for (int32_t b = 0; b < e->sequences; b++)
+        e->count[b] = offsets[b + 1] - offsets[b];
+    tkp__decoder_step(s, e->count);
+    tkp__history_note_rows(&e->history, e->from, n);
     return TKP_OK;
 }
 
@@ -157,7 +79,8 @@ static tkp_status read_prompts(tkp__engine *e)
     const tkp_tensor x = tkp__rows(&s->x, e->rows);
     TKP__TRY(tkp__engine_pack(e, &x));
     tkp__trace(&e->f, "embeddings", -1, &x);
-    return keep_embeddings(e, &x);
+    TKP__TRY(keep_embeddings(e, &x));
+    return e->seen < e->visual_tokens ? leave_out(e) : TKP_OK;
 }
 
 static tkp_status set_positions(tkp__engine *e)
@@ -192,10 +115,6 @@ static tkp_status check_scores(const tkp__engine *e, const tkp_tensor *scores)
 static tkp_status check_point(const tkp__engine *e)
 {
     const tkp_point *p = &e->point;
-    TKP__CHECK(
-        p->kind != TKP_POINT_VISION, TKP_ERR_UNSUPPORTED,
-        "stage %d: vision points are not available in this engine yet",
-        p->stage);
     TKP__CHECK(
         !(p->needs & TKP_NEED_SCORES) || e->scores, TKP_ERR_ARGUMENT,
         "stage %d: wants scores of the caller, but none are given", p->stage);
@@ -256,7 +175,7 @@ static bool reads_layer(const tkp_point *point)
                             TKP_NEED_VALUES | TKP_NEED_PLAIN_ATTENTION));
 }
 
-static tkp_status next_point(tkp__engine *e)
+tkp_status tkp__engine_next_point(tkp__engine *e)
 {
     tkp_point_init(&e->point);
     TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
@@ -506,7 +425,7 @@ static tkp_status prune_before(tkp__engine *e, int32_t layer)
     while (is_due(e, layer)) {
         const double start = tkp__engine_now();
         TKP__TRY(prune(e));
-        TKP__TRY(next_point(e));
+        TKP__TRY(tkp__engine_next_point(e));
         e->pruning_seconds += tkp__engine_now() - start;
     }
     return TKP_OK;
@@ -536,8 +455,8 @@ static tkp_status run_layer(tkp__engine *e, int32_t layer)
 tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
 {
     const int32_t layers = e->model->decoder.layers;
-    TKP__TRY(next_point(e));
-    TKP__TRY(look(e));
+    TKP__TRY(tkp__engine_next_point(e));
+    TKP__TRY(tkp__engine_look(e));
     const double start = tkp__engine_now();
     TKP__TRY(read_prompts(e));
     TKP__TRY(set_positions(e));

@@ -58,6 +58,11 @@ void tkp__history_note_layer(
     int32_t layer,
     int64_t rows);
 void tkp__history_note_cut(tkp__history *history, const tkp_decision *decision);
+/* Those that enter the decoder, where cuts inside the encoder left some out. */
+void tkp__history_note_rows(
+    tkp__history *history,
+    const int32_t *rows,
+    int64_t count);
 
 typedef struct tkp__engine {
     const tkp_mllm *model;
@@ -66,6 +71,8 @@ typedef struct tkp__engine {
     int64_t rows;              /* R of the whole prompts */
     int64_t visual_tokens;     /* N of the whole batch, without newlines */
     int64_t patches;           /* rows of the projector: padding, too */
+    int64_t seen;      /* that it gives: as many, but for cuts of the encoder */
+    int32_t *survivor; /* [patches] which; if some went, visual tokens */
     tkp__forward f;
     tkp__workspace *workspace;
     tkp_layout *layout;
@@ -78,7 +85,7 @@ typedef struct tkp__engine {
     tkp__kept_attention kept;
     tkp__history history;
     tkp__buffer key_bias; /* [R, 1] f32, once a cut says so */
-    tkp__buffer visual; /* [patches, D] projector rows until they are placed */
+    tkp__buffer visual;   /* [seen, D] projector rows until they are placed */
     int32_t *lists;
     int32_t *positions;       /* [P, R] of the rows as they are */
     int32_t *index;           /* [R] scratch */
@@ -102,6 +109,12 @@ tkp_status tkp__engine_create(
     const tkp_tensor *scores,
     const tkp__forward *forward);
 void tkp__engine_release(tkp__engine *engine);
+
+/* The next cut; memory for what its layer has to leave behind. */
+tkp_status tkp__engine_next_point(tkp__engine *engine);
+
+/* visual = projector(vision(pictures)), and every cut inside. (look.c) */
+tkp_status tkp__engine_look(tkp__engine *engine);
 
 /* From pixels and ids to logits [B, V] of the last rows. */
 tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);

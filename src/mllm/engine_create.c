@@ -57,7 +57,8 @@ static tkp_status make_lists(tkp__engine *e)
 {
     const size_t rows = (size_t)e->rows, b = (size_t)e->sequences;
     const size_t position_rows = (size_t)e->model->decoder.position_rows;
-    int32_t *at = tkp__alloc((2 + position_rows) * rows + b, sizeof(int32_t));
+    int32_t *at = tkp__alloc(
+        (2 + position_rows) * rows + b + (size_t)e->patches, sizeof(int32_t));
     if (!at)
         return TKP_ERR_MEMORY;
     e->lists = at;
@@ -65,6 +66,7 @@ static tkp_status make_lists(tkp__engine *e)
     e->from = e->index + rows;
     e->positions = e->from + rows;
     e->count = e->positions + position_rows * rows;
+    e->survivor = e->count + b;
     tkp__engine_list_positions(e);
     return TKP_OK;
 }
@@ -130,6 +132,42 @@ static tkp_status check_encoder(tkp__engine *e)
     return list_words(e);
 }
 
+/* Cuts inside the encoder are of squares of patches, and of its blocks. */
+static tkp_status check_inside(const tkp__engine *e, uint32_t needs)
+{
+    const tkp__vision *v = &e->model->vision;
+    const char *name = tkp_policy_name(e->policy);
+    TKP__CHECK(
+        !tkp__any_size(e->model), TKP_ERR_UNSUPPORTED,
+        "policy '%s': acts inside the encoder, but this model makes a token of "
+        "%d patches behind it; cuts by whole cells are not available in this "
+        "version",
+        name, (int)(e->model->vit.merge * e->model->vit.merge));
+    TKP__CHECK(
+        !e->model->config.image.pinpoints, TKP_ERR_UNSUPPORTED,
+        "policy '%s': acts inside the encoder, but this model cuts pictures "
+        "into tiles and drops their margins afterwards",
+        name);
+    TKP__CHECK(
+        !(needs & TKP_NEED_EMBEDDINGS), TKP_ERR_UNSUPPORTED,
+        "policy '%s': acts inside the encoder and looks at all rows that enter "
+        "the decoder, where some are gone by then",
+        name);
+    for (int32_t i = 0; i < tkp_policy_stage_count(e->policy); i++) {
+        tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+        TKP__TRY(tkp_policy_get_stage(e->policy, i, &stage));
+        const bool mlp = stage.point == TKP_POINT_VISION_MLP;
+        TKP__CHECK(
+            (stage.point != TKP_POINT_VISION && !mlp) ||
+                stage.boundary + mlp <= v->layers,
+            TKP_ERR_OPTION,
+            "policy '%s': stage %d: boundary is %d, but %d blocks of the "
+            "encoder run",
+            name, i, stage.boundary, v->layers);
+    }
+    return TKP_OK;
+}
+
 /* What the policy will ask for: points tell their needs one by one, but the
  * encoder runs before most. */
 static tkp_status query_policy(tkp__engine *e)
@@ -146,6 +184,8 @@ static tkp_status query_policy(tkp__engine *e)
         "for both, but the checkpoint has neither CLIP's projection nor its "
         "text encoder",
         tkp_policy_name(e->policy));
+    if (info.flags & TKP_POLICY_IN_VISION)
+        TKP__TRY(check_inside(e, info.needs));
     kept->needs = info.needs;
     e->evicts = info.flags & TKP_POLICY_EVICTS;
     e->biases = info.flags & TKP_POLICY_KEY_BIAS;

@@ -50,6 +50,12 @@ void tkp__history_note_cut(tkp__history *h, const tkp_decision *decision)
     memcpy(h->now, h->scratch, (size_t)decision->rows_out * sizeof(int32_t));
 }
 
+void tkp__history_note_rows(tkp__history *h, const int32_t *rows, int64_t count)
+{
+    if (h->now)
+        memcpy(h->now, rows, (size_t)count * sizeof(int32_t));
+}
+
 /* What is still there, as rows of the layer's cache, counted in the sequence. */
 static tkp_status list_cache_rows(
     const tkp__history *h,

@@ -101,6 +101,30 @@ static tkp_status arrange_all(tkp__engine *e)
     return TKP_OK;
 }
 
+/* One row for each visual token again; those that went inside the encoder are
+ * never looked at. */
+static void spread(const tkp__engine *e, tkp__buffer *buffer)
+{
+    const size_t bytes = (size_t)buffer->width * tkp_dtype_bytes(buffer->dtype);
+    char *rows = buffer->data;
+    for (int64_t k = e->seen; rows && k-- > 0;)
+        memmove(
+            rows + (size_t)e->survivor[k] * bytes, rows + (size_t)k * bytes,
+            bytes);
+}
+
+static void leave_out(tkp__engine *e, places *lists)
+{
+    tkp__kept_inputs *kept = &e->inputs;
+    tkp__buffer *const buffers[] = {
+        &kept->vision, &kept->keys, &kept->cls, &kept->shallow};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
+        spread(e, buffers[i]);
+    for (int64_t k = 0; k < e->seen; k++)
+        lists->to[k] = lists->to[e->survivor[k]];
+    lists->tokens = e->seen;
+}
+
 static tkp_status
 place(tkp__engine *e, const tkp_tensor *x, const places *lists)
 {
@@ -128,6 +152,8 @@ tkp_status tkp__engine_pack(tkp__engine *e, const tkp_tensor *x)
     TKP__TRY(arrange_all(e));
     places lists = {.to = e->index, .newlines = e->from};
     list_all(&lists, e);
+    if (e->seen < e->visual_tokens)
+        leave_out(e, &lists);
     TKP__TRY(place(e, x, &lists));
     tkp__buffer_free(&e->visual);
     return TKP_OK;

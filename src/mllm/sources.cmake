@@ -6,6 +6,7 @@ target_sources(
         ${CMAKE_CURRENT_LIST_DIR}/evict.c
         ${CMAKE_CURRENT_LIST_DIR}/forward.c
         ${CMAKE_CURRENT_LIST_DIR}/generate.c
+        ${CMAKE_CURRENT_LIST_DIR}/look.c
         ${CMAKE_CURRENT_LIST_DIR}/look_frames.c
         ${CMAKE_CURRENT_LIST_DIR}/model_load.c
         ${CMAKE_CURRENT_LIST_DIR}/pack.c

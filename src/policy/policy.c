@@ -345,11 +345,10 @@ static tkp_status check_parts(const tkp__stage *s, int32_t number)
         TKP_ERR_POLICY, "stage %d: merger fold needs that selector", number);
     TKP__CHECK(
         !s->merger.options.proportional ||
-            (merger != TKP_MERGER_NONE &&
-             (s->point == TKP_POINT_PROJECTOR || s->point == TKP_POINT_LLM)),
+            (merger != TKP_MERGER_NONE && s->point != TKP_POINT_KV),
         TKP_ERR_POLICY,
-        "stage %d: a proportional merger needs layers of the decoder behind it; "
-        "wanted point projector or llm",
+        "stage %d: a proportional merger needs layers behind it; wanted a point "
+        "before the end of prefill",
         number);
     TKP__CHECK(
         selector->kind == TKP_SELECTOR_ALL ||

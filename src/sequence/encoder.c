@@ -2,6 +2,8 @@
  * that is said of candidates is the batch's; only rows are counted anew. */
 #include "sequence/sequence.h"
 
+#include <math.h>
+
 tkp_status tkp__encoder_create(tkp_sequence *s)
 {
     const size_t n = (size_t)s->layout->visual;
@@ -31,6 +33,17 @@ void tkp__encoder_sync(tkp_sequence *s)
     s->encoder.candidate_rows = s->encoder_rows;
 }
 
+/* Once a merger was proportional, the encoder is. */
+static void list_key_bias(tkp_sequence *s, const tkp__run_stage *run)
+{
+    s->proportional_inside |=
+        run->merger && run->merger->spec.options.proportional;
+    for (int32_t k = 0; s->proportional_inside && k < s->kept; k++) {
+        const int32_t row = s->batch.candidate_rows[s->selected[k]];
+        s->key_bias[k] = logf(s->totals[s->assignment[row]]);
+    }
+}
+
 void tkp__encoder_decision(
     tkp_sequence *s,
     const tkp__run_stage *run,
@@ -48,6 +61,10 @@ void tkp__encoder_decision(
     d->rows_in = in;
     d->rows_out = s->kept;
     d->host_offsets = s->kept_offsets;
+    list_key_bias(s, run);
+    d->key_bias = (tkp_tensor){0};
+    if (s->proportional_inside)
+        tkp_tensor_make_1d(&d->key_bias, s->key_bias, TKP_DTYPE_F32, s->kept);
     d->positions = (tkp_tensor){0};
     tkp_tensor_make_1d(&d->indices, s->selected, TKP_DTYPE_I32, s->kept);
     tkp_tensor_make_1d(

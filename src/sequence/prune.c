@@ -256,6 +256,8 @@ static void list_totals(tkp_sequence *s)
 static void list_key_bias(tkp_sequence *s, const tkp__run_stage *run)
 {
     const int32_t out = s->offsets[s->batch.sequences];
+    if (tkp__run_in_encoder(run))
+        return; /* has its own */
     s->proportional |= run->merger && run->merger->spec.options.proportional;
     for (int32_t r = 0; s->proportional && r < out; r++)
         s->key_bias[r] = logf(s->totals[r]);

@@ -65,31 +65,32 @@ struct tkp_sequence {
     tkp_op *compact, *gather, *scatter, *scatter_encoder;
     /* results, in one block sized for the layout */
     void *memory;
-    float *scores;          /* [N] */
-    int32_t *selected;      /* [K] */
-    int32_t kept;           /* K of the last stage that ran */
-    int32_t *kept_offsets;  /* [B + 1] */
-    int32_t *ranks;         /* [B] of the rows that a budget asks for */
-    int64_t *allowance;     /* [B] tokens that are kept by them */
-    int32_t *places;        /* [N] when a candidate was chosen */
-    int32_t *order;         /* [N] scratch */
-    bool permuted;          /* the last decision's rows do not ascend */
-    uint8_t *protected_now; /* [N] scratch */
-    int32_t *roles;         /* [K] part of a chain that chose each */
-    int32_t *pools;         /* [N] parts of it that could have */
-    int32_t *indices;       /* [R] */
-    int32_t *offsets;       /* [B + 1] */
-    int32_t *positions;     /* [P, R] */
-    void *merged;           /* [K, D] */
-    int32_t *merged_at;     /* [K] */
-    float *kept_sizes;      /* [K] from the merger */
-    int32_t *kept_of;       /* [N] from the merger */
-    float *sizes;           /* [R] tokens of this batch in each new row */
-    float *totals;          /* [R] tokens of the layout */
-    bool proportional;      /* rows count as many times; from then on */
-    float *key_bias;        /* [R] log of totals */
-    int32_t *assignment;    /* [R] */
-    int32_t *next_position; /* [layers + 1, B]; at least one row */
+    float *scores;            /* [N] */
+    int32_t *selected;        /* [K] */
+    int32_t kept;             /* K of the last stage that ran */
+    int32_t *kept_offsets;    /* [B + 1] */
+    int32_t *ranks;           /* [B] of the rows that a budget asks for */
+    int64_t *allowance;       /* [B] tokens that are kept by them */
+    int32_t *places;          /* [N] when a candidate was chosen */
+    int32_t *order;           /* [N] scratch */
+    bool permuted;            /* the last decision's rows do not ascend */
+    uint8_t *protected_now;   /* [N] scratch */
+    int32_t *roles;           /* [K] part of a chain that chose each */
+    int32_t *pools;           /* [N] parts of it that could have */
+    int32_t *indices;         /* [R] */
+    int32_t *offsets;         /* [B + 1] */
+    int32_t *positions;       /* [P, R] */
+    void *merged;             /* [K, D] */
+    int32_t *merged_at;       /* [K] */
+    float *kept_sizes;        /* [K] from the merger */
+    int32_t *kept_of;         /* [N] from the merger */
+    float *sizes;             /* [R] tokens of this batch in each new row */
+    float *totals;            /* [R] tokens of the layout */
+    bool proportional;        /* rows count as many times; from then on */
+    bool proportional_inside; /* likewise, to the end of the encoder */
+    float *key_bias;          /* [R] log of totals */
+    int32_t *assignment;      /* [R] */
+    int32_t *next_position;   /* [layers + 1, B]; at least one row */
     tkp__cost cost;
 };
 

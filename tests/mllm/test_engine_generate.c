@@ -589,15 +589,13 @@ START_TEST(generate__policy_that_does_not_fit__told_in_one_line)
     tkp_mllm_generate_options o = options_of(1);
     tkp_policy *const policies[] = {
         policy_fastv(2, 17, 0), policy_fastv(9, 4, 0),
-        policy_random(TKP_POINT_VISION, 1, 4, 0), policy_fastv(2, 4, 0)};
+        policy_random(TKP_POINT_VISION, 9, 4, 0), policy_fastv(2, 4, 0)};
     o.policy = policies[0];
     assert_refused(&request, &o, TKP_ERR_OPTION, "17");
     o.policy = policies[1];
     assert_refused(&request, &o, TKP_ERR_OPTION, "boundary is 9");
     o.policy = policies[2];
-    assert_refused(
-        &request, &o, TKP_ERR_UNSUPPORTED,
-        "vision points are not available in this engine yet");
+    assert_refused(&request, &o, TKP_ERR_OPTION, "boundary is 9, but 2 blocks");
     o.policy = policies[3];
     request.prompt = "\xe4\xb8\x8a";
     request.n_images = 0;

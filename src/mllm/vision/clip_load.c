@@ -100,7 +100,10 @@ static tkp_status load_attention(tkp__vision *v, tkp__planner *p)
     args[1] = args[2] = args[5] = args[0];
     args[3] = args[4] = tkp__ints(NULL, views + 1);
     TKP__TRY(tkp__planner_op(
-        p, &v->attention, TKP_OP_ATTENTION, args, 8, &attention));
+        p, &v->attention[0], TKP_OP_ATTENTION, args, 8, &attention));
+    tkp_tensor_make_1d(&args[7], NULL, TKP_DTYPE_F32, rows);
+    TKP__TRY(tkp__planner_op(
+        p, &v->attention[1], TKP_OP_ATTENTION, args, 8, &attention));
 
     const tkp_op_attention_scores scores = {.struct_size = sizeof(scores)};
     args[1] = args[0];
@@ -137,44 +140,6 @@ static tkp_status load_mean_keys(tkp__vision *v, tkp__planner *p)
     return tkp__planner_op(p, &v->mean_keys, TKP_OP_GROUP_POOL, args, 5, &mean);
 }
 
-static tkp_status make_lists(tkp__vision *v)
-{
-    const int32_t views = TKP__VISION_VIEWS;
-    const int32_t n = (int32_t)v->patches, heads = v->heads;
-    const size_t each = (size_t)n * (size_t)(3 + heads) + 5;
-    int32_t *at = tkp__zalloc((size_t)views * each + 4, sizeof(int32_t));
-    if (!at)
-        return TKP_ERR_MEMORY;
-    v->lists = at;
-    v->patch_rows = at;
-    v->patch_keys = v->patch_rows + views * n;
-    v->patch_heads = v->patch_keys + views * n;
-    v->head_offsets = v->patch_heads + views * n * heads;
-    v->class_rows = v->head_offsets + views * n + 1;
-    v->zeros = v->class_rows + views;
-    v->row_offsets = v->zeros + views;
-    v->patch_offsets = v->row_offsets + views + 1;
-    v->count = v->patch_offsets + views + 1;
-    for (int32_t view = 0; view <= views; view++) {
-        v->row_offsets[view] = view * (n + 1);
-        v->patch_offsets[view] = view * n;
-        v->count[view] = view;
-        if (view == views)
-            break;
-        v->class_rows[view] = view * (n + 1);
-        for (int32_t i = 0; i < n; i++) {
-            v->patch_rows[view * n + i] = view * (n + 1) + 1 + i;
-            v->patch_keys[view * n + i] = 1 + i;
-            const int32_t patch = view * n + i;
-            v->head_offsets[patch + 1] = (patch + 1) * heads;
-            for (int32_t h = 0; h < heads; h++)
-                v->patch_heads[patch * heads + h] =
-                    v->patch_rows[patch] * heads + h;
-        }
-    }
-    return TKP_OK;
-}
-
 static tkp_status
 take_shapes(tkp__vision *v, const tkp__planner *p, const tkp__vision_config *c)
 {
@@ -207,7 +172,6 @@ tkp__vision_load(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
     v->layer = tkp__zalloc((size_t)v->layers + 1, sizeof(*v->layer));
     if (!v->layer)
         return TKP_ERR_MEMORY;
-    TKP__TRY(make_lists(v));
     TKP__TRY(load_embeddings(v, p, c));
     for (int32_t i = 0; i < v->layers; i++)
         TKP__TRY(load_layer(v, p, c->norm_eps, i));
@@ -232,13 +196,12 @@ void tkp__vision_release(tkp__vision *v)
         tkp__norm_free(&l->norm2);
     }
     tkp__free(v->layer);
-    tkp__free(v->lists);
     tkp__linear_free(&v->patch_embedding);
     tkp__norm_free(&v->pre_norm);
-    tkp_op *const ops[] = {v->cut,      v->place,      v->place_class,
-                           v->add,      v->attention,  v->activation,
-                           v->pick,     v->cls_scores, v->cls_logits,
-                           v->mean_keys};
+    tkp_op *const ops[] = {v->cut,          v->place,      v->place_class,
+                           v->add,          v->activation, v->pick,
+                           v->attention[0], v->cls_scores, v->attention[1],
+                           v->cls_logits,   v->mean_keys};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
         tkp_op_destroy(ops[i]);
     *v = (tkp__vision){0};
