@@ -110,6 +110,17 @@ static void add_share(const struct term *t, double *sum)
     }
 }
 
+static void add_l2(const struct term *t, double *sum)
+{
+    double squares = 0;
+    for (int64_t i = 0; i < t->n; i++)
+        if (!isnan(t->z[i]))
+            squares += (double)t->z[i] * (double)t->z[i];
+    const double norm = fmax(sqrt(squares), 1e-12);
+    for (int64_t i = 0; i < t->n; i++)
+        add(t, sum, i, (double)t->z[i] / norm);
+}
+
 static void
 add_rank(const struct term *t, double *sum, uint64_t *keys, uint64_t *spare)
 {
@@ -164,6 +175,9 @@ static void blend_sequence(
             break;
         case TKP_NORMALISE_SUM:
             add_share(&term, sum);
+            break;
+        case TKP_NORMALISE_L2:
+            add_l2(&term, sum);
             break;
         default:
             add_plain(&term, sum);

@@ -17,6 +17,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_relevance,
     &tkp__ref_temporal,
     &tkp__ref_crop_variance,
+    &tkp__ref_overview,
     &tkp__ref_gaussian_scores,
     &tkp__ref_text_raters,
     &tkp__ref_mean_query,

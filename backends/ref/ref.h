@@ -37,6 +37,7 @@ typedef struct tkp__ref_plan {
         tkp_op_temporal temporal;
         tkp_op_segments segments;
         tkp_op_crop_variance crop_variance;
+        tkp_op_overview overview;
         tkp_op_static_windows static_windows;
         tkp_op_mean_query mean_query;
         tkp_op_gaussian_scores gaussian_scores;
@@ -94,6 +95,7 @@ extern const tkp__ref_op tkp__ref_similarity;
 extern const tkp__ref_op tkp__ref_relevance;
 extern const tkp__ref_op tkp__ref_temporal;
 extern const tkp__ref_op tkp__ref_crop_variance;
+extern const tkp__ref_op tkp__ref_overview;
 extern const tkp__ref_op tkp__ref_gaussian_scores;
 extern const tkp__ref_op tkp__ref_text_raters;
 extern const tkp__ref_op tkp__ref_mean_query;

@@ -7,6 +7,7 @@
  *   SOFTMAX exp(z - max) / sum exp(z - max)
  *   RANK    (n - 1 - rank) / (n - 1)     rank 0 is the highest; 0 where n = 1
  *   SUM     z / sum z                    0 where the sum is 0
+ *   L2      z / max(sqrt(sum z^2), 1e-12)
  *   then 1 - that, where complement is set
  *
  * Source: the alpha blend, alpha mm(importance) + (1 - alpha) (1 - mm(sim)); the
@@ -23,21 +24,24 @@
 
 enum { TERMS, OFFSETS, DST };
 
+#define L2_LEAST 1e-12
+
 /* What the entries of one sequence that are not NaN have in common. */
 typedef struct term_stats {
-    double min, max, sum, exp_sum;
+    double min, max, sum, squares, exp_sum;
     int64_t count;
 } term_stats;
 
 static term_stats measure(const float *z, int64_t n)
 {
-    term_stats s = {INFINITY, -INFINITY, 0.0, 0.0, 0};
+    term_stats s = {INFINITY, -INFINITY, 0.0, 0.0, 0.0, 0};
     for (int64_t i = 0; i < n; i++) {
         if (isnan(z[i]))
             continue;
         s.min = fmin(s.min, (double)z[i]);
         s.max = fmax(s.max, (double)z[i]);
         s.sum += (double)z[i];
+        s.squares += (double)z[i] * (double)z[i];
         s.count++;
     }
     for (int64_t i = 0; i < n; i++)
@@ -79,6 +83,8 @@ static double normalised(
                (double)(s->count - 1);
     case TKP_NORMALISE_SUM:
         return s->sum == 0.0 ? 0.0 : value / s->sum;
+    case TKP_NORMALISE_L2:
+        return value / fmax(sqrt(s->squares), L2_LEAST);
     default:
         return value;
     }

@@ -11,10 +11,13 @@
  *   HEAVIEST           q_g = least + floor(rest w_g); what is left one each to
  *                      those of the largest w; what exceeds a group is shared
  *                      out as by LARGEST_REMAINDER
+ *   TILT               q_g = least + the rest shared out in proportion to n_g (1 +
+ *                      w_g - mean w) by largest remainder, none above its size;
+ *                      truncated: floor(n_g min(1, base (1 + w_g - mean w)))
  *   SOFT               q_g = max(least, round(n_g min(1, base (1 + w_g - mean w))))
  *
  * Source: Hamilton; V-CAST's code; HoloV's, which loses what exceeds a group;
- * VidCom2's. All but the first are computed in f32, as there: 100 times 1/25 is 4, though the
+ * GlobalCom2's; VidCom2's. The others are computed in f32, as there: 100 times 1/25 is 4, though the
  * f32 next to 1/25 is a little less.
  *
  * Open choices: where keep does not reach `least` of each group, `least` is as
@@ -35,6 +38,9 @@ plan_quota(tkp__ref_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
     TKP__TRY(tkp__ref_book(plan, ledger, SCRATCH_WEIGHT, m, sizeof(double)));
     return tkp__ref_book(plan, ledger, SCRATCH_SHARES, 3 * m, sizeof(int64_t));
 }
+
+/* GlobalCom2's code adds it to the sum of a softmax. */
+static const double SOFTMAX_GUARD = 1e-8;
 
 typedef struct set {
     const tkp_op_quota *p;
@@ -94,6 +100,8 @@ static void normalise(const set *s)
                     : 0.0;
         sum += s->weight[g];
     }
+    if (s->p->truncate && s->p->temperature > 0.0f)
+        sum += SOFTMAX_GUARD;
     for (int32_t g = 0; g < s->m; g++)
         s->weight[g] = sum != 0.0       ? s->weight[g] / sum
                        : size(s, g) > 0 ? 1.0 / there
@@ -187,6 +195,53 @@ static tkp_status heaviest(const set *s)
     return share_by_remainder(s, over + left);
 }
 
+/* w becomes 1 + w - mean w, the mean over groups that are not empty. */
+static void tilt_weights(const set *s)
+{
+    double sum = 0.0;
+    int32_t there = 0;
+    for (int32_t g = 0; g < s->m; g++) {
+        sum += s->weight[g];
+        there += size(s, g) > 0;
+    }
+    for (int32_t g = 0; g < s->m; g++)
+        s->weight[g] = size(s, g) ? 1.0 + (s->weight[g] - sum / there) : 0.0;
+}
+
+static tkp_status tilt(const set *s)
+{
+    double sum = 0.0;
+    tilt_weights(s);
+    for (int32_t g = 0; g < s->m; g++) {
+        s->weight[g] *= size(s, g);
+        sum += s->weight[g];
+    }
+    for (int32_t g = 0; g < s->m; g++)
+        s->weight[g] = sum > 0.0 ? s->weight[g] / sum : 0.0;
+    return share_by_remainder(s, take_least(s));
+}
+
+/* The number of up to seven places that a float was written as: 0.7, not
+ * 0.69999999. */
+static double written(float x)
+{
+    const double decimal = rint((double)x * 1e7) / 1e7;
+    return (float)decimal == x ? decimal : (double)x;
+}
+
+static void tilt_truncated(const set *s)
+{
+    const int32_t n = s->offsets[s->m] - s->offsets[0];
+    const double base = s->p->base > 0.0f ? written(s->p->base)
+                        : n               ? (double)s->keep / n
+                                          : 0.0;
+    tilt_weights(s);
+    for (int32_t g = 0; g < s->m; g++) {
+        const double share = base * s->weight[g];
+        s->quota[g] = (int32_t)(size(s, g) * (share < 1.0 ? share : 1.0));
+    }
+}
+
 static void soft(const set *s)
 {
     const int32_t n = s->offsets[s->m] - s->offsets[0];
@@ -243,6 +298,10 @@ run_quota(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
             soft(&s);
         else if (s.p->rule == TKP_QUOTA_SPILL)
             spill(&s);
+        else if (s.p->rule == TKP_QUOTA_TILT && s.p->truncate)
+            tilt_truncated(&s);
+        else if (s.p->rule == TKP_QUOTA_TILT)
+            TKP__TRY(tilt(&s));
         else if (s.p->rule == TKP_QUOTA_HEAVIEST)
             TKP__TRY(heaviest(&s));
         else

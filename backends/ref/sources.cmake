@@ -49,6 +49,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_crop_variance.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_mean_query.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_cluster_centres.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_overview.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_curvature.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_quota.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_reconcile.c

@@ -62,7 +62,9 @@ typedef struct tkp_image_desc {
                              budget; NULL = none */
     int32_t tile_height;  /* the grid is tiles side by side, each so many cells
                              high and wide; both 0 = it is one tile. Tiles want
-                             one frame */
+                             one frame. What the image before shows, of the
+                             same sequence and in one tile, is taken for the
+                             whole of them */
     int32_t tile_width;
     int32_t tile_top;  /* rows that the first line of tiles lacks above, where
                           padding was cut off; below tile_height */

@@ -32,7 +32,9 @@ enum tkp_scorer_kind {
     TKP_SCORER_MEAN_QUERY = 14, /* attention from the mean query of the visual
                                    tokens, before rotary */
     TKP_SCORER_CURVATURE = 21,  /* how sharply the video turns at its frame */
-    TKP_SCORER_VARIANCE = 12,   /* how unevenly a token is like those around it;
+    TKP_SCORER_OVERVIEW = 20, /* what the CLS row of the picture seen as a whole
+                                 says of its tiles */
+    TKP_SCORER_VARIANCE = 12, /* how unevenly a token is like those around it;
                                  with the CLS row: HoloV */
     TKP_SCORER_ENTROPY_RELEVANCE = 17 /* the same, and likeness to those tokens
                                          of text that point somewhere */
@@ -130,13 +132,15 @@ typedef struct tkp_scorer_options {
     float gain;     /* variance: 0 = 0.09 */
     int32_t alone;  /* variance: 1 = without the CLS row */
     int32_t compat; /* variance: enum tkp_compat */
+    int32_t map;    /* overview: enum tkp_overview_map */
+    float alpha;    /* overview, SHARE */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
             NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0,  \
-            0, 0, 0, 0.0f, 0, 0                                                \
+            0, 0, 0, 0.0f, 0, 0, 0, 0.0f                                       \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

@@ -229,6 +229,10 @@ typedef struct tkp_selector_options {
     /* Clusters: the share of a group, best first, that is clustered, rounded
      * down, one token at least; 0 / 0 = 1 / 1. */
     int64_t share_num, share_den;
+    int32_t compat; /* quota, rule TILT: enum tkp_compat. OFFICIAL: as
+                        GlobalCom2's code counts, so without a budget the data
+                        decide how many */
+    int32_t reserved;
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \
@@ -236,7 +240,7 @@ typedef struct tkp_selector_options {
         (uint32_t)sizeof(tkp_selector_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL,  \
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0,  \
             0.0f, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0f, NULL,  \
-            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0, 0, 0, 0, 0               \
+            0, 0, 0, 0, 0, 0.0f, NULL, 0.0f, 0, 0, 0, 0, 0, 0, 0, 0, 0         \
     }
 TKP_API void tkp_selector_options_init(tkp_selector_options *options);
 

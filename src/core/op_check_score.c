@@ -18,6 +18,7 @@ TKP__ASSERT_NO_PADDING(tkp_op_reconstruction, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_temporal, threshold);
 TKP__ASSERT_NO_PADDING(tkp_op_segments, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_crop_variance, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_overview, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_static_windows, longest);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_mean_query, scale);
@@ -115,6 +116,13 @@ static const tkp__arg_rule crop_variance_args[] = {
     {"rows",          "N",  TKP__ARG_I32,      0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
     {"attention",     "N",  TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
+    {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule overview_args[] = {
+    {"scores",        "N",  TKP__ARG_F32,      0,                  0},
+    {"cells",         "C",  TKP__ARG_I32,      0,                  0},
+    {"pictures",      "I5", TKP__ARG_I32,      0,                  0},
+    {"places",        "N3", TKP__ARG_I32,      0,                  0},
     {"dst",           "N",  TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule gaussian_scores_args[] = {
@@ -288,9 +296,9 @@ static tkp_status blend_params(void *params)
             (double)p->weight[t]);
         TKP__CHECK(
             p->normalise[t] >= TKP_NORMALISE_NONE &&
-                p->normalise[t] <= TKP_NORMALISE_SUM,
+                p->normalise[t] <= TKP_NORMALISE_L2,
             TKP_ERR_OPTION, "normalise[%d]: is %d, wanted 0 to %d", t,
-            p->normalise[t], TKP_NORMALISE_SUM);
+            p->normalise[t], TKP_NORMALISE_L2);
         TKP__CHECK(
             p->complement[t] == 0 || p->complement[t] == 1, TKP_ERR_OPTION,
             "complement[%d]: is %d, wanted 0 or 1", t, p->complement[t]);
@@ -456,6 +464,22 @@ static tkp_status static_windows_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status overview_params(void *params)
+{
+    const tkp_op_overview *p = params;
+    TKP__CHECK(
+        p->map >= TKP_OVERVIEW_BILINEAR && p->map <= TKP_OVERVIEW_SHARE,
+        TKP_ERR_OPTION, "map: is %d, wanted 0 to %d", p->map,
+        TKP_OVERVIEW_SHARE);
+    TKP__CHECK(
+        p->alpha >= 0.0f && p->alpha <= 1.0f, TKP_ERR_OPTION,
+        "alpha: is %g, wanted 0 to 1", (double)p->alpha);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    return TKP_OK;
+}
+
 static tkp_status gaussian_scores_params(void *params)
 {
     const tkp_op_gaussian_scores *p = params;
@@ -506,6 +530,8 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_CROP_VARIANCE, TKP__RULE_ARGS(crop_variance_args), "crop_variance",
      TKP__RULE_PARAMS(tkp_op_crop_variance, reserved), crop_variance_params,
      NULL},
+    {TKP_OP_OVERVIEW, TKP__RULE_ARGS(overview_args), "overview",
+     TKP__RULE_PARAMS(tkp_op_overview, reserved), overview_params, NULL},
     {TKP_OP_GAUSSIAN_SCORES, TKP__RULE_ARGS(gaussian_scores_args),
      "gaussian_scores", TKP__RULE_PARAMS(tkp_op_gaussian_scores, reserved),
      gaussian_scores_params, gaussian_scores_relations},

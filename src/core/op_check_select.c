@@ -8,7 +8,7 @@
 
 TKP__ASSERT_NO_PADDING(tkp_op_topk, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_cluster_centres, distance);
-TKP__ASSERT_NO_PADDING(tkp_op_quota, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_quota, truncate);
 TKP__ASSERT_NO_PADDING(tkp_op_reconcile, order);
 TKP__ASSERT_NO_PADDING(tkp_op_sample, seed);
 TKP__ASSERT_NO_PADDING(tkp_op_compact, rows);
@@ -180,9 +180,8 @@ static tkp_status quota_params(void *params)
     if (p->reduce == TKP_ROW_REDUCE_DEFAULT)
         p->reduce = TKP_ROW_REDUCE_MEAN;
     TKP__CHECK(
-        p->rule >= TKP_QUOTA_LARGEST_REMAINDER && p->rule <= TKP_QUOTA_HEAVIEST,
-        TKP_ERR_OPTION, "rule: is %d, wanted 0 to %d", p->rule,
-        TKP_QUOTA_HEAVIEST);
+        p->rule >= TKP_QUOTA_LARGEST_REMAINDER && p->rule <= TKP_QUOTA_TILT,
+        TKP_ERR_OPTION, "rule: is %d, wanted 0 to %d", p->rule, TKP_QUOTA_TILT);
     TKP__CHECK(
         p->reduce == TKP_ROW_REDUCE_MEAN || p->reduce == TKP_ROW_REDUCE_SUM ||
             p->reduce == TKP_ROW_REDUCE_MAX,
@@ -202,8 +201,9 @@ static tkp_status quota_params(void *params)
         p->base >= 0.0f && p->base <= 1.0f, TKP_ERR_OPTION,
         "base: is %g, wanted 0 to 1", (double)p->base);
     TKP__CHECK(
-        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
-        p->reserved);
+        p->truncate == 0 || (p->truncate == 1 && p->rule == TKP_QUOTA_TILT),
+        TKP_ERR_OPTION, "truncate: is %d, wanted 0, or 1 with rule tilt",
+        p->truncate);
     return TKP_OK;
 }
 
@@ -407,7 +407,7 @@ const tkp__op_rule tkp__core_rules_select[] = {
      TKP__RULE_PARAMS(tkp_op_parity, reserved), parity_params,
      greedy_tri_relations},
     {TKP_OP_QUOTA, TKP__RULE_ARGS(quota_args), "quota",
-     TKP__RULE_PARAMS(tkp_op_quota, reserved), quota_params, NULL},
+     TKP__RULE_PARAMS(tkp_op_quota, truncate), quota_params, NULL},
     {TKP_OP_RECONCILE, TKP__RULE_ARGS(reconcile_args), "reconcile",
      TKP__RULE_PARAMS(tkp_op_reconcile, order), reconcile_params, NULL},
     {TKP_OP_TOPK, TKP__RULE_ARGS(topk_args), "topk",

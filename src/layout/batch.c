@@ -278,6 +278,23 @@ int32_t tkp__batch_unit_offsets(
     return units;
 }
 
+int32_t
+tkp__batch_tiles(const tkp__batch *batch, int32_t *order, int32_t *offsets)
+{
+    const int32_t tiles = tkp__layout_units(batch->layout, TKP_SCOPE_TILE);
+    memset(offsets, 0, ((size_t)tiles + 1) * sizeof(*offsets));
+    for (int32_t n = 0; n < batch->candidates; n++)
+        offsets[tkp__batch_unit(batch, TKP_SCOPE_TILE, n) + 1]++;
+    for (int32_t t = 0; t < tiles; t++)
+        offsets[t + 1] += offsets[t];
+    for (int32_t n = 0; n < batch->candidates; n++)
+        order[offsets[tkp__batch_unit(batch, TKP_SCOPE_TILE, n)]++] = n;
+    for (int32_t t = tiles; t > 0; t--) /* each has become the next one's */
+        offsets[t] = offsets[t - 1];
+    offsets[0] = 0;
+    return tiles;
+}
+
 int32_t tkp__batch_crops(
     const tkp__batch *batch,
     int32_t scope,

@@ -224,6 +224,21 @@ bool tkp__scope_within(int32_t scope, int32_t of)
            (of == TKP_SCOPE_IMAGE && scope != TKP_SCOPE_SEQUENCE);
 }
 
+/* A picture in tiles is seen as a whole in the image before. */
+static int32_t
+overview_of(const tkp_layout *layout, const tkp__layout_image *image)
+{
+    const int32_t i = layout->n_images - 1;
+    if (i < 0 || !image->tile_height ||
+        layout->images[i].sequence != image->sequence)
+        return -1;
+    const tkp__layout_image *whole = &layout->images[i];
+    return whole->frames == 1 && !tkp__image_tiled(whole) &&
+                   (tkp__image_tiled(image) || !whole->tile_height)
+               ? i
+               : -1;
+}
+
 tkp_status tkp__layout_add_image(
     tkp_layout *layout,
     const tkp_image_desc *desc,
@@ -258,6 +273,7 @@ tkp_status tkp__layout_add_image(
         .tile_columns = tiles_along(d.cols, d.tile_left, d.tile_width),
         .tokens = tokens,
     };
+    image->overview = overview_of(layout, image);
     const int64_t cells = tkp__image_cells(image);
     TKP__TRY(copy_mask(&image->valid, d.valid, cells));
     const tkp_status status = copy_mask(&image->keep, d.keep, cells);

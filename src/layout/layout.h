@@ -30,8 +30,9 @@ typedef struct tkp__layout_image {
     int32_t first_tile;  /* tiles of the images before it */
     int32_t tile_height, tile_width, tile_top, tile_left;
     int32_t tile_lines, tile_columns;
-    int64_t tokens; /* rows of the span, newline tokens included */
-    uint8_t *valid; /* [frames * rows * cols] or NULL */
+    int32_t overview; /* image that shows all of its tiles; -1 = none */
+    int64_t tokens;   /* rows of the span, newline tokens included */
+    uint8_t *valid;   /* [frames * rows * cols] or NULL */
     uint8_t *keep;
 } tkp__layout_image;
 
@@ -81,8 +82,18 @@ tkp__layout_groups(const tkp_layout *layout, int32_t scope)
 }
 /* Cells of a frame, the most of any image. */
 int64_t tkp__layout_frame_cells(const tkp_layout *layout);
+/* The image that shows as a whole what image i shows in tiles; -1 = none. */
+static inline int32_t tkp__layout_overview(const tkp_layout *layout, int32_t i)
+{
+    return layout->images[i].overview;
+}
 /* Whether each unit of a scope lies in one of the other. */
 bool tkp__scope_within(int32_t scope, int32_t of);
+
+static inline bool tkp__image_tiled(const tkp__layout_image *image)
+{
+    return image->tile_lines * image->tile_columns > 1;
+}
 
 /* Tile of a cell in its image. */
 static inline int32_t
@@ -227,6 +238,10 @@ static inline int32_t tkp__crop_begin(int32_t n, int32_t parts, int32_t i)
 {
     return i * (n / parts) + (i < n % parts ? i : n % parts);
 }
+/* Candidates tile by tile, [N], and where each tile's begin, [tiles + 1]; the
+ * number of tiles, of which some may be empty. */
+int32_t
+tkp__batch_tiles(const tkp__batch *batch, int32_t *order, int32_t *offsets);
 /* Where crops begin, [crops + 1] entries: the candidates of each unit of the
  * scope in so many runs, as many as it has candidates if that is less. How many
  * crops there are in all. */

@@ -500,6 +500,30 @@ const tkp__preset tkp__presets[] = {
         "    budget: {total_reduction: 7/10, scope: frame,\n"
         "             rounding: double-truncate, at_least: frame, every: 4}\n"),
 
+    PRESET("globalcom2", "What the whole picture and its tiles look at, more of busy tiles",
+        "Liu et al. 2025, GlobalCom2, arXiv 2501.05179",
+        "\n"
+        "  - at: projector\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      scope: tile\n"
+        "      terms:\n"
+        "        - weight: 1\n"
+        "          normalise: l2\n"
+        "          scorer: {kind: cls-attention, logits: true, encoder_layer: last}\n"
+        "        - weight: 1\n"
+        "          normalise: l2\n"
+        "          scorer: {kind: overview, map: bilinear, logits: true,\n"
+        "                   encoder_layer: last}\n"
+        "    selector:\n"
+        "      kind: quota\n"
+        "      groups: tile\n"
+        "      weigh: {kind: overview, map: sum, logits: true, encoder_layer: last}\n"
+        "      reduce: max\n"
+        "      temperature: 10\n"
+        "      rule: tilt\n"
+        "    budget: {ratio: 1/4, rounding: floor, scope: image}\n"),
+
     PRESET("holov", "The best of sixteen crops, more of those that have more",
         "HoloV 2025, github.com/obananas/HoloV",
         "\n"
@@ -637,7 +661,7 @@ static const char *preset_name(const void *presets, int32_t i)
 static tkp_status unknown_preset(const char *name)
 {
     const int32_t near = tkp__nearest(name, preset_name, tkp__presets);
-    char all[512] = "";
+    char all[900] = "";
     for (int32_t i = 0; i < tkp__preset_count; i++) {
         strncat(all, i ? ", " : "", sizeof(all) - strlen(all) - 1);
         strncat(all, tkp__presets[i].name, sizeof(all) - strlen(all) - 1);

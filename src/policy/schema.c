@@ -44,6 +44,7 @@ static const tkp__word scorer_kinds[] = {
     {"relevance", TKP_SCORER_RELEVANCE},
     {"mean-query", TKP_SCORER_MEAN_QUERY},
     {"variance", TKP_SCORER_VARIANCE},
+    {"overview", TKP_SCORER_OVERVIEW},
     {"reconstruction", TKP_SCORER_RECONSTRUCTION},
     {"temporal", TKP_SCORER_TEMPORAL},
     {"gaussian", TKP_SCORER_GAUSSIAN},
@@ -101,6 +102,7 @@ static const tkp__word quota_rules[] = {
     {"largest-remainder", TKP_QUOTA_LARGEST_REMAINDER},
     {"spill", TKP_QUOTA_SPILL},
     {"heaviest", TKP_QUOTA_HEAVIEST},
+    {"tilt", TKP_QUOTA_TILT},
     {"soft", TKP_QUOTA_SOFT},
     {NULL, 0}};
 
@@ -132,6 +134,13 @@ static const tkp__word normalisations[] = {
     {"softmax", TKP_NORMALISE_SOFTMAX},
     {"rank", TKP_NORMALISE_RANK},
     {"sum", TKP_NORMALISE_SUM},
+    {"l2", TKP_NORMALISE_L2},
+    {NULL, 0}};
+
+static const tkp__word overview_maps[] = {
+    {"bilinear", TKP_OVERVIEW_BILINEAR},
+    {"sum", TKP_OVERVIEW_SUM},
+    {"share", TKP_OVERVIEW_SHARE},
     {NULL, 0}};
 
 static const tkp__word combinations[] = {
@@ -342,7 +351,8 @@ static const tkp__key stage_keys[] = {
 enum {
     ATTENTION = KIND(TKP_SCORER_ATTENTION),
     VARIANCE = KIND(TKP_SCORER_VARIANCE),
-    CLS = KIND(TKP_SCORER_CLS_ATTENTION) | VARIANCE,
+    OVERVIEW = KIND(TKP_SCORER_OVERVIEW),
+    CLS = KIND(TKP_SCORER_CLS_ATTENTION) | VARIANCE | OVERVIEW,
     ENTROPY = KIND(TKP_SCORER_ENTROPY_RELEVANCE),
     RELEVANCE = KIND(TKP_SCORER_RELEVANCE) | ENTROPY,
     RECONSTRUCTION = KIND(TKP_SCORER_RECONSTRUCTION),
@@ -415,6 +425,10 @@ static const tkp__key scorer_keys[] = {
      .offset = AT(tkp_scorer_options, alone)},
     {.name = "compat", .type = TKP__KEY_WORD, .words = compats,
      .kinds = VARIANCE, .offset = AT(tkp_scorer_options, compat)},
+    {.name = "map", .type = TKP__KEY_WORD, .words = overview_maps,
+     .kinds = OVERVIEW, .offset = AT(tkp_scorer_options, map)},
+    {.name = "alpha", .type = TKP__KEY_DECIMAL, .kinds = OVERVIEW,
+     .offset = AT(tkp_scorer_options, alpha)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
      .required = true, .offset = AT(tkp_scorer_options, terms),
      .low = 1, .high = TKP_BLEND_MAX_TERMS},
@@ -575,6 +589,8 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, least)},
     {.name = "base", .type = TKP__KEY_DECIMAL, .kinds = QUOTA,
      .offset = AT(tkp_selector_options, base)},
+    {.name = "compat", .type = TKP__KEY_WORD, .words = compats, .kinds = QUOTA,
+     .offset = AT(tkp_selector_options, compat)},
     {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
      .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | GREEDY | QUOTA,
      .offset = AT(tkp_selector_options, scorer)},

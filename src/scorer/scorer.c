@@ -85,6 +85,8 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_reconstruction;
     case TKP_SCORER_VARIANCE:
         return &tkp__leaf_variance;
+    case TKP_SCORER_OVERVIEW:
+        return &tkp__leaf_overview;
     case TKP_SCORER_TEMPORAL:
         return &tkp__leaf_temporal;
     case TKP_SCORER_GAUSSIAN:
@@ -137,6 +139,24 @@ static tkp_status plan_leaf(
     return TKP_OK;
 }
 
+/* Scores tile by tile, and back: tiles side by side take turns. */
+static tkp_status plan_turn(tkp_scorer *s, tkp_ledger *ledger)
+{
+    const int64_t n = s->batch->layout->visual;
+    tkp_tensor args[3];
+    if (s->within != TKP_SCOPE_TILE)
+        return TKP_OK;
+    s->order = tkp__alloc(2 * (size_t)n, sizeof(int32_t));
+    if (!s->order)
+        return TKP_ERR_MEMORY;
+    tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_F32, n, 1);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, n);
+    tkp_tensor_make_2d(&args[2], NULL, TKP_DTYPE_F32, n, 1);
+    TKP__TRY(tkp__core_op_make(
+        &s->gather, s->context, TKP_OP_GATHER_ROWS, args, 3, NULL, NULL));
+    return tkp__ledger_book(ledger, (uint64_t)n * sizeof(float), &s->turn_at);
+}
+
 static tkp_status
 plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
 {
@@ -162,8 +182,10 @@ plan_blend(tkp_scorer *s, const tkp__scorer_spec *spec, tkp_ledger *ledger)
         &s->blend, s->context, TKP_OP_BLEND, args, 3, &params, NULL));
     TKP__TRY(tkp__ledger_book(
         ledger, (uint64_t)terms * (uint64_t)n * sizeof(float), &s->terms_at));
-    return tkp__ledger_book(
-        ledger, tkp__core_op_workspace(s->blend), &s->blend_at);
+    TKP__TRY(plan_turn(s, ledger));
+    const uint64_t blend = tkp__core_op_workspace(s->blend);
+    const uint64_t turn = s->gather ? tkp__core_op_workspace(s->gather) : 0;
+    return tkp__ledger_book(ledger, blend > turn ? blend : turn, &s->blend_at);
 }
 
 static tkp_status plan_scorer(
@@ -236,6 +258,8 @@ void tkp__scorer_free(tkp_scorer *s)
         tkp__free(leaf->memory);
     }
     tkp__core_op_destroy(s->blend);
+    tkp__core_op_destroy(s->gather);
+    tkp__free(s->order);
     tkp__free(s->offsets);
     tkp__batch_free(s->own);
     tkp__core_context_release(s->context);
@@ -246,8 +270,34 @@ void tkp__scorer_bind(tkp_scorer *s)
 {
     for (int32_t i = 0; i < s->n_leaves; i++)
         s->leaves[i].kind->bind(&s->leaves[i], s->batch);
-    if (s->blends)
+    if (!s->blends)
+        return;
+    if (s->within != TKP_SCOPE_TILE) {
         s->groups = tkp__batch_unit_offsets(s->batch, s->within, s->offsets);
+        return;
+    }
+    s->groups = tkp__batch_tiles(s->batch, s->order, s->offsets);
+    for (int32_t i = 0; i < s->batch->candidates; i++)
+        s->order[s->batch->candidates + s->order[i]] = i;
+}
+
+/* dst[i] = src[order[i]] */
+static tkp_status turn(
+    const tkp_scorer *s,
+    tkp_exec *exec,
+    const float *src,
+    int32_t *order,
+    float *dst,
+    void *workspace)
+{
+    const int64_t n = s->batch->candidates;
+    tkp_tensor args[3];
+    tkp_tensor_make_2d(&args[0], (void *)(uintptr_t)src, TKP_DTYPE_F32, n, 1);
+    tkp_tensor_make_1d(&args[1], order, TKP_DTYPE_I32, n);
+    tkp_tensor_make_2d(&args[2], dst, TKP_DTYPE_F32, n, 1);
+    return tkp__core_op_run(
+        s->gather, exec, args, 3, tkp__ledger_at(workspace, s->blend_at),
+        tkp__core_op_workspace(s->gather));
 }
 
 /* Leaves that look at attention must agree on the rows: the first one's are
@@ -305,18 +355,28 @@ tkp_status tkp__scorer_run(
     if (!s->blends)
         return run_leaf(s, 0, exec, inputs, workspace, scores);
     float *terms = tkp__ledger_at(workspace, s->terms_at);
+    float *turned = s->gather ? tkp__ledger_at(workspace, s->turn_at) : NULL;
     for (int32_t t = 0; t < s->n_leaves; t++) {
         tkp_tensor dst;
-        tkp_tensor_make_1d(&dst, terms + t * n, TKP_DTYPE_F32, n);
+        float *term = terms + t * n;
+        tkp_tensor_make_1d(&dst, turned ? turned : term, TKP_DTYPE_F32, n);
         TKP__TRY(run_leaf(s, t, exec, inputs, workspace, &dst));
+        if (turned)
+            TKP__TRY(turn(s, exec, turned, s->order, term, workspace));
     }
     tkp_tensor args[3];
     tkp_tensor_make_2d(&args[0], terms, TKP_DTYPE_F32, s->n_leaves, n);
     tkp_tensor_make_1d(&args[1], s->offsets, TKP_DTYPE_I32, s->groups + 1);
     args[2] = *scores;
-    return tkp__core_op_run(
+    if (turned)
+        tkp_tensor_make_1d(&args[2], turned, TKP_DTYPE_F32, n);
+    TKP__TRY(tkp__core_op_run(
         s->blend, exec, args, 3, tkp__ledger_at(workspace, s->blend_at),
-        tkp__core_op_workspace(s->blend));
+        tkp__core_op_workspace(s->blend)));
+    return turned ? turn(
+                        s, exec, turned, s->order + n, tkp__data(scores),
+                        workspace)
+                  : TKP_OK;
 }
 
 tkp_status tkp__scorer_rank(

@@ -92,6 +92,7 @@ extern const tkp__leaf_kind tkp__leaf_given;
 enum { TKP__GIVEN_OPS = 3, TKP__GIVEN_AT = 1 };
 extern const tkp__leaf_kind tkp__leaf_variance;
 extern const tkp__leaf_kind tkp__leaf_mean_query;
+extern const tkp__leaf_kind tkp__leaf_overview;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_reconstruction;
@@ -136,6 +137,10 @@ struct tkp_scorer {
     int32_t within; /* blend: enum tkp_budget_scope */
     int32_t groups;
     int32_t *offsets; /* [groups + 1] candidates, of the batch when bound */
+    int32_t *order; /* blend of tiles: [2, N] candidates tile by tile, and where
+                         each stands there */
+    tkp_op *gather;
+    uint64_t turn_at; /* [N] scores in another order */
 };
 
 /* Options with every rule checked; terms are deep-copied into `terms` and

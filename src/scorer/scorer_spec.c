@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, compat);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, alpha);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -71,8 +71,10 @@ static tkp_status check_reconstruction(tkp_scorer_options *o)
         tkp__scope_known(o->scope), TKP_ERR_OPTION,
         "scorer: scope is %d, wanted one of enum tkp_budget_scope", o->scope);
     TKP__CHECK(
-        o->scope != TKP_SCOPE_TILE, TKP_ERR_UNSUPPORTED,
-        "scorer: scope tile: scorers work on sequences, images and frames");
+        o->scope != TKP_SCOPE_TILE || o->kind == TKP_SCORER_BLEND,
+        TKP_ERR_UNSUPPORTED,
+        "scorer: scope tile is for blends; other kinds work on sequences, "
+        "images and frames");
     TKP__CHECK(
         o->ridge >= 0.0f && o->ridge <= 1e30f, TKP_ERR_OPTION,
         "scorer: ridge is %g, wanted 0 or more", (double)o->ridge);
@@ -126,6 +128,10 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
         "scorer: encoder_layer is %d, wanted -1 to 65536", out->encoder_layer);
     TKP__TRY(check_range(out->shallow, 1, "shallow"));
     TKP__TRY(check_variance(out));
+    TKP__TRY(check_range(out->map, TKP_OVERVIEW_SHARE, "map"));
+    TKP__CHECK(
+        out->alpha >= 0.0f && out->alpha <= 1.0f, TKP_ERR_OPTION,
+        "scorer: alpha is %g, wanted 0 to 1", (double)out->alpha);
     TKP__TRY(check_range(out->centre, TKP_CENTRE_FRAME, "centre"));
     TKP__TRY(check_range(out->combine, TKP_BLEND_PRODUCT, "combine"));
     TKP__TRY(check_range(out->group, 256, "group"));
@@ -162,7 +168,7 @@ copy_terms(tkp__scorer_spec *out, const tkp_scorer_options *in)
             term->weight == term->weight && term->weight <= 1e30f &&
                 term->weight >= -1e30f,
             TKP_ERR_OPTION, "scorer: blend term %d: weight is not finite", t);
-        TKP__TRY(check_range(term->normalise, TKP_NORMALISE_SUM, "normalise"));
+        TKP__TRY(check_range(term->normalise, TKP_NORMALISE_L2, "normalise"));
         TKP__TRY(check_range(term->complement, 1, "complement"));
         out->terms[t] = *term;
     }
@@ -201,6 +207,7 @@ tkp__scorer_spec_copy(tkp__scorer_spec *out, const tkp_scorer_options *in)
 bool tkp__scorer_reads_cls(const tkp_scorer_options *o)
 {
     return o->kind == TKP_SCORER_CLS_ATTENTION ||
+           o->kind == TKP_SCORER_OVERVIEW ||
            (o->kind == TKP_SCORER_VARIANCE && !o->alone);
 }
 
@@ -217,6 +224,7 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
                    ? TKP_NEED_ATTENTION | TKP_NEED_EMBEDDINGS
                    : TKP_NEED_ATTENTION;
     case TKP_SCORER_CLS_ATTENTION:
+    case TKP_SCORER_OVERVIEW:
         return cls_need(o);
     case TKP_SCORER_VARIANCE:
         return tkp__features_needs(o->feature) |

@@ -11,6 +11,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/score_relevance.c
           ${CMAKE_CURRENT_LIST_DIR}/score_frames.c
           ${CMAKE_CURRENT_LIST_DIR}/score_variance.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_overview.c
           ${CMAKE_CURRENT_LIST_DIR}/score_temporal.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer.c
           ${CMAKE_CURRENT_LIST_DIR}/scorer_spec.c)

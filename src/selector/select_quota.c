@@ -2,13 +2,13 @@
  * The best of each group (an image, a frame, a crop of one), where how many a
  * group keeps follows from its weights: those that a scorer of the selector's own gives its
  * tokens, taken together. A set of groups (what the budget's scope says) keeps
- * exactly its budget.
+ * exactly its budget; without one, where a rule says how many, what that comes to.
  */
 #include "scorer/scorer.h"
 #include "selector/selector.h"
 
 enum { OP_QUOTA, OP_RECONCILE };
-enum { AT_WEIGH, AT_WEIGHTS, AT_QUOTA };
+enum { AT_WEIGH, AT_WEIGHTS, AT_QUOTA, AT_KEEP };
 
 typedef struct quota {
     tkp_scorer *weigh;
@@ -51,6 +51,7 @@ static tkp_status plan_ops(tkp_selector *s)
         .least = o->least,
         .temperature = o->temperature,
         .base = base_of(s),
+        .truncate = o->compat == TKP_COMPAT_OFFICIAL,
     };
     const tkp_op_reconcile best = {
         .struct_size = sizeof(best),
@@ -86,6 +87,10 @@ static tkp_status quota_plan(tkp_selector *s, tkp_ledger *ledger)
         s->has_model, TKP_ERR_ARGUMENT,
         "selector: this kind weighs tokens and needs the model's shapes; "
         "wanted tkp_selector_create_for()");
+    TKP__CHECK(
+        !s->adaptive || s->spec.options.base > 0.0f, TKP_ERR_OPTION,
+        "selector: %s",
+        "quota without a budget needs a base: the share that is kept");
     quota *q =
         tkp__zalloc(1, sizeof(*q) + ((size_t)n + 1) * sizeof(q->sets[0]));
     if (!q)
@@ -99,6 +104,8 @@ static tkp_status quota_plan(tkp_selector *s, tkp_ledger *ledger)
         ledger, (uint64_t)n * sizeof(float), &s->at[AT_WEIGHTS]));
     TKP__TRY(tkp__ledger_book(
         ledger, (uint64_t)n * sizeof(int32_t), &s->at[AT_QUOTA]));
+    TKP__TRY(tkp__ledger_book(
+        ledger, (2 * (uint64_t)n + 1) * sizeof(int32_t), &s->at[AT_KEEP]));
     return plan_ops(s);
 }
 
@@ -140,6 +147,21 @@ static tkp_status weigh(
     return tkp__selector_run_op(s, s->ops[OP_QUOTA], exec, args, 6, workspace);
 }
 
+/* Without a budget: what the quotas of each set come to; tokens in all. */
+static int32_t
+add_up(const tkp_selector *s, const int32_t *quotas, int32_t *keep, int32_t *at)
+{
+    const quota *q = s->state;
+    at[0] = 0;
+    for (int32_t i = 0; i < s->groups.count; i++) {
+        keep[i] = 0;
+        for (int32_t g = q->sets[i]; g < q->sets[i + 1]; g++)
+            keep[i] += quotas[g];
+        at[i + 1] = at[i] + keep[i];
+    }
+    return at[s->groups.count];
+}
+
 static tkp_status quota_run(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -175,6 +197,17 @@ static tkp_status quota_run(
     tkp_tensor_make_1d(
         &args[6], sets->kept_offsets, TKP_DTYPE_I32, sets->count + 1);
     args[7] = *dst;
+    if (s->adaptive) {
+        int32_t *keep = tkp__ledger_at(workspace, s->at[AT_KEEP]);
+        int32_t *at = keep + sets->count;
+        const int32_t all = add_up(s, tkp__data(&args[3]), keep, at);
+        memcpy(in->counts, keep, (size_t)sets->count * sizeof(*keep));
+        if (all == 0)
+            return TKP_OK;
+        args[5].data = keep;
+        args[6].data = at;
+        args[7].shape[0] = all;
+    }
     return tkp__selector_run_op(
         s, s->ops[OP_RECONCILE], exec, args, 8, workspace);
 }
@@ -189,6 +222,7 @@ static int32_t quota_scorers(const tkp_selector *s, const tkp_scorer **out)
 const tkp__selector_kind tkp__select_quota = {
     .scores = true,
     .ascending = true,
+    .adaptive = true,
     .plan = quota_plan,
     .bind = quota_bind,
     .run = quota_run,

@@ -3,7 +3,7 @@
 #include "selector/selector.h"
 
 TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
-TKP__ASSERT_NO_PADDING(tkp_selector_options, share_den);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -150,7 +150,10 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
     TKP__CHECK(
         o->groups != TKP_SCOPE_TILE || o->crops == 1, TKP_ERR_UNSUPPORTED,
         "selector: tiles are cut into %d crops, wanted 1", o->crops);
-    TKP__TRY(check_range(o->rule, TKP_QUOTA_HEAVIEST, "rule"));
+    TKP__TRY(check_range(o->rule, TKP_QUOTA_TILT, "rule"));
+    TKP__TRY(check_range(
+        o->compat, o->rule == TKP_QUOTA_TILT ? TKP_COMPAT_OFFICIAL : 0,
+        "compat"));
     if (!o->reduce)
         o->reduce = TKP_ROW_REDUCE_MEAN;
     TKP__CHECK(
@@ -445,7 +448,8 @@ bool tkp__selector_is_adaptive(
     const tkp_budget *budget)
 {
     const tkp__selector_kind *kind = tkp__selector_kind_of(spec->options.kind);
-    return kind && kind->adaptive && budget->kind == TKP_BUDGET_ALL;
+    return kind && kind->adaptive && budget->kind == TKP_BUDGET_ALL &&
+           (spec->options.kind != TKP_SELECTOR_QUOTA || spec->options.compat);
 }
 
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)

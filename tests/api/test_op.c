@@ -81,6 +81,8 @@ static const tkp_op_gaussian_scores gaussian_params = {
     sizeof(gaussian_params), 0, 0, 0};
 static const tkp_op_smooth_grid smooth_params = {
     sizeof(smooth_params), 16, 1.0f, 0.0f};
+static const tkp_op_overview overview_params = {
+    sizeof(overview_params), TKP_OVERVIEW_SHARE, 0.5f, 0};
 static const tkp_op_quota quota_params = {
     sizeof(quota_params), 0, 0, 0, 1, 0.5f, 0.0f, 0};
 static const tkp_op_reconcile reconcile_params = {sizeof(reconcile_params), 0};
@@ -178,6 +180,9 @@ static const struct op_case {
     {"smooth_grid", TKP_OP_SMOOTH_GRID, 5,
      {F32(10), I32(3), I32(2, 3), I32(10), F32(10)},
      &smooth_params, sizeof(smooth_params), 0, 1 << 4, 0},
+    {"overview", TKP_OP_OVERVIEW, 5,
+     {F32(10), I32(10), I32(2, 5), I32(10, 3), F32(10)},
+     &overview_params, sizeof(overview_params), 0, 1 << 4, 0},
     {"quota", TKP_OP_QUOTA, 6,
      {F32(10), I32(5), I32(10), I32(3), I32(2), I32(4)},
      &quota_params, sizeof(quota_params), 1 << 2, 1 << 5, 0},
@@ -540,7 +545,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
         "reduce");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, terms, 0, "terms");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, terms, 9, "terms");
-    TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, normalise[1], 5, "normalise[1]");
+    TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, normalise[1], 6, "normalise[1]");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, complement[0], 2, "complement[0]");
     TRY_PARAMS(TKP_OP_BLEND, tkp_op_blend, combine, 3, "combine");
     TRY_PARAMS(
@@ -574,7 +579,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, cells, 0, "cells");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, sigma, 0.0f, "sigma");
     TRY_PARAMS(TKP_OP_SMOOTH_GRID, tkp_op_smooth_grid, power, -1.0f, "power");
-    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, rule, 4, "rule");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, rule, 5, "rule");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reduce, 1, "reduce");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, lowest, 2, "lowest");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, least, -1, "least");
@@ -586,7 +591,10 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_ATTENTION_RANK, tkp_op_attention_rank, flags,
         TKP_ATTENTION_LOGITS, "flags");
-    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, reserved, 1, "reserved");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, truncate, 1, "truncate");
+    TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, map, 3, "map");
+    TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, alpha, 1.5f, "alpha");
+    TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, reserved, 1, "reserved");
     TRY_PARAMS(TKP_OP_RECONCILE, tkp_op_reconcile, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, order, 2, "order");
     TRY_PARAMS(TKP_OP_TOPK, tkp_op_topk, sorted_by_score, 2, "sorted");

@@ -514,6 +514,7 @@ START_TEST(load_text__quota__weighs_with_a_scorer_of_its_own)
         {"{kind: quota, weigh: norm, lowest: true}", "lowest is 1"},
         {"{kind: quota, weigh: norm, base: 1.5}", "base"},
         {"{kind: quota, weigh: norm, groups: tile, crops: 2}", "2 crops"},
+        {"{kind: quota, weigh: norm, compat: official}", "compat is 1"},
         {"{kind: topk, weigh: norm}", "key 'weigh' means nothing"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -989,7 +990,7 @@ static const char *const other_presets[] = {
     "framefusion",  "pyramiddrop", "prunesid",  "prunesid-qwen", "visionzip",
     "dycoke",       "fastvid",     "prumerge",  "prumerge-plus", "vispruner",
     "vscan",        "duet",        "sparsevlm", "holov",         "holitom",
-    "sparsevlm-v1", "pact"};
+    "sparsevlm-v1", "pact",        "globalcom2"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

@@ -240,7 +240,7 @@ static void make_quota(tkp_selector_options *o)
     static tkp_scorer_options weigh = TKP_SCORER_OPTIONS_INIT;
     weigh.kind = TKP_SCORER_NORM;
     o->weigh = &weigh;
-    o->rule = (int32_t)below(4);
+    o->rule = (int32_t)below(5);
     o->temperature = one_in(2) ? 2.0f : 0.0f;
     o->lowest = o->temperature > 0.0f && one_in(2);
     o->least = (int32_t)below(3);

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import zipfile
 
-CODES = {"<f4": "f", "<i4": "i", "|u1": "B", "<i8": "q"}
+CODES = {"<f4": "f", "<i4": "i", "|u1": "B", "<i8": "q", "<f2": "e", "<f8": "d"}
 
 
 def nest(flat, shape):
@@ -284,6 +284,35 @@ def holov(p, z):
     return tensors, stage, None, {"kept" if len(kept) == len(order) else "among kept": kept}
 
 
+def globalcom2(p, z):
+    """The picture whole, then its crops side by side without what is padding. They count crop by crop and lose the
+    fractions, so the data decide how many; orders of crops are among the tokens that are no padding."""
+    side, across, down = p["grid_side"], p["crops_w"], p["crops_h"]
+    rows, cols = side * down, side * across
+    wide, high = p["original_size_wh"]
+    top = (rows - high * cols // wide) // 2 if wide * rows > high * cols else 0
+    left = 0 if wide * rows > high * cols else (cols - wide * rows // high) // 2
+    parts = {}  # tokens of each crop
+    tensors = {"cls_attention": list(z["in_base_scores"]), "features": list(z["in_base_features"])}
+    for y in range(top, rows - top):
+        for x in range(left, cols - left):
+            crop, at = y // side * across + x // side, y % side * side + x % side
+            parts.setdefault(crop, []).append(len(tensors["features"]))
+            tensors["cls_attention"].append(z["in_crop_scores"][crop][at])
+            tensors["features"].append(z["in_crop_features"][crop][at])
+    tensors["grid"] = [[side, side], [rows - 2 * top, cols - 2 * left]]
+    tensors["tile"] = [[0, 0, 0, 0], [side, side, top % side, left % side]]
+    last = "logits: true, encoder_layer: last"
+    stage = ("projector", f"scorer: {{kind: blend, scope: tile, terms: [{{weight: 1, normalise: l2, scorer: "
+             f"{{kind: cls-attention, {last}}}}}, {{weight: 1, normalise: l2, scorer: {{kind: overview, {last}}}}}]}}",
+             f"selector: {{kind: quota, groups: tile, rule: tilt, compat: official, base: {p['retention']}, "
+             f"reduce: max, temperature: {p['temperature']}, weigh: {{kind: overview, map: sum, {last}}}}}",
+             "budget: {all: true, scope: image}")
+    kept = sorted(z["out_thumb_order"])
+    kept += sorted(parts[crop][i] for crop in parts for i in z[f"out_crop{crop}_order"])
+    return tensors, stage, None, {"kept": kept, "rows": [tensors["features"][i] for i in kept]}
+
+
 def vcast(p, z):
     tensors = {"features": z["in_x"], "grid": [p["T"], p["h"], p["w"]]}
     stage = ("projector",
@@ -387,8 +416,8 @@ def ratio_text(x):
 
 
 METHODS = {"cdpruner": cdpruner, "dart": dart, "divprune": divprune, "dycoke": dycoke, "eadp": eadp, "evs": evs,
-           "fastervlm": fastervlm, "holov": holov, "mmtok": mmtok, "mustdrop-keyset": mustdrop_keyset,
-           "mustdrop-stage1": mustdrop_stage1,
+           "fastervlm": fastervlm, "globalcom2": globalcom2, "holov": holov, "mmtok": mmtok,
+           "mustdrop-keyset": mustdrop_keyset, "mustdrop-stage1": mustdrop_stage1,
            "mustdrop-stage2": mustdrop_stage2, "prunesid": prunesid, "pyramiddrop": pyramiddrop, "scope": scope,
            "sparsevlm-cluster": sparsevlm_cluster, "sparsevlm-v1.0": sparsevlm_by_rank, "sparsevlm-v1.5": sparsevlm,
            "tome": tome, "vcast": vcast, "vidcom2": vidcom2, "visionzip": visionzip, "vispruner": vispruner}

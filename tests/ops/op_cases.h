@@ -43,6 +43,7 @@ typedef struct tkp_test_case {
         tkp_op_temporal temporal;
         tkp_op_segments segments;
         tkp_op_crop_variance crop_variance;
+        tkp_op_overview overview;
         tkp_op_static_windows static_windows;
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;

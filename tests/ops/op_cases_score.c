@@ -364,6 +364,54 @@ static void build_mean_query(tkp_test_case *c, int32_t i)
     tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &n);
 }
 
+/* Pictures of a whole and its parts: of the whole some cells are gone, and of the
+ * parts some candidates. */
+static void build_overview(tkp_test_case *c, int32_t i)
+{
+    static const int32_t wholes[][2] = {{1, 1}, {5, 7}, {24, 24}, {3, 2}};
+    static const int32_t parts[][2] = {{0, 0}, {2, 2}, {1, 3}, {9, 4}};
+    const int32_t map = tkp_test_pick(&i, 3);
+    const int32_t images = tkp_test_pick(&i, 4);
+    int32_t table[15], places[3 * 4000], cell[3 * 576], n = 0, cells = 0;
+    tkp_test_params(c, sizeof(tkp_op_overview));
+    c->params.overview.map = map;
+    c->params.overview.alpha = (float)tkp_test_random(c, 3) * 0.25f;
+    for (int32_t g = 0; g < images; g++) {
+        const int32_t *whole = wholes[tkp_test_random(c, 4)];
+        const int32_t *part = parts[tkp_test_random(c, 4)];
+        memcpy(
+            table + 5 * g,
+            (int32_t[]){cells, whole[0], whole[1], part[0], part[1]},
+            5 * sizeof(*table));
+        for (int32_t k = 0; k < whole[0] * whole[1]; k++) {
+            const bool gone = tkp_test_random(c, 6) == 0;
+            cell[cells++] = gone ? -1 : n;
+            for (int32_t d = 0; !gone && d < 3; d++)
+                places[3 * n + d] = d ? -1 : g;
+            n += !gone;
+        }
+        for (int32_t k = 0; k < 2 * part[0] * part[1]; k++, n++) {
+            places[3 * n] = tkp_test_random(c, 9) ? g : -1;
+            places[3 * n + 1] = k / 2 / part[1];
+            places[3 * n + 2] = k / 2 % part[1];
+        }
+    }
+    const int64_t count = n;
+    tkp_test_arg_float(c, 0, TKP_DTYPE_F32, 1, &count, 0, TKP_TEST_NORMAL);
+    for (int32_t k = 0; k < n; k++) /* no sum that cancels */
+        ((float *)c->args[0].data)[k] = fabsf(((float *)c->args[0].data)[k]);
+    tkp_test_arg_i32(c, 1, cells, cell);
+    tkp_test_arg_view(c, 2, TKP_DTYPE_I32, 2, (int64_t[]){images, 5}, 0);
+    tkp_test_arg_view(c, 3, TKP_DTYPE_I32, 2, (int64_t[]){n, 3}, 0);
+    for (int32_t k = 0; k < 5 * images; k++)
+        ((int32_t *)c->args[2].data)[k] = table[k];
+    for (int32_t k = 0; k < 3 * n; k++)
+        ((int32_t *)c->args[3].data)[k] = places[k];
+    tkp_test_arg_out(c, 4, TKP_DTYPE_F32, 1, &count);
+    c->degenerate = true; /* pictures of one cell, or none */
+    tkp_test_describe(c, ",f32,n%d i%d map=%d", n, images, map);
+}
+
 /* Frames of up to four candidates each, none in two videos. */
 static void build_gaussian_scores(tkp_test_case *c, int32_t i)
 {
@@ -541,7 +589,7 @@ static void build_blend(tkp_test_case *c, int32_t i)
         tkp_test_random(c, 2) * 3, fill);
     for (int32_t t = 0; t < terms; t++) {
         p->weight[t] = (float)tkp_test_normal(c);
-        p->normalise[t] = (int32_t)tkp_test_random(c, 5);
+        p->normalise[t] = (int32_t)tkp_test_random(c, 6);
         p->complement[t] = (int32_t)tkp_test_random(c, 2);
         tkp_test_describe(
             c, " %g*f%d%s", (double)p->weight[t], p->normalise[t],
@@ -565,6 +613,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_BLEND, 100, build_blend},
     {TKP_OP_TEMPORAL, 60, build_temporal},
     {TKP_OP_CROP_VARIANCE, 54, build_crop_variance},
+    {TKP_OP_OVERVIEW, 36, build_overview},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
     {TKP_OP_MEAN_QUERY, 54, build_mean_query},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},

@@ -341,7 +341,8 @@ static void build_quota(tkp_test_case *c, int32_t i)
     int32_t keep[16];
     tkp_test_params(c, sizeof(tkp_op_quota));
     tkp_op_quota *p = &c->params.quota;
-    p->rule = tkp_test_pick(&i, 4);
+    p->rule = tkp_test_pick(&i, 5);
+    p->truncate = p->rule == TKP_QUOTA_TILT && tkp_test_random(c, 2);
     p->reduce = reduces[tkp_test_random(c, 4)];
     p->temperature = tkp_test_random(c, 2) ? 0.5f : 0.0f;
     p->lowest = p->temperature > 0.0f && tkp_test_random(c, 2);
@@ -389,7 +390,7 @@ static void build_reconcile(tkp_test_case *c, int32_t i)
 
 const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
-    {TKP_OP_QUOTA, 80, build_quota},
+    {TKP_OP_QUOTA, 100, build_quota},
     {TKP_OP_RECONCILE, 60, build_reconcile},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},

@@ -13,15 +13,15 @@
 
 #include "op_main.h"
 
-/* Members of SAMPLE are copied, never followed; who joins or follows nobody says
- * -1; a quota may be above its group. */
+/* Members of SAMPLE are copied, never followed; who joins or follows nobody, or is
+ * of no picture, says -1; a quota may be above its group, grids have any size. */
 static bool free_to_choose(int32_t kind, int32_t arg)
 {
     return kind == TKP_OP_ROTARY_TABLE ||
            (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_TEMPORAL && arg == 2) ||
            (kind == TKP_OP_STATIC_WINDOWS && arg == 1) ||
-           (kind == TKP_OP_RECONCILE && arg == 3) ||
+           kind == TKP_OP_OVERVIEW || (kind == TKP_OP_RECONCILE && arg == 3) ||
            (kind == TKP_OP_SAMPLE && (arg == 1 || arg == 4));
 }
 
@@ -96,6 +96,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     case TKP_OP_TEMPORAL * 100 + 1:
     case TKP_OP_CROP_VARIANCE * 100 + 1:
     case TKP_OP_GAUSSIAN_SCORES * 100 + 1:
+    case TKP_OP_OVERVIEW * 100 + 1:
     case TKP_OP_TOPK * 100 + 2:
     case TKP_OP_QUOTA * 100 + 2:
     case TKP_OP_RECONCILE * 100 + 2:

@@ -448,6 +448,45 @@ START_TEST(crop_variance__three_and_one__by_hand)
 }
 END_TEST
 
+/* A whole of 2 x 2 cells, the last one gone, and what it is brought to. */
+START_TEST(overview__two_by_two__by_hand)
+{
+    float scores[5] = {1.0f, 2.0f, 4.0f, 9.0f, 9.0f}, dst[5];
+    int32_t cells[4] = {0, 1, 2, -1}, picture[5] = {0, 2, 2, 1, 4};
+    int32_t places[15] = {0, -1, -1, 0, 0, 0, 0, 0, 1, 0, 0, 3, -1, 0, 0};
+    tkp_op_overview p = {sizeof(p), TKP_OVERVIEW_BILINEAR, 0.25f, 0};
+    tkp_tensor args[] = {
+        TKP_TEST_F32(scores), TKP_TEST_I32(cells),
+        tkp_test_2d(picture, TKP_DTYPE_I32, 1, 5),
+        tkp_test_2d(places, TKP_DTYPE_I32, 5, 3), TKP_TEST_F32(dst)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_OK);
+    /* One line: between both rows. Columns at -1/4, 1/4, 5/4 of the two; of the
+     * last one the upper cell alone is there. (1 + 4) / 2; then weights 3/8,
+     * 1/8, 3/8 of 1, 2, 4. */
+    expect(dst, (float[]){1.0f, 2.5f, 17.0f / 7.0f, 2.0f, 9.0f}, 5);
+    p.map = TKP_OVERVIEW_SUM;
+    picture[4] = 2;
+    places[11] = 1;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_OK);
+    expect(dst, (float[]){7.0f, 5.0f, 2.0f, 2.0f, 9.0f}, 5);
+    p.map = TKP_OVERVIEW_SHARE;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_OK);
+    expect(
+        dst, (float[]){0.25f, 3.75f / 7.0f, 1.5f / 7.0f, 1.5f / 7.0f, 9.0f}, 5);
+    places[11] = 2;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_ERR_ARGUMENT);
+    places[11] = 1;
+    places[3] = 1;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_ERR_ARGUMENT);
+    places[3] = 0;
+    picture[0] = 1;
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_OVERVIEW, &p, args, 5), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 /* Two frames of two tokens. Channel 2 varies most and is left out; the others
  * make (1, 0), (1, 0), (0, 1), (0, 1): the mean of all is (1/2, 1/2), at a square
  * distance of 1/2 from each, the frames' means are their tokens. */
@@ -658,6 +697,11 @@ START_TEST(blend__each_normalisation)
     expect(dst, (float[]){0.0f, 1.0f, 2.0f / 3, 1.0f / 3}, 4);
     blend_one(z, 4, TKP_NORMALISE_SUM, 0, dst);
     expect(dst, (float[]){0.125f, 0.375f, 0.25f, 0.25f}, 4);
+    float sides[2] = {3.0f, -4.0f}, nothing[2] = {0.0f, 0.0f};
+    blend_one(sides, 2, TKP_NORMALISE_L2, 0, dst);
+    expect(dst, (float[]){0.6f, -0.8f}, 2);
+    blend_one(nothing, 2, TKP_NORMALISE_L2, 0, dst);
+    expect(dst, nothing, 2);
     float logs[3] = {0.0f, LN2, 2 * LN2};
     blend_one(logs, 3, TKP_NORMALISE_SOFTMAX, 0, dst);
     expect(dst, (float[]){1.0f / 7, 2.0f / 7, 4.0f / 7}, 3);
@@ -757,6 +801,7 @@ int main(void)
     tcase_add_test(other, cosine_pairs__three_rows_and_a_single_one);
     tcase_add_test(other, temporal__two_frames__first_is_above_all);
     tcase_add_test(other, crop_variance__three_and_one__by_hand);
+    tcase_add_test(other, overview__two_by_two__by_hand);
     tcase_add_test(other, gaussian_scores__two_frames__distances_to_both_means);
     tcase_add_test(
         other, text_raters__two_visual_tokens__shares_and_who_is_above);

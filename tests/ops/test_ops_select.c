@@ -66,6 +66,12 @@ START_TEST(quota__each_rule__as_worked_out_by_hand)
         {lean, TKP_QUOTA_SOFT, 6, 1, {3, 2, 2}},
         {even, TKP_QUOTA_SOFT, 3, 2, {2, 2, 2}},
         {none, TKP_QUOTA_SOFT, 12, 0, {4, 4, 4}},
+        /* 4 each times 1 + w - 1/3: 6 times 0.422, 0.289, 0.289 */
+        {lean, TKP_QUOTA_TILT, 6, 0, {2, 2, 2}},
+        {lean, TKP_QUOTA_TILT, 7, 0, {3, 2, 2}},
+        /* 11 times the same: the first is full, of 7 the others 3.5 each */
+        {lean, TKP_QUOTA_TILT, 11, 0, {4, 4, 3}},
+        {even, TKP_QUOTA_TILT, 3, 0, {1, 1, 1}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int32_t dst[3] = {-1, -1, -1};
@@ -100,6 +106,27 @@ START_TEST(quota__softmax_and_lowest__and_what_is_no_weight)
         quota((float[]){0.0f, -1.0f, 0.0f}, 7, &p, dst), TKP_ERR_DATA);
     ck_assert_int_eq(
         quota((float[]){1.0f, 1.0f, 1.0f}, 13, &p, dst), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
+/* floor of 4 base (1 + w - 1/3), base 6 / 12 where it is 0; of 4 at most. */
+START_TEST(quota__tilt_truncated__fractions_are_lost)
+{
+    int32_t dst[3];
+    tkp_op_quota p = {
+        .struct_size = sizeof(p), .rule = TKP_QUOTA_TILT, .truncate = 1};
+    /* 2.53, 1.73, 1.73 */
+    ck_assert_int_eq(quota((float[]){3.0f, 1.0f, 1.0f}, 6, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){2, 1, 1}, 3);
+    /* 0.75 of 4 is 3 */
+    p.base = 0.75f;
+    ck_assert_int_eq(quota((float[]){1.0f, 1.0f, 1.0f}, 0, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){3, 3, 3}, 3);
+    /* 6.67 of 4 there are, 2.67, 2.67 */
+    p.base = 1.0f;
+    p.temperature = 1.0f;
+    ck_assert_int_eq(quota((float[]){90.0f, 1.0f, 1.0f}, 0, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){4, 2, 2}, 3);
 }
 END_TEST
 
@@ -662,6 +689,7 @@ int main(void)
         topk_case, topk__ties_zeros_and_nan__strict_order, 0, 11);
     tcase_add_test(topk_case, quota__each_rule__as_worked_out_by_hand);
     tcase_add_test(topk_case, quota__softmax_and_lowest__and_what_is_no_weight);
+    tcase_add_test(topk_case, quota__tilt_truncated__fractions_are_lost);
     tcase_add_test(topk_case, quota__spill_of_equal_frames__computed_in_f32);
     tcase_add_test(topk_case, reconcile__too_much_and_too_little__exactly_keep);
     tcase_add_test(

@@ -422,6 +422,58 @@ def centres_case(name, x, rows, groups, limit, listed=False, status="OK"):
     w.arg("out", "i32", centre)
 
 
+def resize_matrix(size, to):
+    """Bilinear, half-pixel centres: row i of the result as a mix of rows of the source."""
+    at = np.clip((np.arange(to) + 0.5) * size / to - 0.5, 0, size - 1)
+    low = np.floor(at).astype(int)
+    out = np.zeros((to, size))
+    out[np.arange(to), low] = 1 - (at - low)
+    out[np.arange(to), np.minimum(low + 1, size - 1)] += at - low
+    return out
+
+
+def make_overview():
+    own = np.random.default_rng(5252)
+    for name, which, alpha in (("bilinear", 0, 0.0), ("sum", 1, 0.0), ("share", 2, 0.4)):
+        pictures, cells, places, scores, want = [], [], [], [], []
+        for p, (h, wide, rows, cols) in enumerate(((12, 12, 20, 16), (7, 5, 2, 3), (1, 6, 4, 1), (3, 3, 0, 0))):
+            there = own.random((h, wide)) > 0.15
+            there[0, 0] = True
+            value = np.where(there, own.random((h, wide)).astype(np.float32), np.float32(0))
+            pictures.append([len(cells), h, wide, rows, cols])
+            cells += list(np.where(there.ravel(), len(scores) + np.cumsum(there) - 1, -1))
+            whole = value.astype(np.float64).sum()
+            for v in value[there]:
+                places.append([p, -1, -1])
+                scores.append(v)
+                want.append([v, whole, alpha if rows else 1.0][which])
+            if not rows:
+                continue
+            down, right = resize_matrix(h, rows), resize_matrix(wide, cols)
+            if which == 0:
+                weight = down @ there @ right.T
+                part = np.divide(down @ value.astype(np.float64) @ right.T, weight, out=np.zeros((rows, cols)),
+                                 where=weight > 0)
+            else:
+                line = np.minimum(np.arange(h) // max(h // rows, 1), rows - 1)
+                column = np.minimum(np.arange(wide) // max(wide // cols, 1), cols - 1)
+                part = np.zeros((rows, cols))
+                np.add.at(part, (line[:, None], column[None, :]), value.astype(np.float64))
+                if which == 2:
+                    part *= (1 - alpha) / whole
+            for y, x in np.ndindex(rows, cols):
+                if own.random() < 0.9:
+                    places.append([p, y, x])
+                    scores.append(np.float32(own.random()))
+                    want.append(part[y, x])
+        places.append([-1, 0, 0])
+        scores.append(np.float32(0.5))
+        want.append(0.5)
+        w.case("overview", name, struct.pack("<ifi", which, alpha, 0))
+        w.ins(("f32", np.array(scores)), ("i32", cells), ("i32", np.array(pictures)), ("i32", np.array(places)))
+        w.arg("out", "f32", np.array(want))
+
+
 def make_gaussian_scores():
     own = np.random.default_rng(1111)
     for name, dtype, centre, channels, videos, d in (("both", "f32", 0, 0, [[4, 4, 3], [1], [6, 6]], 21),
@@ -569,6 +621,8 @@ def normalised(z, how):
         rank = np.empty(v.size)
         rank[np.argsort(-v, kind="stable")] = np.arange(v.size)
         out[good] = (v.size - 1 - rank) / (v.size - 1) if v.size > 1 else 0.0
+    elif how == 5:
+        out[good] = v / max(np.sqrt((v * v).sum()), 1e-12)
     elif how == 4:
         out[good] = v / v.sum() if v.sum() else 0.0
     return out
@@ -605,6 +659,7 @@ def make_blend():
     blend("all_nan", [3], np.full((1, 3), nan), [1], [1], [0])
     blend("zeros_of_both_signs", [6], [[0.0, -0.0, 0.0, -0.0, 1.0, -1.0]], [1], [3], [0])
     blend("sum_is_zero", [4], [[1.0, -1.0, 2.0, -2.0]], [1], [4], [0])
+    blend("length", sizes, np.random.default_rng(5).standard_normal((2, 48)), [1, 0.5], [5, 5], [0, 0])
 
 
 # --- selection --------------------------------------------------------------------
@@ -697,7 +752,9 @@ def make_quota():
     for name, rule, lowest, least, temperature, base in (
             ("shares", 0, 0, 0, 0.0, 0.0), ("shares_softmax", 0, 0, 1, 0.4, 0.0), ("spill", 1, 0, 1, 0.7, 0.0),
             ("spill_lowest", 1, 1, 2, 0.3, 0.0), ("soft", 2, 1, 1, 0.05, 0.25), ("soft_share", 2, 0, 0, 0.1, 0.0),
-            ("heaviest", 3, 0, 0, 0.0, 0.0), ("heaviest_full", 3, 0, 1, 0.3, 0.0)):
+            ("heaviest", 3, 0, 0, 0.0, 0.0), ("heaviest_full", 3, 0, 1, 0.3, 0.0),
+            ("tilt", 4, 0, 0, 0.3, 0.0), ("tilt_shares", 4, 0, 1, 0.0, 0.0),
+            ("tilt_truncated", 4, 0, 0, 0.3, 0.7)):
         counts, keep = [4, 1, 6], [17, 3, 29]
         sizes = [9, 12, 7, 8, 5, 11, 10, 4, 10, 12, 9]
         weights = own.random(sum(sizes)).astype(np.float32) * np.repeat(own.uniform(0.3, 2, 11), sizes).astype(np.float32)
@@ -713,13 +770,19 @@ def make_quota():
                 scale = np.minimum(np.float32(1), b32 * (np.float32(1) + f - np.float32(f.astype(np.float64).mean())))
                 want.append(np.minimum(n, np.maximum(least, np.rint(scale * n.astype(np.float32)).astype(int))))
                 continue
+            tilted = n * (1 + part - part.mean())
+            if rule == 4 and base:  # 1e-8 as in the code whose counts these are
+                part = np.exp((z - z.max()) / np.float32(temperature))
+                part /= part.sum() + 1e-8
+                want.append((n * np.minimum(1, base * (1 + (part - part.mean())))).astype(int))
+                continue
             first = least
             while np.minimum(n, first).sum() > k:
                 first -= 1
             got = np.minimum(n, first)
             rest = int(k - got.sum())
-            if rule == 0:
-                got = got + shares(part, n - got, rest)
+            if rule in (0, 4):
+                got = got + shares(tilted if rule else part, n - got, rest)
             elif rule == 3:
                 part_of = np.floor(np.float32(rest) * f).astype(int)
                 part_of[np.argsort(-part, kind="stable")[:rest - part_of.sum()]] += 1
@@ -734,7 +797,7 @@ def make_quota():
                     more = min(left, n[g] - got[g])
                     got[g], left = got[g] + more, left - more
             want.append(got)
-        w.case("quota", name, struct.pack("<iiiiffi", rule, 0, lowest, least, temperature, base, 0))
+        w.case("quota", name, struct.pack("<iiiiffi", rule, 0, lowest, least, temperature, base, int(rule == 4 and base > 0)))
         w.ins(("f32", weights), ("i32", at), NONE, ("i32", offsets(counts)), ("i32", keep))
         w.arg("out", "i32", np.concatenate(want).astype(np.int32))
 
@@ -1542,7 +1605,7 @@ def main():
                  make_prumerge,
                  make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile,
                  make_pact,
-                 make_crop_variance):
+                 make_crop_variance, make_overview):
         make()
     w.save()
 

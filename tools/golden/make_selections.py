@@ -755,9 +755,88 @@ def make_pact():
               "sizes": np.array(sizes), "rows": np.array(out), "indices": stays, "key_bias": bias[stays]}, note)
 
 
+# --- globalcom2 -------------------------------------------------------------------
+
+
+def bilinear(size, to):
+    at = np.clip((np.arange(to) + 0.5) * size / to - 0.5, 0, size - 1)
+    low = np.floor(at).astype(int)
+    out = np.zeros((to, size))
+    out[np.arange(to), low] = 1 - (at - low)
+    out[np.arange(to), np.minimum(low + 1, size - 1)] += at - low
+    return out
+
+
+def regions(whole, lines, columns):
+    """Sum over the part of the whole that each tile shows; the last ones have what does not come out even."""
+    h, w = whole.shape
+    line = np.minimum(np.arange(h) // (h // lines), lines - 1)
+    column = np.minimum(np.arange(w) // (w // columns), columns - 1)
+    out = np.zeros((lines, columns))
+    np.add.at(out, (line[:, None], column[None, :]), whole)
+    return out.ravel()
+
+
+def globalcom2(whole, tiled, parts, lines, columns, share, temperature, official):
+    """Tokens of the whole, then of the tiles; scores. `parts`: tokens of each tile, numbered within the grid."""
+    rows, cols = tiled.shape
+    seen = (bilinear(whole.shape[0], rows) @ whole.astype(np.float64) @ bilinear(whole.shape[1], cols).T).ravel()
+    s = regions(whole.astype(np.float64), lines, columns)
+    e = np.exp((s - s.max()) / temperature)
+    sigma = e / (e.sum() + (1e-8 if official else 0.0))
+    tilt = 1 + (sigma - sigma.mean())
+    sizes = np.array([len(p) for p in parts])
+    if official:
+        quota = np.array([int(n * min(1.0, share * t)) for n, t in zip(sizes, tilt)])
+    else:
+        quota = remainder(int(np.floor(share * rows * cols + 1e-9)), sizes * tilt, sizes)
+    scores = np.zeros(rows * cols)
+    for part in parts:
+        own, above = tiled.ravel()[part].astype(np.float64), seen[part]
+        scores[part] = own / np.linalg.norm(own) + above / np.linalg.norm(above)
+    n = whole.size
+    flat = whole.ravel().astype(np.float64)
+    kept = list(best(flat, int(np.floor(share * n + 1e-9))))
+    for part, k in zip(parts, quota):
+        kept += [n + part[i] for i in best(scores[part].astype(np.float32), k)]
+    return np.sort(np.array(kept, int)), np.concatenate([2 * flat / np.linalg.norm(flat), scores])
+
+
+def make_globalcom2():
+    rng = np.random.default_rng(88)
+    row = "logits: true, encoder_layer: last"
+    for number, (side, lines, columns, cut, share, temperature, official, newlines, note) in enumerate((
+            (8, 2, 2, (0, 0, 0, 0), 0.25, 10, False, False, "four whole tiles"),
+            (8, 2, 2, (3, 2, 0, 0), 0.25, 10, True, True, "padding above and below, newlines, as the code counts"),
+            (6, 1, 2, (0, 0, 1, 1), 0.5, 2, False, True, "padding left and right, newlines"),
+            (7, 3, 1, (2, 2, 0, 0), 0.3, 10, False, False, "one above the other; 7 lines are 2, 2 and 3"),
+            (6, 1, 3, (1, 1, 0, 0), 0.7, 0.5, True, False, "a tile that is full, as the code counts"),
+            (6, 2, 2, (0, 0, 0, 0), 0.6, 0.5, False, False, "a tile that is full: the others have what is too much")), 1):
+        up, down, before, behind = cut
+        rows, cols = side * lines - up - down, side * columns - before - behind
+        parts = list(blocks(side, lines, columns, up, before, rows, cols, 0))
+        whole = (smooth(rng, side, side, 1)[..., 0].reshape(side, side) + 1).astype(np.float32)
+        tiled = rng.standard_normal((rows, cols)).astype(np.float32)
+        kept, scores = globalcom2(whole, tiled, parts, lines, columns, share, temperature, official)
+        n = side * side
+        more = f"compat: official, base: {share}, " if official else ""
+        stage = ["projector", f"scorer: {{kind: blend, scope: tile, terms: [{{weight: 1, normalise: l2, scorer: "
+                 f"{{kind: cls-attention, {row}}}}}, {{weight: 1, normalise: l2, scorer: {{kind: overview, {row}}}}}]}}",
+                 f"selector: {{kind: quota, groups: tile, rule: tilt, {more}reduce: max, temperature: {temperature}, "
+                 f"weigh: {{kind: overview, map: sum, {row}}}}}",
+                 "budget: {all: true, scope: image}" if official else
+                 f"budget: {{ratio: {round(share * 100)}/100, rounding: floor, scope: image}}"]
+        tensors = {"cls_attention": np.concatenate([whole.ravel(), tiled.ravel()]),
+                   "grid": np.array([[side, side], [rows, cols]]),
+                   "tile": np.array([[0, 0, 0, 0], [side, side, up % side, before % side]])}
+        if newlines:
+            tensors["span"] = np.array([[0, n], [n, n + rows * (cols + 1)]])
+        save("globalcom2", number, stage, tensors, {"kept": kept, "scores": scores.astype(np.float32)}, note)
+
+
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
-                 make_prumerge, make_holov, make_tiles, make_pact):
+                 make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2):
         make()
 
 

@@ -75,6 +75,7 @@ enum tkp_op_kind {
     TKP_OP_NEAREST = 44,
     TKP_OP_MERGE_ROWS = 45,
     TKP_OP_COMBINE_ROWS = 39,
+    TKP_OP_OVERVIEW = 52,
     TKP_OP_CURVATURE = 54,
     TKP_OP_RECONCILE = 55,
     TKP_OP_SEGMENTS = 56,
@@ -215,7 +216,8 @@ enum tkp_normalise {
     TKP_NORMALISE_MIN_MAX = 1,
     TKP_NORMALISE_SOFTMAX = 2,
     TKP_NORMALISE_RANK = 3, /* (n - 1 - rank) / (n - 1); best rank is 0 */
-    TKP_NORMALISE_SUM = 4   /* divide by the sum; 0 if the sum is 0 */
+    TKP_NORMALISE_SUM = 4,  /* divide by the sum; 0 if the sum is 0 */
+    TKP_NORMALISE_L2 = 5    /* divide by the L2 norm, at least 1e-12 */
 };
 enum tkp_blend_combine {
     TKP_BLEND_SUM = 0,
@@ -230,6 +232,33 @@ typedef struct tkp_op_blend {
     int32_t complement[TKP_BLEND_MAX_TERMS]; /* 0 or 1 */
     int32_t combine;                         /* enum tkp_blend_combine */
 } tkp_op_blend;
+
+enum tkp_overview_map {
+    TKP_OVERVIEW_BILINEAR = 0, /* resized to the grid of the parts */
+    TKP_OVERVIEW_SUM = 1,      /* sum over what a part shows */
+    TKP_OVERVIEW_SHARE = 2 /* its share of 1 - alpha; the whole has alpha, or
+                                  1 where there are no parts */
+};
+
+/*
+ * OVERVIEW: what a picture that is seen as a whole says of its parts. BILINEAR:
+ * half-pixel centres, borders repeat, cells without a candidate left out. SUM:
+ * of h x w cells in H x W parts (u, v) is in part (min(u / max(h / H, 1), H -
+ * 1), the same of columns).
+ *   0 scores [N] f32
+ *   1 cells [C] i32 candidate of each cell of the wholes; -1 = none
+ *   2 pictures [I, 5] i32 first cell, rows, columns; rows and columns of what
+ *     it is brought to (the parts', or how many parts)
+ *   3 places [N, 3] i32 picture, row, column; row and column -1: the whole
+ *     itself (SUM: of all; BILINEAR: the score); picture -1: the score
+ *   4 dst [N] f32
+ */
+typedef struct tkp_op_overview {
+    uint32_t struct_size;
+    int32_t map; /* enum tkp_overview_map */
+    float alpha; /* SHARE: 0 to 1 */
+    int32_t reserved;
+} tkp_op_overview;
 
 enum tkp_similarity_kernel {
     TKP_SIMILARITY_COSINE = 0,
@@ -730,6 +759,9 @@ enum tkp_quota_rule {
     TKP_QUOTA_HEAVIEST = 3, /* floor(rest w); of what is left one each to the
                                heaviest; what exceeds a group is shared out by
                                largest remainder (HoloV) */
+    TKP_QUOTA_TILT = 4,     /* in proportion to n (1 + w - mean of w), as
+                           tkp_apportion(); truncated: see `truncate`
+                           (GlobalCom2) */
     TKP_QUOTA_SOFT = 2 /* about n base (1 + w - mean of w), at most n: the sum
                             is not keep; see RECONCILE (VidCom2) */
 };
@@ -746,8 +778,10 @@ enum tkp_quota_rule {
  *   5 quota [M] i32
  * `least` tokens of each group (as many as there are; fewer, alike for all, where
  * keep does not suffice) come first, the rest by the rule. SOFT: round half to
- * even in f32, at least `least`. Equal ones: the lower group. Weights that are
- * not finite, or below 0 without a temperature, are TKP_ERR_DATA.
+ * even in f32, at least `least`. TILT truncated: floor(n min(1, base (1 + w -
+ * mean of w))) in double precision, base read as a decimal number of seven
+ * places, 1e-8 added to the sum of the softmax: not keep either. Equal ones: the
+ * lower group. Weights that are not finite, or below 0 without a temperature, are TKP_ERR_DATA.
  */
 typedef struct tkp_op_quota {
     uint32_t struct_size;
@@ -756,8 +790,9 @@ typedef struct tkp_op_quota {
     int32_t lowest; /* 1: the lower the weight, the more */
     int32_t least;
     float temperature; /* 0 = no softmax */
-    float base;        /* SOFT: 0 to 1; 0 = keep / members of the set */
-    int32_t reserved;
+    float base;        /* SOFT, TILT truncated: 0 to 1; 0 = keep / members of
+                          the set */
+    int32_t truncate;  /* TILT: 1 = as GlobalCom2's code counts */
 } tkp_op_quota;
 
 /*
