@@ -524,6 +524,19 @@ const tkp__preset tkp__presets[] = {
         "      rule: tilt\n"
         "    budget: {ratio: 1/4, rounding: floor, scope: image}\n"),
 
+    PRESET("hired", "Half for the whole picture, the rest for its tiles as it looks at them",
+        "Arif et al. 2024, HiRED, arXiv 2408.10945",
+        "\n"
+        "  - at: projector\n"
+        "    scorer: cls-attention\n"
+        "    selector:\n"
+        "      kind: quota\n"
+        "      groups: tile\n"
+        "      weigh: {kind: overview, map: share, alpha: 0.5, shallow: true,\n"
+        "              encoder_layer: 1}\n"
+        "      reduce: max\n"
+        "    budget: {ratio: 1/5, rounding: floor}\n"),
+
     PRESET("holov", "The best of sixteen crops, more of those that have more",
         "HoloV 2025, github.com/obananas/HoloV",
         "\n"

@@ -243,6 +243,39 @@ START_TEST(fastervlm__pictures_of_many_shapes__a_quarter_of_each_tile)
 }
 END_TEST
 
+/* Presets that share out a budget over the tiles: what they say is what stays,
+ * newlines beside it, and each answers. */
+START_TEST(guided_presets__pictures_of_many_shapes__exact_counts)
+{
+    static const struct {
+        const char *name;
+        int32_t share;
+        bool apart; /* the whole and its tiles have a budget each */
+    } presets[] = {{"globalcom2", 4, true}, {"hired", 5, false}};
+    static testbed bed;
+    static recorder seen;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    for (int s = 0; s < SHAPES * 2; s++) {
+        asked a;
+        tkp_policy *policy;
+        const char *shape = shapes[s / 2];
+        ask(&a, &bed, shape);
+        assert_ok(tkp_policy_load_preset(&policy, presets[s % 2].name));
+        const int64_t rows = fixture_get(&bed, "%s.input_ids", shape).shape[0];
+        const int64_t n = fixture_get(&bed, "%s.candidates", shape).shape[0];
+        const int32_t share = presets[s % 2].share;
+        const int64_t keep =
+            presets[s % 2].apart ? 16 / share + (n - 16) / share : n / share;
+        tkp_mllm_result *result = generate(&bed, &a, &seen, policy);
+        ck_assert_int_eq(named(&seen, "prune.rows")->rows, rows - n + keep);
+        tkp_mllm_result_destroy(result);
+        tkp_policy_destroy(policy);
+        recorder_clear(&seen);
+    }
+    testbed_close(&bed);
+}
+END_TEST
+
 START_TEST(preprocess_tiles__pictures__pixels_of_the_pillow_processor)
 {
     static const char *const stored[] = {"tie", "odd", "needle"};
@@ -336,6 +369,7 @@ int main(void)
     tcase_add_test(t, generate__ragged_batch__as_one_by_one);
     tcase_add_test(
         t, fastervlm__pictures_of_many_shapes__a_quarter_of_each_tile);
+    tcase_add_test(t, guided_presets__pictures_of_many_shapes__exact_counts);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

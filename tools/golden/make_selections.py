@@ -834,9 +834,45 @@ def make_globalcom2():
         save("globalcom2", number, stage, tensors, {"kept": kept, "scores": scores.astype(np.float32)}, note)
 
 
+# --- hired -----------------------------------------------------------------------
+
+
+def make_hired():
+    rng = np.random.default_rng(89)
+    for number, (side, lines, columns, cut, k, alpha, sharp, note) in enumerate((
+            (8, 2, 2, (0, 0, 0, 0), 64, 0.5, 1.0, "four whole tiles"),
+            (6, 1, 2, (2, 1, 0, 0), 30, 0.5, 1.0, "padding above and below"),
+            (6, 3, 1, (0, 0, 1, 1), 41, 0.3, 2.0, "padding left and right, newlines"),
+            (6, 2, 2, (0, 0, 0, 0), 120, 0.75, 1.0, "the whole is full: its tiles have the rest"),
+            (5, 1, 3, (1, 1, 0, 0), 22, 0.0, 3.0, "nothing of the whole, five columns for three"),
+            (7, 0, 0, (0, 0, 0, 0), 9, 0.5, 1.0, "a picture without tiles")), 1):
+        up, down, before, behind = cut
+        n = side * side
+        rows, cols = side * lines - up - down, side * columns - before - behind
+        parts = [np.arange(n)] + list(blocks(side, lines, columns, up, before, rows, cols, n)) if lines else [np.arange(n)]
+        low, high = (np.exp(sharp * rng.standard_normal(n + rows * cols)).astype(np.float32) / n for _ in range(2))
+        weights = np.ones(1)
+        if lines:
+            mass = regions(low[:n].astype(np.float64).reshape(side, side), lines, columns)
+            weights = np.concatenate([[alpha], (1 - alpha) * mass / mass.sum()])
+        quota = remainder(k, weights, np.array([len(p) for p in parts]))
+        kept = np.sort(np.concatenate([part[best(high[part], q)] for part, q in zip(parts, quota)]))
+        tensors = {"cls_attention": high, "cls_shallow": low, "grid": np.array([[side, side]])}
+        if lines:
+            tensors["grid"] = np.array([[side, side], [rows, cols]])
+            tensors["tile"] = np.array([[0, 0, 0, 0], [side, side, up % side, before % side]])
+        if "newlines" in note:
+            tensors["span"] = np.array([[0, n], [n, n + rows * (cols + 1)]])
+        stage = ["projector", "scorer: cls-attention",
+                 f"selector: {{kind: quota, groups: tile, reduce: max, weigh: {{kind: overview, map: share, alpha: {alpha}, "
+                 "shallow: true, encoder_layer: 1}}", f"budget: {{count: {k}}}"]
+        save("hired", number, stage, tensors, {"kept": kept, "scores": high}, note)
+
+
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
-                 make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2):
+                 make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2,
+                 make_hired):
         make()
 
 
