@@ -175,7 +175,7 @@ render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
     messages[n++] = (tkp__message){
         .role = 1, .images = placed ? 0 : r->n_images, .text = r->prompt};
     const tkp_status status = tkp__prompt_render(
-        format_of(m, r->format), messages, n, m->image_token, out);
+        format_of(m, r->format), messages, n, m->image_token, NULL, out);
     return status == TKP_OK ? status
                             : tkp__fail_prefix(status, "request %d", index);
 }

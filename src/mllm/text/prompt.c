@@ -10,6 +10,12 @@ enum { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT };
 /* More would be a mistake: one image is hundreds of tokens. */
 enum { MAX_IMAGES = 4096 };
 
+/* What stands for a picture and for a video. */
+typedef struct marks {
+    const char *image;
+    const char *video; /* NULL: the model takes none */
+} marks;
+
 static const char *const upper_names[] = {"SYSTEM", "USER", "ASSISTANT"};
 static const char *const lower_names[] = {"system", "user", "assistant"};
 
@@ -83,8 +89,10 @@ static tkp_status render_qwen2_vl(
     tkp__text_buffer *out,
     const tkp__message *messages,
     int64_t count,
-    const char *image_token)
+    const marks *tokens)
 {
+    static const char before[] = "<|vision_start|>";
+    static const char after[] = "<|vision_end|>";
     static const char start[] = "<|im_start|>";
     static const char end[] = "<|im_end|>\n";
     if (messages[0].role != ROLE_SYSTEM) {
@@ -94,8 +102,8 @@ static tkp_status render_qwen2_vl(
     for (int64_t i = 0; i < count; ++i) {
         const tkp__message *m = &messages[i];
         TKP__TRY(put3(out, start, lower_names[m->role], "\n"));
-        TKP__TRY(put_images(
-            out, m->images, "<|vision_start|>", image_token, "<|vision_end|>"));
+        TKP__TRY(put_images(out, m->images, before, tokens->image, after));
+        TKP__TRY(put_images(out, m->videos, before, tokens->video, after));
         TKP__TRY(put3(out, m->text, end, ""));
     }
     return put3(out, start, "assistant\n", "");
@@ -116,7 +124,7 @@ static tkp_status check_message(
     const tkp__message *messages,
     int64_t index,
     int32_t format,
-    const char *image_token)
+    const marks *tokens)
 {
     const tkp__message *m = &messages[index];
     const long long i = index;
@@ -128,9 +136,21 @@ static tkp_status check_message(
         m->images >= 0 && m->images <= MAX_IMAGES, TKP_ERR_ARGUMENT,
         "message %lld: %d images, wanted 0..%d", i, (int)m->images, MAX_IMAGES);
     TKP__CHECK(
-        !m->images || !strstr(m->text, image_token), TKP_ERR_ARGUMENT,
+        m->videos >= 0 && m->videos <= MAX_IMAGES, TKP_ERR_ARGUMENT,
+        "message %lld: %d videos, wanted 0..%d", i, (int)m->videos, MAX_IMAGES);
+    TKP__CHECK(
+        !m->images || !strstr(m->text, tokens->image), TKP_ERR_ARGUMENT,
         "message %lld: %d images to put before a text that holds %s already", i,
-        (int)m->images, image_token);
+        (int)m->images, tokens->image);
+    TKP__CHECK(
+        !m->videos || (format == TKP__PROMPT_QWEN2_VL && tokens->video),
+        TKP_ERR_UNSUPPORTED,
+        "message %lld: %d videos, which this prompt format has no place for", i,
+        (int)m->videos);
+    TKP__CHECK(
+        !m->videos || !strstr(m->text, tokens->video), TKP_ERR_ARGUMENT,
+        "message %lld: %d videos to put before a text that holds %s already", i,
+        (int)m->videos, tokens->video);
     TKP__CHECK(
         m->role != ROLE_SYSTEM || format != TKP__PROMPT_VICUNA_V1 ||
             (index == 0 && m->images == 0),
@@ -145,16 +165,20 @@ tkp_status tkp__prompt_render(
     const tkp__message *messages,
     int64_t count,
     const char *image_token,
+    const char *video_token,
     char **out)
 {
+    const marks tokens = {.image = image_token, .video = video_token};
     TKP__CHECK(
         messages && count > 0, TKP_ERR_ARGUMENT,
         "%lld messages, wanted at least one", (long long)count);
     TKP__CHECK(
         image_token && *image_token, TKP_ERR_ARGUMENT, "image_token is %s",
         image_token ? "empty" : "NULL");
+    TKP__CHECK(
+        !video_token || *video_token, TKP_ERR_ARGUMENT, "video_token is empty");
     for (int64_t i = 0; i < count; ++i)
-        TKP__TRY(check_message(messages, i, format, image_token));
+        TKP__TRY(check_message(messages, i, format, &tokens));
 
     tkp__text_buffer text = {0};
     tkp_status status;
@@ -166,7 +190,7 @@ tkp_status tkp__prompt_render(
         status = render_vicuna(&text, messages, count, image_token);
         break;
     case TKP__PROMPT_QWEN2_VL:
-        status = render_qwen2_vl(&text, messages, count, image_token);
+        status = render_qwen2_vl(&text, messages, count, &tokens);
         break;
     case TKP__PROMPT_RAW:
         status = render_raw(&text, messages, count);

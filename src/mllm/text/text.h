@@ -79,16 +79,19 @@ typedef struct tkp__message {
     int32_t role;   /* 0 system, 1 user, 2 assistant */
     int32_t images; /* placeholders put before the text */
     const char *text;
+    int32_t videos; /* placeholders put after those of the images */
 } tkp__message;
 
 /* The prompt string of a conversation, ending so that the assistant speaks
  * next; freed with tkp__free. Text of a message that already holds "<image>"
- * keeps its placeholders where they are (then `images` must be 0). */
+ * keeps its placeholders where they are (then `images` must be 0); likewise
+ * videos. `video_token` is NULL for a model that takes none. */
 tkp_status tkp__prompt_render(
     int32_t format,
     const tkp__message *messages,
     int64_t count,
     const char *image_token,
+    const char *video_token,
     char **out);
 
 #endif
