@@ -125,7 +125,7 @@ typedef struct tkp_mllm_generate_options {
     int32_t top_k;             /* 0 = off */
     double temperature;        /* 0 = 1 */
     double top_p;              /* 0 = 1 */
-    double repetition_penalty; /* 0 = 1 */
+    double repetition_penalty; /* 0 = as generation_config.json, else 1 */
     uint64_t seed;
     int32_t ignore_eos;   /* 1: always max_new_tokens (benchmarks) */
     int32_t keep_stopped; /* 1: what a callback stops is TKP_OK, with what there

@@ -46,7 +46,8 @@ static tkp_status check_options(const tkp_mllm_generate_options *o)
     TKP__CHECK(
         isfinite(o->repetition_penalty) && o->repetition_penalty >= 0.0,
         TKP_ERR_OPTION,
-        "generate options: repetition_penalty is %g, wanted above 0 (0 = 1)",
+        "generate options: repetition_penalty is %g, wanted above 0 "
+        "(0 = as generation_config.json)",
         o->repetition_penalty);
     TKP__CHECK(
         o->keep_stopped == 0 || o->keep_stopped == 1, TKP_ERR_OPTION,
@@ -74,7 +75,7 @@ static tkp_status read_options(call *c, const tkp_mllm_generate_options *given)
     if (o->top_p == 0.0)
         o->top_p = 1.0;
     if (o->repetition_penalty == 0.0)
-        o->repetition_penalty = 1.0;
+        o->repetition_penalty = c->model->config.generation.repetition_penalty;
     return TKP_OK;
 }
 

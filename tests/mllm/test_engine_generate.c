@@ -321,6 +321,28 @@ START_TEST(generate__repetition_penalty__prompt_ids_and_answer_avoided)
 }
 END_TEST
 
+START_TEST(generate__no_repetition_penalty_given__the_checkpoints)
+{
+    const char *images[1];
+    const tkp_mllm_request request = testbed_request(&bed, images);
+    tkp_mllm_generate_options options = options_of(STEPS);
+    options.ignore_eos = 1;
+    double *own = &bed.model->config.generation.repetition_penalty;
+    ck_assert_double_eq(*own, 1.0);
+    *own = 1e6;
+    tkp_mllm_result *checkpoints = answer(&request, 1, &options);
+    *own = 1.0;
+    options.repetition_penalty = 1e6;
+    tkp_mllm_result *given = answer(&request, 1, &options);
+    const int32_t *a, *b;
+    ck_assert_int_eq(tkp_mllm_result_tokens(checkpoints, 0, &a), STEPS);
+    ck_assert_int_eq(tkp_mllm_result_tokens(given, 0, &b), STEPS);
+    ck_assert_mem_eq(a, b, STEPS * sizeof(*a));
+    tkp_mllm_result_destroy(checkpoints);
+    tkp_mllm_result_destroy(given);
+}
+END_TEST
+
 /* --- stopping and streaming ------------------------------------------------- */
 
 typedef struct listener {
@@ -897,6 +919,8 @@ int main(void)
     tcase_add_test(tokens, sampler_pick__repetition_penalty__on_every_id_seen);
     tcase_add_test(
         tokens, generate__repetition_penalty__prompt_ids_and_answer_avoided);
+    tcase_add_test(
+        tokens, generate__no_repetition_penalty_given__the_checkpoints);
     tcase_add_test(tokens, generate__on_text__pieces_make_the_answer);
     tcase_add_test(tokens, generate__on_text_says_stop__cancelled);
     tcase_add_test(
