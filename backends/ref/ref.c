@@ -21,6 +21,8 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_gaussian_scores,
     &tkp__ref_text_raters,
     &tkp__ref_mean_query,
+    &tkp__ref_value_attention,
+    &tkp__ref_rotary_coordinates,
     &tkp__ref_curvature,
     &tkp__ref_segments,
     &tkp__ref_static_windows,

@@ -40,6 +40,8 @@ typedef struct tkp__ref_plan {
         tkp_op_overview overview;
         tkp_op_static_windows static_windows;
         tkp_op_mean_query mean_query;
+        tkp_op_value_attention value_attention;
+        tkp_op_rotary_coordinates rotary_coordinates;
         tkp_op_gaussian_scores gaussian_scores;
         tkp_op_smooth_grid smooth_grid;
         tkp_op_topk topk;
@@ -99,6 +101,8 @@ extern const tkp__ref_op tkp__ref_overview;
 extern const tkp__ref_op tkp__ref_gaussian_scores;
 extern const tkp__ref_op tkp__ref_text_raters;
 extern const tkp__ref_op tkp__ref_mean_query;
+extern const tkp__ref_op tkp__ref_value_attention;
+extern const tkp__ref_op tkp__ref_rotary_coordinates;
 extern const tkp__ref_op tkp__ref_curvature;
 extern const tkp__ref_op tkp__ref_segments;
 extern const tkp__ref_op tkp__ref_static_windows;

@@ -48,6 +48,8 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_text_raters.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_crop_variance.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_mean_query.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_value_attention.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_rotary_coordinates.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_cluster_centres.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_overview.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_curvature.c

@@ -128,12 +128,13 @@ typedef struct tkp_model_desc {
     int32_t clip_text_rows;  /* ... of `clip_text` */
     int32_t clip_token_rows; /* ... of `clip_tokens` */
     float norm_eps;          /* of the final norm; 0 = 1e-5 */
+    double rope_theta;       /* base of the rotary angles; 0 = not given */
 } tkp_model_desc;
 
 #define TKP_MODEL_DESC_INIT                                                    \
     {                                                                          \
         (uint32_t)sizeof(tkp_model_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-            0, 0, 0, 0, 0, 0, 0.0f                                             \
+            0, 0, 0, 0, 0, 0, 0.0f, 0.0                                        \
     }
 TKP_API void tkp_model_desc_init(tkp_model_desc *model);
 

@@ -29,6 +29,10 @@ enum tkp_scorer_kind {
     TKP_SCORER_RECONSTRUCTION = 9, /* what a few farthest points miss of it */
     TKP_SCORER_TEMPORAL = 11, /* unlikeness to the same place a frame before */
     TKP_SCORER_GAUSSIAN = 16, /* nearness to the middle of video and frame */
+    TKP_SCORER_ROTARY = 13, /* how near its rotation is to none, or to a quarter
+                               turn: positions alone */
+    TKP_SCORER_VALUE_ATTENTION =
+        15,                     /* likeness of its values to those of text */
     TKP_SCORER_MEAN_QUERY = 14, /* attention from the mean query of the visual
                                    tokens, before rotary */
     TKP_SCORER_CURVATURE = 21,  /* how sharply the video turns at its frame */
@@ -134,13 +138,18 @@ typedef struct tkp_scorer_options {
     int32_t compat; /* variance: enum tkp_compat */
     int32_t map;    /* overview: enum tkp_overview_map */
     float alpha;    /* overview, SHARE */
+    int64_t seeds_num, seeds_den; /* value-attention: a share of the candidates
+                                     that ask beside the text; rounded down, at
+                                     least one; 0 / 0 = none */
+    int32_t sine;                 /* rotary: 1 = a quarter turn */
+    int32_t reserved;
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
             NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0,  \
-            0, 0, 0, 0.0f, 0, 0, 0, 0.0f                                       \
+            0, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0, 0, 0, 0                           \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

@@ -38,6 +38,7 @@ static const struct {
     [TKP__SELECT_CLIP_TOKENS] = {"clip_tokens", COMMON, 2, 2, "[l, Dc]"},
     [TKP__SELECT_EMBEDDINGS] = {"embeddings", COMMON, 2, 2, "[R, D]"},
     [TKP__SELECT_PIVOT_ORDER] = {"pivot_order", POSITIONS, 1, 1, "[P]"},
+    [TKP__SELECT_ROPE_THETA] = {"rope_theta", F32, 0, 1, "[] or [1]"},
     [TKP__SELECT_GRID] = {"grid", WHOLE, 1, 2, "[2], [3] or [images, 2 or 3]"},
     [TKP__SELECT_TILE] = {"tile", WHOLE, 1, 2, "[2], [4] or [images, 2 or 4]"},
     [TKP__SELECT_SPAN] = {"span", WHOLE, 1, 2, "[2] or [images, 2]"},

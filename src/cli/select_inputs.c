@@ -505,6 +505,8 @@ static tkp_status make_model(tkp__select_case *c)
         m->kv_heads = m->heads = (int32_t)t->shape[1];
         m->head_dim = (int32_t)t->shape[2];
     }
+    if (HAS(ROPE_THETA))
+        m->rope_theta = (double)*(const float *)tkp__data(TENSOR(ROPE_THETA));
     m->vision_hidden = in->vision ? c->vision.shape[1] : 0;
     m->vision_key_dim = in->vision_keys ? c->vision_keys.shape[1] : 0;
     m->clip_dim = in->clip ? c->clip.shape[1] : 0;

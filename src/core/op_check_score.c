@@ -22,6 +22,8 @@ TKP__ASSERT_NO_PADDING(tkp_op_overview, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_static_windows, longest);
 TKP__ASSERT_NO_PADDING(tkp_op_gaussian_scores, reserved);
 TKP__ASSERT_NO_PADDING(tkp_op_mean_query, scale);
+TKP__ASSERT_NO_PADDING(tkp_op_value_attention, scale);
+TKP__ASSERT_NO_PADDING(tkp_op_rotary_coordinates, theta);
 
 // clang-format off
 static const tkp__arg_rule attention_scores_args[] = {
@@ -148,6 +150,20 @@ static const tkp__arg_rule mean_query_args[] = {
     {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
     {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
+static const tkp__arg_rule value_attention_args[] = {
+    {"v",            "RGC",     TKP__ARG_FLOAT,    TKP__ARG_ROWS_FREE, 0},
+    {"text",         "T",       TKP__ARG_I32,      0,                  0},
+    {"text_offsets", "b",       TKP__ARG_I32,      0,                  0},
+    {"rows",         "N",       TKP__ARG_I32,      0,                  0},
+    {"offsets",      "b",       TKP__ARG_I32,      0,                  0},
+    {"seeds",        "B",       TKP__ARG_I32,      0,                  0},
+    {"dst",          "N",       TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule rotary_coordinates_args[] = {
+    {"positions",    "PR",      TKP__ARG_I32,      0,                  0},
+    {"rows",         "N",       TKP__ARG_I32,      0,                  0},
+    {"dst",          "N",       TKP__ARG_F32,      TKP__ARG_OUT,       0},
+};
 static const tkp__arg_rule curvature_args[] = {
     {"x",             "FD", TKP__ARG_FLOAT,    0,                  0},
     {"offsets",       "b",  TKP__ARG_I32,      0,                  0},
@@ -235,6 +251,32 @@ static tkp_status mean_query_params(void *params)
     const tkp_op_mean_query *p = params;
     TKP__CHECK(
         isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    return TKP_OK;
+}
+
+static tkp_status value_attention_params(void *params)
+{
+    const tkp_op_value_attention *p = params;
+    TKP__CHECK(
+        isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    return TKP_OK;
+}
+
+static tkp_status rotary_coordinates_params(void *params)
+{
+    const tkp_op_rotary_coordinates *p = params;
+    TKP__CHECK(
+        p->channels >= 2 && p->channels % 2 == 0, TKP_ERR_OPTION,
+        "channels: is %d, wanted an even number of at least 2", p->channels);
+    TKP__CHECK(
+        p->sine == 0 || p->sine == 1, TKP_ERR_OPTION,
+        "sine: is %d, wanted 0 or 1", p->sine);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    TKP__CHECK(
+        p->theta > 0.0 && isfinite(p->theta), TKP_ERR_OPTION,
+        "theta: is %g, wanted above 0", p->theta);
     return TKP_OK;
 }
 
@@ -540,6 +582,12 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_MEAN_QUERY, TKP__RULE_ARGS(mean_query_args), "mean_query",
      TKP__RULE_PARAMS(tkp_op_mean_query, scale), mean_query_params,
      mean_query_relations},
+    {TKP_OP_VALUE_ATTENTION, TKP__RULE_ARGS(value_attention_args),
+     "value_attention", TKP__RULE_PARAMS(tkp_op_value_attention, scale),
+     value_attention_params, NULL},
+    {TKP_OP_ROTARY_COORDINATES, TKP__RULE_ARGS(rotary_coordinates_args),
+     "rotary_coordinates", TKP__RULE_PARAMS(tkp_op_rotary_coordinates, theta),
+     rotary_coordinates_params, NULL},
     {TKP_OP_CURVATURE, TKP__RULE_ARGS(curvature_args), "curvature",
      TKP__RULE_NO_PARAMS, NULL, NULL},
     {TKP_OP_SEGMENTS, TKP__RULE_ARGS(segments_args), "segments",

@@ -220,6 +220,7 @@ static tkp_status begin(tkp__engine *e)
     shapes.hidden = d->hidden;
     shapes.intermediate = d->intermediate;
     shapes.norm_eps = (float)e->model->config.text.norm_eps;
+    shapes.rope_theta = e->model->config.text.rope_theta;
     shapes.vision_hidden = tkp__feature_width(e->model);
     shapes.vision_key_dim = key_width(e);
     shapes.text_rows = (int32_t)e->inputs.text_count;

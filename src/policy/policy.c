@@ -82,7 +82,8 @@ static bool leaf_asks_text(const tkp_scorer_options *o)
     if (o->kind == TKP_SCORER_ATTENTION)
         return o->query == TKP_QUERY_LAST || o->query == TKP_QUERY_TEXT ||
                o->query == TKP_QUERY_ALL || o->query == TKP_QUERY_RATERS;
-    return o->kind == TKP_SCORER_COSINE && o->reference == TKP_REFERENCE_LAST;
+    return o->kind == TKP_SCORER_VALUE_ATTENTION ||
+           (o->kind == TKP_SCORER_COSINE && o->reference == TKP_REFERENCE_LAST);
 }
 
 static bool scorer_asks_text(const tkp__scorer_spec *scorer)

@@ -605,6 +605,34 @@ const tkp__preset tkp__presets[] = {
         "               limit: by-share}\n"
         "    budget: {ratio: 1/9, scope: image}\n"),
 
+    PRESET("ivc", "Tokens that coordinates refer to, and those that the question is about",
+        "IVC-Prune, ICLR 2026, arXiv 2602.03060, LLaVA-1.5-7B",
+        "\n"
+        "  - at: llm:16\n"
+        "    effect: protect\n"
+        "    scorer: rotary\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/10, rounding: floor}\n"
+        "  - at: llm:16\n"
+        "    effect: protect\n"
+        "    scorer: {kind: rotary, sine: true}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/10, rounding: floor}\n"
+        "  - at: llm:16\n"
+        "    effect: protect\n"
+        "    score_layer: next\n"
+        "    scorer: value-attention\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/100, rounding: floor, min_keep: 1}\n"
+        "  - at: llm:16\n"
+        "    score_layer: next\n"
+        "    scorer: {kind: value-attention, seeds: 1/100}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 1/2}\n"
+        "  - at: kv\n"
+        "    selector: stride\n"
+        "    budget: {ratio: 1}\n"),
+
     PRESET("pact", "Of what matters the centres of clusters, each weighing what it holds",
         "Dhouib et al. 2025, PACT, arXiv 2504.08966, LLaVA-OneVision-7B",
         "\n"
@@ -674,7 +702,7 @@ static const char *preset_name(const void *presets, int32_t i)
 static tkp_status unknown_preset(const char *name)
 {
     const int32_t near = tkp__nearest(name, preset_name, tkp__presets);
-    char all[900] = "";
+    char all[1024] = "";
     for (int32_t i = 0; i < tkp__preset_count; i++) {
         strncat(all, i ? ", " : "", sizeof(all) - strlen(all) - 1);
         strncat(all, tkp__presets[i].name, sizeof(all) - strlen(all) - 1);

@@ -26,3 +26,23 @@ tkp_status tkp__leaf_run_op(
         leaf->ops[slot], exec, args, n_args,
         tkp__ledger_at(workspace, leaf->ops_at), leaf->ops_bytes);
 }
+
+tkp_status tkp__leaf_check_heads(
+    const tkp__leaf *leaf,
+    const tkp_tensor *t,
+    int32_t heads,
+    const char *name)
+{
+    const tkp_model_desc *m = &leaf->model;
+    TKP__CHECK(t, TKP_ERR_ARGUMENT, "%s is NULL, but needed", name);
+    TKP__TRY(tkp__check_view(t, name, false));
+    TKP__CHECK(
+        t->dtype == m->dtype, TKP_ERR_DTYPE, "%s: is %s, the model has %s",
+        name, tkp_dtype_string(t->dtype), tkp_dtype_string(m->dtype));
+    TKP__CHECK(
+        t->ndim == 3 && t->shape[0] == leaf->batch->rows &&
+            t->shape[1] == heads && t->shape[2] == m->head_dim,
+        TKP_ERR_SHAPE, "%s: wanted packed rows [%lld, %d, %d]", name,
+        (long long)leaf->batch->rows, heads, m->head_dim);
+    return TKP_OK;
+}

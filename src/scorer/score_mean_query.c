@@ -43,26 +43,6 @@ static void mean_query_bind(tkp__leaf *leaf, const tkp__batch *batch)
         tkp__batch_unit_offsets(batch, leaf->options.scope, leaf->offsets);
 }
 
-static tkp_status check_heads(
-    const tkp__leaf *leaf,
-    const tkp_tensor *t,
-    int32_t heads,
-    const char *name)
-{
-    const tkp_model_desc *m = &leaf->model;
-    TKP__CHECK(t, TKP_ERR_ARGUMENT, "%s is NULL, but needed", name);
-    TKP__TRY(tkp__check_view(t, name, false));
-    TKP__CHECK(
-        t->dtype == m->dtype, TKP_ERR_DTYPE, "%s: is %s, the model has %s",
-        name, tkp_dtype_string(t->dtype), tkp_dtype_string(m->dtype));
-    TKP__CHECK(
-        t->ndim == 3 && t->shape[0] == leaf->batch->rows &&
-            t->shape[1] == heads && t->shape[2] == m->head_dim,
-        TKP_ERR_SHAPE, "%s: wanted packed rows [%lld, %d, %d]", name,
-        (long long)leaf->batch->rows, heads, m->head_dim);
-    return TKP_OK;
-}
-
 static tkp_status mean_query_run(
     const tkp__leaf *leaf,
     tkp_exec *exec,
@@ -71,9 +51,9 @@ static tkp_status mean_query_run(
     const tkp_tensor *dst)
 {
     tkp_tensor args[5];
-    TKP__TRY(
-        check_heads(leaf, in->plain_q, leaf->model.heads, "inputs: plain_q"));
-    TKP__TRY(check_heads(
+    TKP__TRY(tkp__leaf_check_heads(
+        leaf, in->plain_q, leaf->model.heads, "inputs: plain_q"));
+    TKP__TRY(tkp__leaf_check_heads(
         leaf, in->plain_k, leaf->model.kv_heads, "inputs: plain_k"));
     args[0] = *in->plain_q;
     args[1] = *in->plain_k;

@@ -3,7 +3,7 @@
 
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_model_desc, norm_eps);
+TKP__ASSERT_NO_PADDING(tkp_model_desc, rope_theta);
 TKP__ASSERT_NO_PADDING(tkp_inputs, plain_k);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
@@ -29,6 +29,9 @@ tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
     TKP__CHECK(
         out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
         "model: norm_eps is %g, wanted 0 to 1", (double)out->norm_eps);
+    TKP__CHECK(
+        out->rope_theta >= 0.0 && out->rope_theta <= 1e30, TKP_ERR_OPTION,
+        "model: rope_theta is %g, wanted 0 or more", out->rope_theta);
     if (out->norm_eps == 0.0f)
         out->norm_eps = 1e-5f;
     if (!out->kv_heads)
@@ -79,6 +82,10 @@ static const tkp__leaf_kind *leaf_kind(int32_t kind)
         return &tkp__leaf_norm;
     case TKP_SCORER_COSINE:
         return &tkp__leaf_cosine;
+    case TKP_SCORER_ROTARY:
+        return &tkp__leaf_rotary;
+    case TKP_SCORER_VALUE_ATTENTION:
+        return &tkp__leaf_value_attention;
     case TKP_SCORER_MEAN_QUERY:
         return &tkp__leaf_mean_query;
     case TKP_SCORER_RECONSTRUCTION:

@@ -93,6 +93,8 @@ enum { TKP__GIVEN_OPS = 3, TKP__GIVEN_AT = 1 };
 extern const tkp__leaf_kind tkp__leaf_variance;
 extern const tkp__leaf_kind tkp__leaf_mean_query;
 extern const tkp__leaf_kind tkp__leaf_overview;
+extern const tkp__leaf_kind tkp__leaf_rotary;
+extern const tkp__leaf_kind tkp__leaf_value_attention;
 extern const tkp__leaf_kind tkp__leaf_norm;
 extern const tkp__leaf_kind tkp__leaf_cosine;
 extern const tkp__leaf_kind tkp__leaf_reconstruction;
@@ -120,6 +122,12 @@ tkp_status tkp__leaf_run_op(
     const tkp_tensor *args,
     int32_t n_args,
     void *workspace);
+/* Heads [R, heads, head_dim] of all rows of the batch, as an engine gives them. */
+tkp_status tkp__leaf_check_heads(
+    const tkp__leaf *leaf,
+    const tkp_tensor *t,
+    int32_t heads,
+    const char *name);
 struct tkp_scorer {
     tkp_context *context;
     tkp__batch *own; /* stand-alone: the batch it was planned for */

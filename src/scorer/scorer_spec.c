@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, alpha);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -100,6 +100,17 @@ static tkp_status check_variance(tkp_scorer_options *o)
     return TKP_OK;
 }
 
+static tkp_status check_seeds(tkp_scorer_options *o)
+{
+    if (o->seeds_num == 0 && o->seeds_den == 0)
+        o->seeds_den = 1;
+    TKP__CHECK(
+        o->seeds_den > 0 && o->seeds_num >= 0 && o->seeds_num <= o->seeds_den,
+        TKP_ERR_OPTION, "scorer: seeds are %lld/%lld, wanted 0 to 1",
+        (long long)o->seeds_num, (long long)o->seeds_den);
+    return TKP_OK;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
@@ -138,6 +149,8 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__CHECK(
         out->threshold >= 0.0f && out->threshold <= 1.0f, TKP_ERR_OPTION,
         "scorer: threshold is %g, wanted 0 to 1", (double)out->threshold);
+    TKP__TRY(check_range(out->sine, 1, "sine"));
+    TKP__TRY(check_seeds(out));
     TKP__TRY(check_relevance(out));
     TKP__TRY(check_reconstruction(out));
     fill_defaults(out);
@@ -233,6 +246,8 @@ static uint32_t leaf_needs(const tkp_scorer_options *o)
         return TKP_NEED_SCORES;
     case TKP_SCORER_MEAN_QUERY:
         return TKP_NEED_PLAIN_ATTENTION;
+    case TKP_SCORER_VALUE_ATTENTION:
+        return TKP_NEED_VALUES;
     case TKP_SCORER_NORM:
     case TKP_SCORER_COSINE:
     case TKP_SCORER_RECONSTRUCTION:

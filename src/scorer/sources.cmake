@@ -9,6 +9,8 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/score_reconstruction.c
           ${CMAKE_CURRENT_LIST_DIR}/score_mean_query.c
           ${CMAKE_CURRENT_LIST_DIR}/score_relevance.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_rotary.c
+          ${CMAKE_CURRENT_LIST_DIR}/score_value_attention.c
           ${CMAKE_CURRENT_LIST_DIR}/score_frames.c
           ${CMAKE_CURRENT_LIST_DIR}/score_variance.c
           ${CMAKE_CURRENT_LIST_DIR}/score_overview.c

@@ -63,6 +63,7 @@ void test_batch_begin(test_batch *batch)
     batch->model.heads = TEST_H;
     batch->model.kv_heads = TEST_G;
     batch->model.head_dim = TEST_C;
+    batch->model.rope_theta = 1e4;
     batch->model.hidden = TEST_D;
     batch->model.intermediate = 16;
     batch->model.kv_page = TEST_PAGE;

@@ -75,6 +75,10 @@ static const tkp_op_crop_variance variance_params = {
     sizeof(variance_params), 0.0f, 0, 0};
 static const tkp_op_mean_query mean_query_params = {
     sizeof(mean_query_params), 0.0f};
+static const tkp_op_value_attention values_params = {
+    sizeof(values_params), 0.0f};
+static const tkp_op_rotary_coordinates coordinates_params = {
+    sizeof(coordinates_params), 8, 0, 0, 1e4};
 static const tkp_op_cluster_centres centres_params = {
     sizeof(centres_params), 0.2f};
 static const tkp_op_gaussian_scores gaussian_params = {
@@ -161,6 +165,12 @@ static const struct op_case {
     {"mean_query", TKP_OP_MEAN_QUERY, 5,
      {BF16(12, 4, 8), BF16(12, 2, 8), I32(10), I32(3), F32(10)},
      &mean_query_params, sizeof(mean_query_params), 0, 1 << 4, 0},
+    {"value_attention", TKP_OP_VALUE_ATTENTION, 7,
+     {BF16(12, 2, 8), I32(3), I32(3), I32(8), I32(3), I32(2), F32(8)},
+     &values_params, sizeof(values_params), 0, 1 << 6, 0},
+    {"rotary_coordinates", TKP_OP_ROTARY_COORDINATES, 3,
+     {I32(3, 12), I32(10), F32(10)},
+     &coordinates_params, sizeof(coordinates_params), 0, 1 << 2, 0},
     {"cluster_centres", TKP_OP_CLUSTER_CENTRES, 6,
      {F32(12, 16), I32(10), I32(3), I32(10), F32(10), I32(10)},
      &centres_params, sizeof(centres_params), 1 << 3, 3 << 4, 0},
@@ -559,6 +569,15 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(TKP_OP_RELEVANCE, tkp_op_relevance, share, -1.0f, "share");
     TRY_PARAMS(
         TKP_OP_RELEVANCE, tkp_op_relevance, temperature, 0.0f, "temperature");
+    TRY_PARAMS(
+        TKP_OP_VALUE_ATTENTION, tkp_op_value_attention, scale, INFINITY,
+        "scale");
+    TRY_PARAMS(
+        TKP_OP_ROTARY_COORDINATES, tkp_op_rotary_coordinates, channels, 7,
+        "channels");
+    TRY_PARAMS(
+        TKP_OP_ROTARY_COORDINATES, tkp_op_rotary_coordinates, theta, 0.0,
+        "theta");
     TRY_PARAMS(TKP_OP_TEMPORAL, tkp_op_temporal, first, -1.0f, "first");
     TRY_PARAMS(TKP_OP_MEAN_QUERY, tkp_op_mean_query, scale, INFINITY, "scale");
     TRY_PARAMS(

@@ -170,6 +170,7 @@ static const tkp_model_desc *model_shapes(void)
     m.layers = 32;
     m.heads = m.kv_heads = HEADS;
     m.head_dim = CHANNELS;
+    m.rope_theta = 1e4;
     m.hidden = HIDDEN;
     m.intermediate = 11008;
     m.vision_hidden = VISION;

@@ -9,6 +9,10 @@
 static const struct {
     const char *method, *golden, *backend;
 } cases[] = {
+    {"ivc", "llava-f32", "ref"},
+    {"ivc", "llava-kv2-sharded", "cpu"},
+    {"ivc-seeds", "llava-f32", "cpu"},
+    {"ivc-seeds", "llava-kv2-sharded", "ref"},
     {"pact", "llava-f32", "ref"},
     {"pact", "llava-kv2-sharded", "ref"},
     {"pact-mild", "llava-f32", "cpu"},

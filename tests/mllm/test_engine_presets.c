@@ -249,6 +249,8 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
     for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
         tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
         assert_ok(tkp_policy_get_stage(policy, i, &stage));
+        if (stage.effect == TKP_EFFECT_PROTECT)
+            continue; /* nothing goes */
         if (stage.selector->quota || stage.point == TKP_POINT_VISION)
             return false;
         const int32_t from = stage.point == TKP_POINT_LLM  ? stage.boundary
@@ -311,20 +313,25 @@ static bool reads_next(const tkp_stage_options *stage)
 }
 
 /* A preset for a deeper model, on this one: its cuts inside the decoder come
- * one layer after the other, as many as there are layers for. */
+ * one layer after the other, as many as there are layers for; what stands at one
+ * boundary stays together. */
 static tkp_policy *make_shallow(tkp_policy *policy)
 {
     const int32_t layers = model->decoder.layers;
     tkp_policy *out;
-    int32_t next = 1;
+    int32_t next = 1, before = -1;
     assert_ok(tkp_policy_create(&out, tkp_policy_name(policy)));
     for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
         tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
         assert_ok(tkp_policy_get_stage(policy, i, &stage));
         if (stage.point == TKP_POINT_LLM) {
-            if (next + reads_next(&stage) > layers)
+            const bool beside = stage.boundary == before;
+            const int32_t to = beside ? next - 1 : next;
+            before = stage.boundary;
+            if (to + reads_next(&stage) > layers)
                 continue;
-            move(&stage, next++);
+            move(&stage, to);
+            next = to + 1;
         }
         assert_ok(tkp_policy_add_stage(out, &stage));
     }

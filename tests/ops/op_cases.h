@@ -61,6 +61,8 @@ typedef struct tkp_test_case {
         tkp_op_density_peaks density_peaks;
         tkp_op_cluster_centres cluster_centres;
         tkp_op_mean_query mean_query;
+        tkp_op_value_attention value_attention;
+        tkp_op_rotary_coordinates rotary_coordinates;
         tkp_op_principal_groups principal_groups;
         tkp_op_nearest nearest;
         tkp_op_merge_rows merge_rows;

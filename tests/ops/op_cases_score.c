@@ -412,6 +412,64 @@ static void build_overview(tkp_test_case *c, int32_t i)
     tkp_test_describe(c, ",f32,n%d i%d map=%d", n, images, map);
 }
 
+static void build_value_attention(tkp_test_case *c, int32_t i)
+{
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 7));
+    const int32_t dtype = floats[tkp_test_pick(&i, 3)];
+    const int64_t n = tkp_test_batch_total(batch);
+    const int32_t b = tkp_test_batch_size(batch);
+    const int64_t heads = 1 + tkp_test_random(c, 3);
+    const int64_t channels = widths[tkp_test_random(c, 6)];
+    int32_t texts[64], seeds[64];
+    int64_t t = 0;
+    for (int32_t s = 0; s < b; s++) {
+        texts[s] = (int32_t)tkp_test_random(c, 4);
+        seeds[s] = (int32_t)tkp_test_random(
+            c, (uint32_t)(batch[s] < 3 ? batch[s] : 3) + 1);
+        t += texts[s];
+    }
+    texts[b] = -1;
+    tkp_test_params(c, sizeof(tkp_op_value_attention));
+    tkp_test_describe(
+        c, ",%s,n%d b%d t%d g%d c%d", tkp_dtype_string(dtype), (int)n, b,
+        (int)t, (int)heads, (int)channels);
+    tkp_test_arg_float(
+        c, 0, dtype, 3, (int64_t[]){n + t + 2, heads, channels}, 0,
+        TKP_TEST_NORMAL);
+    const int32_t all = (int32_t)(n + t + 2);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, t, NULL), (int32_t)t, all, false);
+    tkp_test_arg_offsets(c, 2, texts);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 3, n, NULL), (int32_t)n, all, false);
+    tkp_test_arg_offsets(c, 4, batch);
+    tkp_test_arg_i32(c, 5, b, seeds);
+    c->degenerate = true; /* without text all are 0 */
+    tkp_test_arg_out(c, 6, TKP_DTYPE_F32, 1, &n);
+}
+
+static void build_rotary_coordinates(tkp_test_case *c, int32_t i)
+{
+    const int64_t lines = tkp_test_pick(&i, 2) ? 3 : 1;
+    const int64_t n = (int64_t[]){1, 17, 300}[tkp_test_pick(&i, 3)];
+    const int64_t all = n + 9;
+    tkp_test_params(c, sizeof(tkp_op_rotary_coordinates));
+    c->params.rotary_coordinates.channels =
+        2 + 2 * (int32_t)tkp_test_random(c, 40);
+    c->params.rotary_coordinates.sine = (int32_t)tkp_test_random(c, 2);
+    c->params.rotary_coordinates.theta = 1e4;
+    tkp_test_describe(
+        c, ",n%d p%d c%d", (int)n, (int)lines,
+        c->params.rotary_coordinates.channels);
+    tkp_test_arg_view(c, 0, TKP_DTYPE_I32, 2, (int64_t[]){lines, all}, 0);
+    int32_t *positions = c->args[0].data;
+    for (int64_t p = 0; p < lines * all; p++)
+        positions[p] = (int32_t)tkp_test_random(c, 5000);
+    tkp_test_distinct(
+        c, tkp_test_arg_i32(c, 1, n, NULL), (int32_t)n, (int32_t)all, false);
+    tkp_test_arg_out(c, 2, TKP_DTYPE_F32, 1, &n);
+}
+
 /* Frames of up to four candidates each, none in two videos. */
 static void build_gaussian_scores(tkp_test_case *c, int32_t i)
 {
@@ -616,6 +674,8 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_OVERVIEW, 36, build_overview},
     {TKP_OP_GAUSSIAN_SCORES, 60, build_gaussian_scores},
     {TKP_OP_MEAN_QUERY, 54, build_mean_query},
+    {TKP_OP_VALUE_ATTENTION, 42, build_value_attention},
+    {TKP_OP_ROTARY_COORDINATES, 24, build_rotary_coordinates},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_ATTENTION_RANK, 60, build_attention_scores},
     {TKP_OP_CURVATURE, 30, build_curvature},

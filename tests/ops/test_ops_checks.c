@@ -18,6 +18,7 @@
 static bool free_to_choose(int32_t kind, int32_t arg)
 {
     return kind == TKP_OP_ROTARY_TABLE ||
+           (kind == TKP_OP_ROTARY_COORDINATES && arg == 0) ||
            (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_TEMPORAL && arg == 2) ||
            (kind == TKP_OP_STATIC_WINDOWS && arg == 1) ||

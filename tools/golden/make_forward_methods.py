@@ -71,6 +71,7 @@ class Model:
         return e / e.sum(-1, keepdims=True)
 
     def run_layer(self, layer, x, positions, bias):
+        """bias: of each key, or of each query and key."""
         _, _, q, k, v = self.project(layer, x, positions)
         p = self.probabilities(q, k, bias)
         mixed = np.einsum("hij,jhc->ihc", p, np.repeat(v, self.heads // self.kv, 1)).reshape(len(x), -1)
@@ -83,8 +84,9 @@ class Model:
     def head(self, x):
         return self.norm(x[-1:], "norm")[0] @ self.weight("lm_head.weight").T
 
-    def forward(self, more, cuts=()):
-        """Logits behind the last of the ids in `more`; cuts: boundary -> function of the state."""
+    def forward(self, more, cuts=(), evicted=None):
+        """Logits behind the last of the ids in `more`; cuts: boundary -> function of the state. Rows `evicted` are
+        seen by the prompt alone."""
         x = np.concatenate([self.embeds, self.weight("embed_tokens.weight")[np.array(more, int)]])
         state = {"x": x, "positions": np.arange(len(x)), "bias": np.zeros(len(x)), "visual": self.visual,
                  "prompt": len(self.embeds)}
@@ -92,7 +94,11 @@ class Model:
             for boundary, cut in cuts:
                 if boundary == layer:
                     cut(self, layer, state)
-            state["x"] = self.run_layer(layer, state["x"], state["positions"], state["bias"])
+            bias = state["bias"]
+            if evicted is not None and len(state["x"]) == len(x):
+                bias = np.zeros((len(x), len(x)))
+                bias[len(self.embeds):, evicted] = -np.inf
+            state["x"] = self.run_layer(layer, state["x"], state["positions"], bias)
         return self.head(state["x"])
 
 
@@ -136,7 +142,49 @@ def pact(share, limit):
     return yaml, [(2, cut)]
 
 
-METHODS = {"pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3)}
+def ivc(coordinates, seeds, share):
+    """Shares of the visual tokens as fractions."""
+
+    def cut(model, layer, state):
+        x, positions, visual = state["x"], state["positions"], state["visual"]
+        v = model.project(layer, x, positions)[4]
+        text = np.arange(visual[-1] + 1, state["prompt"])
+        kept = selections.ivc(v, positions[None], visual, text, model.theta, coordinates, seeds, share)
+        stays = np.delete(np.arange(len(x)), np.delete(visual, kept))
+        state |= {"x": x[stays], "positions": positions[stays], "bias": np.zeros(len(stays))}
+        model.rows = stays[stays < state["prompt"]]
+        model.evicted = np.delete(visual, kept)
+
+    (a, b), (c, d), (e, f) = coordinates, seeds, share
+    yaml = f"""  - at: llm:2
+    effect: protect
+    scorer: rotary
+    selector: topk
+    budget: {{ratio: {a}/{b}, rounding: floor}}
+  - at: llm:2
+    effect: protect
+    scorer: {{kind: rotary, sine: true}}
+    selector: topk
+    budget: {{ratio: {a}/{b}, rounding: floor}}
+  - at: llm:2
+    effect: protect
+    score_layer: next
+    scorer: value-attention
+    selector: topk
+    budget: {{ratio: {c}/{d}, rounding: floor, min_keep: 1}}
+  - at: llm:2
+    score_layer: next
+    scorer: {{kind: value-attention, seeds: {c}/{d}}}
+    selector: topk
+    budget: {{ratio: {e}/{f}}}
+  - at: kv
+    selector: stride
+    budget: {{ratio: 1}}
+"""
+    return yaml, [(2, cut)]
+
+
+METHODS = {"ivc": ivc((1, 10), (1, 100), (1, 2)), "ivc-seeds": ivc((1, 4), (1, 8), (5, 8)), "pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3)}
 
 
 def main():
@@ -146,9 +194,9 @@ def main():
         check(model)
         for method, (yaml, cuts) in METHODS.items():
             tokens, logits = [], []
-            model.key_bias = None
+            model.key_bias = model.evicted = None
             for _ in range(STEPS):
-                z = model.forward(tokens, cuts)
+                z = model.forward(tokens, cuts, model.evicted)
                 best = np.sort(z)[-2:]
                 assert best[1] - best[0] > 1e-3 * abs(z).max()
                 tokens.append(int(np.argmax(z)))

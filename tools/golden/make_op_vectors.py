@@ -474,6 +474,42 @@ def make_overview():
         w.arg("out", "f32", np.array(want))
 
 
+def make_ivc():
+    own = np.random.default_rng(4747)
+    for name, dtype, g, c, sizes, texts, seeds, scale in (("text", "f32", 2, 6, [8, 0, 11], [3, 2, 4], [0, 0, 0], 0.0),
+                                                          ("seeds", "bf16", 3, 9, [20, 5], [4, 1], [2, 5], 0.0),
+                                                          ("no_text", "f16", 1, 4, [6, 7], [0, 2], [1, 1], 0.6)):
+        n, t = sum(sizes), sum(texts)
+        v = rnd(own.standard_normal((n + t + 2, g, c)), dtype)
+        order = own.permutation(n + t + 2)
+        rows, text, out = order[:n], order[n:n + t], np.zeros(n)
+        for b in range(len(sizes)):
+            part = rows[offsets(sizes)[b]:offsets(sizes)[b + 1]]
+            asks = text[offsets(texts)[b]:offsets(texts)[b + 1]]
+
+            def share(queries):
+                z = np.einsum("qgc,ngc->gqn", v[queries].astype(np.float64), v[part].astype(np.float64))
+                z = z * (np.float32(scale) or 1 / np.sqrt(c))
+                e = np.exp(z - z.max(-1, keepdims=True))
+                return (e / e.sum(-1, keepdims=True)).mean(0)
+
+            if len(part) and len(asks):
+                first = share(asks)
+                best = np.argsort(-first.mean(0), kind="stable")[:seeds[b]]
+                out[offsets(sizes)[b]:offsets(sizes)[b + 1]] = np.concatenate([first, share(part[best])]).mean(0)
+        w.case("value_attention", name, struct.pack("<f", scale))
+        w.ins((dtype, v), ("i32", text), ("i32", offsets(texts)), ("i32", rows), ("i32", offsets(sizes)), ("i32", seeds))
+        w.arg("out", "f32", out)
+    for name, lines, c, sine, theta in (("cosine", 1, 8, 0, 1e4), ("sine", 1, 64, 1, 1e4), ("three_rows", 3, 10, 1, 1e6)):
+        positions, rows = own.integers(0, 4000, (lines, 40)), own.permutation(40)[:33]
+        e = (np.arange(0, c, 2, dtype=np.float32) / np.float32(c)).astype(np.float64)
+        angle = positions[:, rows, None].astype(np.float32) * (np.float32(1) / np.power(theta, e).astype(np.float32))
+        out = (np.sin if sine else np.cos)(angle).astype(np.float64).mean((0, 2))
+        w.case("rotary_coordinates", name, struct.pack("<iiid", c, sine, 0, theta))
+        w.ins(("i32", positions), ("i32", rows))
+        w.arg("out", "f32", out)
+
+
 def make_gaussian_scores():
     own = np.random.default_rng(1111)
     for name, dtype, centre, channels, videos, d in (("both", "f32", 0, 0, [[4, 4, 3], [1], [6, 6]], 21),
@@ -1604,7 +1640,7 @@ def main():
                  make_pivots, make_merging, make_temporal, make_segments, make_static_windows, make_reconstruction,
                  make_prumerge,
                  make_gaussian_scores, make_curvature, make_text_raters, make_quota, make_reconcile,
-                 make_pact,
+                 make_pact, make_ivc,
                  make_crop_variance, make_overview):
         make()
     w.save()

@@ -647,6 +647,82 @@ def make_tiles():
         save("tiles", number, stage, tensors, {"kept": np.sort(kept)}, note)
 
 
+# --- ivc -----------------------------------------------------------------------
+
+
+def values_like(v, rows, visual):
+    """Softmax over the visual tokens of products with each of `rows`, mean over the heads: [rows, N]."""
+    z = np.einsum("thc,nhc->htn", v[rows].astype(np.float64), v[visual].astype(np.float64)) / np.sqrt(v.shape[2])
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return (e / e.sum(-1, keepdims=True)).mean(0)
+
+
+def turns(positions, visual, channels, theta):
+    """Mean cosine and sine of the angles, in the f32 steps of the models."""
+    e = (np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)).astype(np.float64)
+    inverse = np.float32(1) / np.power(theta, e).astype(np.float32)
+    angles = positions[:, visual, None].astype(np.float32) * inverse
+    return [f(angles).astype(np.float64).mean((0, 2)) for f in (np.cos, np.sin)]
+
+
+def of(n, share):
+    return n * share[0] // share[1]
+
+
+def foreground(v, visual, text, seeds):
+    """Best few by the text, and the final score with them as queries, too."""
+    first = values_like(v, text, visual)
+    chosen = best(first.mean(0), max(1, of(len(visual), seeds)) if seeds[0] else 0)
+    return chosen, np.concatenate([first, values_like(v, visual[chosen], visual)]).mean(0)
+
+
+def ivc(v, positions, visual, text, theta, coordinates, seeds, share):
+    n = len(visual)
+    chosen, score = foreground(v, visual, text, seeds)
+    must = set(chosen.tolist())
+    for mean in turns(positions, visual, v.shape[2], theta):
+        must |= set(best(mean, of(n, coordinates)).tolist())
+    wanted = max(int(np.floor(n * share[0] / share[1] + 0.5)), len(must))
+    kept = set(must)
+    for i in np.argsort(-score, kind="stable"):
+        if len(kept) < wanted:
+            kept.add(int(i))
+    return np.array(sorted(kept))
+
+
+def make_ivc():
+    rng = np.random.default_rng(96)
+    number = 0
+    for grids, rows_of, seeds, keep in (([(8, 9)], 1, (0, 1), 30), ([(12, 12)], 1, (1, 100), 72), ([(10, 10)], 3, (1, 20), 33),
+                                        ([(6, 6), (5, 5)], 1, (1, 100), 20)):
+        heads, c, before, between, after = 3, 10, 4, 1, 9
+        starts, rows = [], before
+        for h, w in grids:
+            starts.append(rows)
+            rows += h * w + between
+        rows += after - between
+        spans = [np.arange(at, at + h * w) for at, (h, w) in zip(starts, grids)]
+        visual, text = np.concatenate(spans), np.arange(spans[-1][-1] + 1, rows)
+        v = rng.standard_normal((rows, heads, c)).astype(np.float32)
+        positions = np.tile(np.arange(rows), (rows_of, 1))
+        if rows_of == 3:
+            h, w = grids[0]
+            positions[:, visual] = before + np.stack([np.zeros(h * w, int), np.arange(h * w) // w, np.arange(h * w) % w])
+            positions[:, text] = before + max(h, w) + np.arange(len(text))
+        tensors = {"values": v, "positions": positions, "grid": np.array(grids),
+                   "span": np.array([[x[0], x[-1] + 1] for x in spans])}
+        number += 1
+        chosen, score = foreground(v, visual, text, seeds)
+        save("ivc", number, ["llm:2", f"scorer: {{kind: value-attention, seeds: {seeds[0]}/{seeds[1]}}}", "selector: topk",
+                             f"budget: {{count: {keep}}}"], tensors, {"kept": best(score, keep), "scores": score})
+        for sine, mean in enumerate(turns(positions, visual, c, 10000.0)):
+            number += 1
+            assert np.diff(np.sort(mean)).min() > 1e-7 or rows_of == 3
+            save("ivc", number, ["llm:2", "scorer: {kind: rotary, sine: %s}" % ("false", "true")[sine], "selector: topk",
+                                 f"budget: {{count: {keep}}}"], tensors | {"rope_theta": np.array([10000.0])},
+                 {"kept": best(mean.astype(np.float32), keep), "scores": mean})
+
+
 # --- pact ----------------------------------------------------------------------
 
 
@@ -872,7 +948,7 @@ def make_hired():
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
                  make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2,
-                 make_hired):
+                 make_hired, make_ivc):
         make()
 
 

@@ -48,9 +48,11 @@ enum tkp_op_kind {
     TKP_OP_GAUSSIAN_SCORES = 11,
     TKP_OP_SMOOTH_GRID = 12,
     TKP_OP_SIMILARITY = 14,
+    TKP_OP_ROTARY_COORDINATES = 15,
     TKP_OP_RELEVANCE = 17,
     TKP_OP_ATTENTION_RANK = 18,
     TKP_OP_MEAN_QUERY = 19,
+    TKP_OP_VALUE_ATTENTION = 46,
     /* selection */
     TKP_OP_TOPK = 20,
     TKP_OP_SAMPLE = 21,
@@ -420,6 +422,37 @@ typedef struct tkp_op_mean_query {
     uint32_t struct_size;
     float scale; /* 0 = 1 / sqrt(C) */
 } tkp_op_mean_query;
+
+/*
+ * VALUE_ATTENTION: how like the values of candidates are to those of text: a
+ * softmax over the sequence's candidates of scaled products with a row of text,
+ * meaned over the heads, then over the rows of text and the seeds, which are those
+ * candidates that are highest without them.
+ *   0 v [R, G, C] float; all strides but the last free
+ *   1 text [T] i32 rows           2 text_offsets [B + 1] i32
+ *   3 rows [N] i32 row of each candidate   4 offsets [B + 1] i32
+ *   5 seeds [B] i32, 0 to the candidates   6 dst [N] f32; 0 without text
+ * Of equal ones the lower candidate is a seed. A product that is not finite is
+ * TKP_ERR_DATA. O((T + seeds) N G C) time.
+ */
+typedef struct tkp_op_value_attention {
+    uint32_t struct_size;
+    float scale; /* 0 = 1 / sqrt(C) */
+} tkp_op_value_attention;
+
+/*
+ * ROTARY_COORDINATES: the mean cosine (or sine) of the rotary angles of a row, over
+ * pairs of channels and over the rows of positions, each of which turns all pairs.
+ * Angles in the arithmetic of ROTARY_TABLE.
+ *   0 positions [P, R] i32   1 rows [N] i32   2 dst [N] f32
+ */
+typedef struct tkp_op_rotary_coordinates {
+    uint32_t struct_size;
+    int32_t channels; /* C of a head, even */
+    int32_t sine;     /* 1 = sine */
+    int32_t reserved;
+    double theta;
+} tkp_op_rotary_coordinates;
 
 /*
  * CURVATURE: how sharply a path turns at each of its points: 1 - cosine of the
