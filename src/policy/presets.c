@@ -5,6 +5,28 @@
 #include "policy/policy.h"
 #include "util/text.h"
 
+/* One block of ToMe: of 576 tokens so many are left. */
+#define TOME(block, left)                                                      \
+    "  - at: vision-mlp:" block "\n"                                           \
+    "    selector: {kind: bipartite, feature: vision-keys,\n"                  \
+    "               class_token: true}\n"                                      \
+    "    merger: {kind: bipartite, proportional: true}\n"                      \
+    "    budget: {ratio: " left "/576, of: original, scope: image}\n"
+
+/* What no word behind the picture looks at goes (MustDrop). */
+#define MUSTDROP_FILTER(layer)                                                 \
+    "  - at: llm:" layer "\n"                                                  \
+    "    positions: repack\n"                                                  \
+    "    scorer:\n"                                                            \
+    "      kind: blend\n"                                                      \
+    "      combine: max\n"                                                     \
+    "      terms:\n"                                                           \
+    "        - {weight: 1000, normalise: sum,\n"                               \
+    "           scorer: {kind: attention, query: text, reduce: sum}}\n"        \
+    "        - {weight: 1000,\n"                                               \
+    "           scorer: {kind: attention, query: text, reduce: max}}\n"        \
+    "    selector: threshold\n"
+
 #define PRESET(name_, summary_, source_, stages_)                              \
     {                                                                          \
         name_, summary_,                                                       \
@@ -396,6 +418,51 @@ const tkp__preset tkp__presets[] = {
         "       selector: density}]}\n"
         "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
         "    budget: {rank: 27/2, rounding: floor, min_keep: 1}\n"),
+
+    PRESET("tome", "In each block of the encoder like tokens are merged, down to a third",
+        "Bolya et al. 2023, ToMe, arXiv 2210.09461, 384 over 23 blocks of CLIP",
+        "\n"
+        TOME("0", "559")
+        TOME("1", "543")
+        TOME("2", "526")
+        TOME("3", "509")
+        TOME("4", "493")
+        TOME("5", "476")
+        TOME("6", "459")
+        TOME("7", "442")
+        TOME("8", "426")
+        TOME("9", "409")
+        TOME("10", "392")
+        TOME("11", "376")
+        TOME("12", "359")
+        TOME("13", "342")
+        TOME("14", "326")
+        TOME("15", "309")
+        TOME("16", "292")
+        TOME("17", "275")
+        TOME("18", "259")
+        TOME("19", "242")
+        TOME("20", "225")
+        TOME("21", "209")
+        TOME("22", "192")),
+
+    PRESET("mustdrop", "Windows of like patches merge, what no word looks at goes, and its cache",
+        "Liu et al. 2024, MustDrop, arXiv 2411.10803, 192 tokens on average",
+        "\n"
+        "  - at: vision:1\n"
+        "    positions: repack\n"
+        "    selector: {kind: fold, window: [3, 3], threshold: 0.8}\n"
+        "    merger: fold\n"
+        "    budget: {all: true, scope: image}\n"
+        "  - at: projector\n"
+        "    effect: protect\n"
+        "    scorer: {kind: cls-attention, encoder_layer: last}\n"
+        "    selector: topk\n"
+        "    budget: {ratio: 8/100, rounding: ceil}\n"
+        MUSTDROP_FILTER("3") MUSTDROP_FILTER("7")
+        MUSTDROP_FILTER("11") MUSTDROP_FILTER("15")
+        "  - at: kv\n"
+        "    layers: [2, 15]\n"),
 
     PRESET("pyramiddrop", "A half, a quarter, an eighth: the deeper, the fewer",
         "Xing et al. 2024, PyramidDrop, arXiv 2410.17247",

@@ -54,8 +54,10 @@ static tkp_status plan_parts(tkp_sequence *s, int32_t i)
     const bool encoder = tkp__run_in_encoder(run);
     const tkp__batch *batch = encoder ? &s->encoder : &s->batch;
     const tkp_model_desc *model = encoder ? &s->encoder_model : &s->model;
+    /* After prefill such a stage has caches to catch up. */
     if (stage->selector.options.kind == TKP_SELECTOR_ALL &&
-        stage->merger.options.kind == TKP_MERGER_NONE)
+        stage->merger.options.kind == TKP_MERGER_NONE &&
+        stage->point != TKP_POINT_KV)
         return TKP_OK;
     if (tkp__stage_needs_scores(stage))
         TKP__TRY(tkp__scorer_new(

@@ -38,6 +38,12 @@ static int64_t rows_after(const tkp_sequence *s)
     return s->batch.rows - s->batch.candidates - s->batch.padding + s->kept;
 }
 
+/* Tokens, or padding, which goes at the first cut. */
+static bool loses_rows(const tkp_sequence *s, const tkp__run_stage *run)
+{
+    return most_rows(s, run) != batch_of(s, run)->rows || s->batch.padding;
+}
+
 /* A stage that keeps every row as it is needs no point. */
 static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
 {
@@ -45,7 +51,7 @@ static bool changes_nothing(const tkp_sequence *s, const tkp__run_stage *run)
         return true;
     if (protects(run) || run->selector->adaptive || goes_by_rank(run))
         return run->selector->groups.members == 0;
-    if (most_rows(s, run) != batch_of(s, run)->rows)
+    if (loses_rows(s, run))
         return false;
     /* Caches before an earlier cut still have what it took. */
     if (run->stage->point == TKP_POINT_KV && !run->merger)
@@ -76,8 +82,7 @@ static tkp_status bind_stage(tkp_sequence *s, tkp__run_stage *run)
     TKP__TRY(bind_selector(s, run));
     if (run->scorer)
         tkp__scorer_bind(run->scorer);
-    if (run->merger && (run->selector->adaptive ||
-                        most_rows(s, run) != batch_of(s, run)->rows))
+    if (run->merger && (run->selector->adaptive || loses_rows(s, run)))
         TKP__TRY(tkp__merger_bind(run->merger));
     return TKP_OK;
 }

@@ -846,7 +846,8 @@ tkp_policy *test_with_count(tkp_policy *policy, int64_t count)
     tkp_budget budget = TKP_BUDGET_INIT;
     budget.kind = TKP_BUDGET_COUNT;
     budget.count = count;
-    for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
+    /* the last first: a later scope may not be finer */
+    for (int32_t i = tkp_policy_stage_count(policy); i-- > 0;) {
         tkp_policy *changed = NULL;
         OK(tkp_policy_with_budget(&changed, policy, i, &budget));
         tkp_policy_destroy(policy);

@@ -503,6 +503,23 @@ START_TEST(report__two_cuts_and_an_eviction__each_where_it_belongs)
 }
 END_TEST
 
+/* Keeping all that is left, caches before the cuts catch up. */
+START_TEST(report__eviction_that_keeps_all__earlier_caches_catch_up)
+{
+    const tkp_model_desc model = llama_7b(3);
+    const cost_case c = {24, 24, 46, "", 0, "", 3};
+    const cost r = run_stages(
+        "  - at: llm:4\n"
+        "    selector: random\n"
+        "    budget: {count: 100}\n"
+        "  - at: kv\n"
+        "    layers: [2, 32]\n",
+        &c, &model);
+    ck_assert_int_eq(r.visual_after, 100);
+    ck_assert_int_eq(r.kv, (2LL * (46 + 576) + 30 * (46 + 100)) * 16384);
+}
+END_TEST
+
 START_TEST(report__cut_after_the_last_layer__only_what_leaves_it)
 {
     const cost_case c = {24, 24, 46, "llm:32", 144, "retain", 3};
@@ -539,6 +556,7 @@ int main(void)
     tcase_add_test(t, report__cut_in_the_encoder__counts_from_the_first_layer);
     tcase_add_test(t, report__cut_after_prefill__kv_only);
     tcase_add_test(t, report__two_cuts_and_an_eviction__each_where_it_belongs);
+    tcase_add_test(t, report__eviction_that_keeps_all__earlier_caches_catch_up);
     tcase_add_test(t, report__cut_after_the_last_layer__only_what_leaves_it);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

@@ -990,7 +990,8 @@ static const char *const other_presets[] = {
     "framefusion",  "pyramiddrop", "prunesid",   "prunesid-qwen", "visionzip",
     "dycoke",       "fastvid",     "prumerge",   "prumerge-plus", "vispruner",
     "vscan",        "duet",        "sparsevlm",  "holov",         "holitom",
-    "sparsevlm-v1", "pact",        "globalcom2", "hired",         "ivc"};
+    "sparsevlm-v1", "pact",        "globalcom2", "hired",         "ivc",
+    "tome",         "mustdrop"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

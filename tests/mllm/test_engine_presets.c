@@ -251,7 +251,7 @@ static bool count_beforehand(const tkp_policy *policy, int64_t *in_layer)
         assert_ok(tkp_policy_get_stage(policy, i, &stage));
         if (stage.effect == TKP_EFFECT_PROTECT)
             continue; /* nothing goes */
-        if (stage.selector->quota || stage.point == TKP_POINT_VISION)
+        if (stage.selector->quota)
             return false;
         const int32_t from = stage.point == TKP_POINT_LLM  ? stage.boundary
                              : stage.point == TKP_POINT_KV ? layers
@@ -312,6 +312,14 @@ static bool reads_next(const tkp_stage_options *stage)
     return stage->score_layer == stage->boundary;
 }
 
+/* A cut behind more blocks of the encoder than there are. */
+static bool is_too_deep(const tkp_stage_options *stage)
+{
+    const bool mlp = stage->point == TKP_POINT_VISION_MLP;
+    return (mlp || stage->point == TKP_POINT_VISION) &&
+           stage->boundary + mlp > model->vision.layers;
+}
+
 /* A preset for a deeper model, on this one: its cuts inside the decoder come
  * one layer after the other, as many as there are layers for; what stands at one
  * boundary stays together. */
@@ -324,6 +332,10 @@ static tkp_policy *make_shallow(tkp_policy *policy)
     for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
         tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
         assert_ok(tkp_policy_get_stage(policy, i, &stage));
+        if (is_too_deep(&stage))
+            continue;
+        if (stage.kv_end > layers)
+            stage.kv_end = layers;
         if (stage.point == TKP_POINT_LLM) {
             const bool beside = stage.boundary == before;
             const int32_t to = beside ? next - 1 : next;
@@ -346,6 +358,12 @@ static tkp_policy *load_preset(int32_t i, const char **name)
     *name = tkp_policy_preset_name(i);
     assert_ok(tkp_policy_load_preset(&policy, *name));
     assert_ok(tkp_policy_query(policy, &info));
+    for (int32_t s = 0; s < tkp_policy_stage_count(policy); s++) {
+        tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+        assert_ok(tkp_policy_get_stage(policy, s, &stage));
+        if (is_too_deep(&stage))
+            return make_shallow(policy);
+    }
     return info.last_boundary < model->decoder.layers ? policy
                                                       : make_shallow(policy);
 }
