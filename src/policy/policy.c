@@ -448,8 +448,11 @@ check_order(const tkp_policy *policy, const tkp__stage *s, int32_t number)
     for (int32_t i = 0; i < policy->n_stages; i++) {
         const tkp__stage *before = policy->stages[i];
         TKP__CHECK(
-            place(before) < place(s) || (place(before) == place(s) &&
-                                         before->effect == TKP_EFFECT_PROTECT),
+            place(before) < place(s) ||
+                (place(before) == place(s) &&
+                 (before->effect == TKP_EFFECT_PROTECT ||
+                  s->point == TKP_POINT_PROJECTOR ||
+                  s->point == TKP_POINT_LLM)),
             TKP_ERR_POLICY,
             "stage %d: does not come after stage %d in the forward", number, i);
         TKP__CHECK(

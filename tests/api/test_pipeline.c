@@ -40,18 +40,20 @@ static tkp_policy *with_ratio(tkp_policy *policy, int64_t num, int64_t den)
 }
 
 /* Whether the data decide how many it keeps. */
-/* Whether stages before the cut have a say in what it must keep. */
-static bool protects(const char *preset)
+/* Whether a stage can keep any number: none before it has a say in what it must
+ * keep, and none removes half at most. */
+static bool keeps_any(const char *preset)
 {
     tkp_policy *policy = test_preset(preset);
-    bool found = false;
+    bool any = true;
     for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
         tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
         ck_assert_int_eq(tkp_policy_get_stage(policy, i, &stage), TKP_OK);
-        found |= stage.effect == TKP_EFFECT_PROTECT;
+        any = any && stage.effect != TKP_EFFECT_PROTECT &&
+              stage.selector->kind != TKP_SELECTOR_BIPARTITE;
     }
     tkp_policy_destroy(policy);
-    return found;
+    return any;
 }
 
 static bool is_adaptive(const char *preset)
@@ -71,7 +73,7 @@ static const char *pruning_preset(int32_t i)
     for (int32_t p = 0; p < tkp_policy_preset_count(); p++)
         if (strcmp(tkp_policy_preset_name(p), "none") != 0 &&
             !is_adaptive(tkp_policy_preset_name(p)) &&
-            !protects(tkp_policy_preset_name(p)) && found++ == i)
+            keeps_any(tkp_policy_preset_name(p)) && found++ == i)
             return tkp_policy_preset_name(p);
     return NULL;
 }

@@ -991,7 +991,7 @@ static const char *const other_presets[] = {
     "dycoke",       "fastvid",     "prumerge",   "prumerge-plus", "vispruner",
     "vscan",        "duet",        "sparsevlm",  "holov",         "holitom",
     "sparsevlm-v1", "pact",        "globalcom2", "hired",         "ivc",
-    "tome",         "mustdrop"};
+    "tome",         "mustdrop",    "aim"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

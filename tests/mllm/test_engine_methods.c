@@ -9,6 +9,8 @@
 static const struct {
     const char *method, *golden, *backend;
 } cases[] = {
+    {"aim", "llava-f32", "cpu"},
+    {"aim", "llava-kv2-sharded", "ref"},
     {"ivc", "llava-f32", "ref"},
     {"ivc", "llava-kv2-sharded", "cpu"},
     {"ivc-seeds", "llava-f32", "cpu"},

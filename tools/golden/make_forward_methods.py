@@ -74,6 +74,7 @@ class Model:
         """bias: of each key, or of each query and key."""
         _, _, q, k, v = self.project(layer, x, positions)
         p = self.probabilities(q, k, bias)
+        self.seen = p.mean(0)  # [query, key], for what comes after the layer
         mixed = np.einsum("hij,jhc->ihc", p, np.repeat(v, self.heads // self.kv, 1)).reshape(len(x), -1)
         x = x + mixed @ self.weight(f"layers.{layer}.self_attn.o_proj.weight").T
         y = self.norm(x, f"layers.{layer}.post_attention_layernorm")
@@ -184,7 +185,59 @@ def ivc(coordinates, seeds, share):
     return yaml, [(2, cut)]
 
 
-METHODS = {"ivc": ivc((1, 10), (1, 100), (1, 2)), "ivc-seeds": ivc((1, 4), (1, 8), (5, 8)), "pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3)}
+def aim(schedule):
+    """schedule: boundary -> tokens that are left."""
+
+    def merge(model, layer, state):
+        x, visual = state["x"], state["visual"]
+        weights = state.setdefault("weights", np.ones(len(visual)))
+        u = selections.unit(x[visual])
+        a, b = np.arange(0, len(visual), 2), np.arange(1, len(visual), 2)
+        like = u[a] @ u[b].T
+        gone = selections.best(like.max(1), len(visual) // 2)
+        total, count = x[visual] * weights[:, None], weights.copy()
+        for g in gone:
+            to = b[like[g].argmax()]
+            total[to] += weights[a[g]] * x[visual[a[g]]]
+            count[to] += weights[a[g]]
+        x[visual] = total / count[:, None]
+        state["weights"] = count
+        keep(model, state, np.delete(np.arange(len(visual)), a[gone]))
+
+    def keep(model, state, kept):
+        x, visual = state["x"], state["visual"]
+        stays = np.delete(np.arange(len(x)), np.delete(visual, kept))
+        model.rows = stays[stays < state["prompt"]]
+        place = np.full(len(x), -1)
+        place[stays] = np.arange(len(stays))
+        state |= {"x": x[stays], "positions": state["positions"][stays], "bias": np.zeros(len(stays)),
+                  "visual": place[visual[kept]], "weights": state["weights"][kept],
+                  "prompt": int((stays < state["prompt"]).sum())}
+
+    def prune(count):
+        def cut(model, layer, state):
+            prompt = state["prompt"]
+            scores = model.seen[:prompt, state["visual"]].mean(0)  # what is decoded later has no say
+            keep(model, state, selections.best(scores, count))
+
+        return cut
+
+    half = """  - at: projector
+    selector: bipartite
+    merger: bipartite
+    budget: {ratio: 1/2, rounding: ceil, scope: frame}
+"""
+    yaml = 2 * half
+    for boundary, count in schedule.items():
+        yaml += f"""  - at: llm:{boundary}
+    scorer: {{kind: attention, query: all, reduce: mean}}
+    selector: topk
+    budget: {{count: {count}}}
+"""
+    return yaml, [(0, merge), (0, merge)] + [(boundary, prune(count)) for boundary, count in schedule.items()]
+
+
+METHODS = {"aim": aim({1: 3, 2: 1, 3: 0}), "ivc": ivc((1, 10), (1, 100), (1, 2)), "ivc-seeds": ivc((1, 4), (1, 8), (5, 8)), "pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3)}
 
 
 def main():
@@ -202,7 +255,7 @@ def main():
                 tokens.append(int(np.argmax(z)))
                 logits.append(z)
             text = f"tokenprune: 1\nname: {method}\nstages:\n{yaml}"
-            out = {"policy": np.frombuffer(text.encode(), np.uint8), "boundary": np.array([cuts[0][0]], np.int32),
+            out = {"policy": np.frombuffer(text.encode(), np.uint8), "boundary": np.array([cuts[-1][0]], np.int32),
                    "rows": model.rows.astype(np.int32), "tokens": np.array(tokens, np.int32),
                    "logits": np.array(logits, np.float32)}
             if model.key_bias is not None:
