@@ -127,7 +127,7 @@ class RandomBlock:
 
 
 def is_norm_weight(name):
-    return name.endswith("weight") and "norm" in name or "layrnorm.w" in name
+    return name.endswith("weight") and ("norm" in name or "ln_q" in name)
 
 
 def count_of(shape):
@@ -167,9 +167,9 @@ def split(tensors, limit):
     return shards
 
 
-def write_weights(args):
+def write_weights(args, tensors):
     block = RandomBlock(args.seed)
-    shards = split(all_tensors(args), args.shard_gb * 1e9)
+    shards = split(tensors, args.shard_gb * 1e9)
     index = {"metadata": {"total_size": 0}, "weight_map": {}}
     for i, tensors in enumerate(shards):
         file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
@@ -304,7 +304,7 @@ def main():
                {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 32001})
     write_json(args.directory, "preprocessor_config.json", PREPROCESSOR)
     write_json(args.directory, "tokenizer.json", make_tokenizer())
-    total = write_weights(args)
+    total = write_weights(args, all_tensors(args))
     print(f"{args.directory}: {total / 1e9:.2f} GB of weights")
 
 

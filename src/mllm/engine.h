@@ -123,6 +123,13 @@ tkp_status tkp__engine_prefill(tkp__engine *engine, tkp_tensor *logits);
  * (look_frames.c) */
 tkp_status tkp__engine_look_at_frames(tkp__engine *engine);
 
+/* What the policy wants of the encoder, for projector rows from `at` on; `keys`
+ * are the rows for its keys. */
+tkp__vision_wants tkp__engine_wants(
+    const tkp__engine *engine,
+    int64_t at,
+    const tkp_tensor *keys);
+
 /* Positions [P, R] of the whole prompts. (positions.c) */
 void tkp__engine_list_positions(tkp__engine *engine);
 

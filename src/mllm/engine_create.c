@@ -100,36 +100,23 @@ static tkp_status list_words(tkp__engine *e)
 static tkp_status
 find_block(const tkp__engine *e, int32_t asked, int32_t normal, int32_t *block)
 {
-    const tkp__vision *v = &e->model->vision;
-    *block = asked == 0 ? normal : asked < 0 ? v->depth - 1 : asked - 1;
+    const tkp_mllm *m = e->model;
+    const tkp__vision_config *c = &m->config.vision;
+    const int32_t depth = (int32_t)c->layers;
+    const int32_t seen =
+        tkp__any_size(m) ? m->vit.layers - 1 : m->vision.last_seen;
+    *block = asked == 0 ? normal : asked < 0 ? depth - 1 : asked - 1;
     TKP__CHECK(
-        *block < v->depth, TKP_ERR_OPTION,
+        *block < depth, TKP_ERR_OPTION,
         "policy '%s': encoder_layer is %d, but the encoder has %d",
-        tkp_policy_name(e->policy), *block + 1, v->depth);
+        tkp_policy_name(e->policy), *block + 1, depth);
     TKP__CHECK(
-        *block <= v->last_seen, TKP_ERR_UNSUPPORTED,
+        *block <= seen, TKP_ERR_UNSUPPORTED,
         "policy '%s': asks for the CLS row of encoder layer %d; this model runs "
         "%d layers of its encoder, and shows layers 1 to %d",
-        tkp_policy_name(e->policy), *block + 1, v->layers, v->last_seen + 1);
+        tkp_policy_name(e->policy), *block + 1, (int)c->feature_layer,
+        seen + 1);
     return TKP_OK;
-}
-
-/* What the encoder of pictures of any size does not have. */
-static tkp_status check_encoder(tkp__engine *e)
-{
-    static const uint32_t cls = TKP_NEED_CLS_ATTENTION | TKP_NEED_CLS_SHALLOW;
-    TKP__CHECK(
-        !(e->inputs.needs & cls), TKP_ERR_UNSUPPORTED,
-        "policy '%s': asks what the encoder's CLS token attends to, but the "
-        "encoder of this model has no CLS token",
-        tkp_policy_name(e->policy));
-    TKP__CHECK(
-        !(e->inputs.needs & TKP_NEED_VISION_KEYS), TKP_ERR_UNSUPPORTED,
-        "policy '%s': asks for keys of the encoder, which has one for each "
-        "patch, and %d patches a token; only LLaVA's encoder shows its keys",
-        tkp_policy_name(e->policy),
-        (int)(e->model->vit.merge * e->model->vit.merge));
-    return list_words(e);
 }
 
 /* Cuts inside the encoder are of squares of patches, and of its blocks. */
@@ -174,7 +161,7 @@ static tkp_status query_policy(tkp__engine *e)
 {
     static const uint32_t shared =
         TKP_NEED_CLIP | TKP_NEED_CLIP_TEXT | TKP_NEED_CLIP_TOKENS;
-    const tkp__vision *vision = &e->model->vision;
+    const int32_t layers = (int32_t)e->model->config.vision.feature_layer;
     tkp__kept_inputs *kept = &e->inputs;
     tkp_policy_info info = TKP_POLICY_INFO_INIT;
     TKP__TRY(tkp_policy_query(e->policy, &info));
@@ -191,12 +178,9 @@ static tkp_status query_policy(tkp__engine *e)
     e->biases = info.flags & TKP_POLICY_KEY_BIAS;
     kept->of.cls_logits = info.cls_logits;
     kept->of.shallow_logits = info.shallow_logits;
-    if (tkp__any_size(e->model))
-        return check_encoder(e);
+    TKP__TRY(find_block(e, info.cls_layer, layers - 1, &kept->of.cls_layer));
     TKP__TRY(
-        find_block(e, info.cls_layer, vision->layers - 1, &kept->of.cls_layer));
-    TKP__TRY(find_block(
-        e, info.shallow_layer, vision->layers / 4, &kept->of.shallow_layer));
+        find_block(e, info.shallow_layer, layers / 4, &kept->of.shallow_layer));
     return list_words(e);
 }
 

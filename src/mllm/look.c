@@ -31,6 +31,18 @@ typedef struct look {
     tkp__buffer features, inner, stage;
 } look;
 
+tkp__vision_wants
+tkp__engine_wants(const tkp__engine *e, int64_t at, const tkp_tensor *keys)
+{
+    const tkp__kept_inputs *kept = &e->inputs;
+    tkp__vision_wants wants = kept->of;
+    wants.cls = kept->cls.data ? (float *)kept->cls.data + at : NULL;
+    wants.shallow =
+        kept->shallow.data ? (float *)kept->shallow.data + at : NULL;
+    wants.keys = kept->keys.data ? keys : NULL;
+    return wants;
+}
+
 /* --- the views, as many at a time as the encoder takes ---------------------- */
 
 typedef tkp_status (*step)(look *l, int32_t view, int64_t patch, tkp_tensor *x);
@@ -70,11 +82,7 @@ run_blocks(look *l, int32_t to, int64_t patch, const tkp_tensor *x)
 {
     const tkp__kept_inputs *kept = &l->e->inputs;
     const tkp_tensor keys = tkp__rows_from(&kept->keys, patch, l->rows.patches);
-    tkp__vision_wants wants = kept->of;
-    wants.cls = kept->cls.data ? (float *)kept->cls.data + patch : NULL;
-    wants.shallow =
-        kept->shallow.data ? (float *)kept->shallow.data + patch : NULL;
-    wants.keys = kept->keys.data ? &keys : NULL;
+    const tkp__vision_wants wants = tkp__engine_wants(l->e, patch, &keys);
     TKP__TRY(tkp__vision_run(
         l->vision, &l->e->f, &l->state, &l->rows, l->biased, l->half, to,
         &wants, x));

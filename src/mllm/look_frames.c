@@ -82,7 +82,9 @@ static tkp_status look_at_step(
                                 : tkp__rows(features, n);
     const tkp_tensor between = tkp__rows(inner, n);
     const tkp_tensor dst = tkp__rows_from(&e->visual, *at, n);
-    TKP__TRY(tkp__vit_run(&m->vit, &e->f, state, frames, count, &seen));
+    const tkp_tensor keys = tkp__rows_from(&e->inputs.keys, *at, n);
+    const tkp__vision_wants wants = tkp__engine_wants(e, *at, &keys);
+    TKP__TRY(tkp__vit_run(&m->vit, &e->f, state, frames, count, &seen, &wants));
     *at += n;
     return tkp__projector_run(&m->projector, &e->f, &seen, &between, &dst);
 }

@@ -140,14 +140,14 @@ static void check_plain(const testbed *bed, const asked *a, const char *name)
 
 /* --- pruned ---------------------------------------------------------------- */
 
-static tkp_policy *policy_external(int32_t point, int64_t keep)
+static tkp_policy *policy_scores(int32_t point, int32_t kind, int64_t keep)
 {
     tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
     tkp_scorer_options scorer = TKP_SCORER_OPTIONS_INIT;
     tkp_selector_options selector = TKP_SELECTOR_OPTIONS_INIT;
     tkp_budget budget = TKP_BUDGET_INIT;
     tkp_policy *policy;
-    scorer.kind = TKP_SCORER_EXTERNAL;
+    scorer.kind = kind;
     selector.kind = TKP_SELECTOR_TOPK;
     budget.kind = TKP_BUDGET_COUNT;
     budget.count = keep;
@@ -155,7 +155,7 @@ static tkp_policy *policy_external(int32_t point, int64_t keep)
     stage.scorer = &scorer;
     stage.selector = &selector;
     stage.budget = &budget;
-    assert_ok(tkp_policy_create(&policy, "external"));
+    assert_ok(tkp_policy_create(&policy, "scores"));
     assert_ok(tkp_policy_add_stage(policy, &stage));
     return policy;
 }
@@ -185,7 +185,8 @@ static void check_pruned(
     const asked *a,
     const char *name,
     const char *place,
-    int32_t point)
+    int32_t point,
+    int32_t kind)
 {
     static recorder seen;
     char cut[64], stored[80];
@@ -193,11 +194,11 @@ static void check_pruned(
     snprintf(stored, sizeof(stored), "%s.logits", cut);
     const int64_t keep = fixture_get(bed, "%s.kept", cut).shape[0];
     const tkp_tensor scores = fixture_get(bed, "%s.scores", name);
-    tkp_policy *policy = point == TKP_POINT_LLM
+    tkp_policy *policy = kind == TKP_SCORER_ATTENTION
                              ? policy_fastv(LAYER, keep, TKP_POSITIONS_KEEP)
-                             : policy_external(point, keep);
+                             : policy_scores(point, kind, keep);
     tkp_mllm_result *result = generate(
-        bed, a, &seen, policy, point == TKP_POINT_LLM ? NULL : &scores);
+        bed, a, &seen, policy, kind == TKP_SCORER_EXTERNAL ? &scores : NULL);
     check_kept(bed, result, cut);
     compare(bed, &seen, "logits", 0, 1e-5, stored);
     check_tokens(bed, result, 0, cut);
@@ -213,9 +214,13 @@ static void check_case(const testbed *bed, const char *name)
     check_plain(bed, &a, name);
     if (a.request.n_images == 0)
         return;
-    check_pruned(bed, &a, name, "before", TKP_POINT_PROJECTOR);
-    check_pruned(bed, &a, name, "layer", TKP_POINT_LLM);
-    check_pruned(bed, &a, name, "cache", TKP_POINT_KV);
+    check_pruned(
+        bed, &a, name, "before", TKP_POINT_PROJECTOR, TKP_SCORER_EXTERNAL);
+    check_pruned(
+        bed, &a, name, "received", TKP_POINT_PROJECTOR,
+        TKP_SCORER_CLS_ATTENTION);
+    check_pruned(bed, &a, name, "layer", TKP_POINT_LLM, TKP_SCORER_ATTENTION);
+    check_pruned(bed, &a, name, "cache", TKP_POINT_KV, TKP_SCORER_EXTERNAL);
 }
 
 START_TEST(generate__pictures_of_many_shapes__as_transformers)
@@ -294,6 +299,43 @@ START_TEST(generate__bf16__every_stage_near_transformers)
 }
 END_TEST
 
+/* What stages read of the encoder: of its last block, and a quarter of the way
+ * up. VisionZip's parts want the first and the keys, VScan's both blocks. */
+START_TEST(generate__inputs_of_stages__as_restated)
+{
+    static testbed bed;
+    static recorder seen;
+    asked a;
+    if (!testbed_has_backend(backends[_i]))
+        return;
+    testbed_open(&bed, "qwen2-vl", backends[_i], 0);
+    ask(&a, &bed, "pair");
+    tkp_policy *policy;
+    assert_ok(tkp_policy_load_preset(&policy, "visionzip"));
+    tkp_mllm_result_destroy(generate(&bed, &a, &seen, policy, NULL));
+    tkp_policy_destroy(policy);
+    compare(
+        &bed, &seen, "vision.cls_attention", 2, 1e-5, "pair.vision.received.2");
+    compare(&bed, &seen, "vision.keys", 2, 1e-5, "pair.vision.keys");
+    tkp_stage_options stage = TKP_STAGE_OPTIONS_INIT;
+    tkp_policy *shallow =
+        policy_scores(TKP_POINT_PROJECTOR, TKP_SCORER_CLS_ATTENTION, 9);
+    assert_ok(tkp_policy_get_stage(shallow, 0, &stage));
+    tkp_scorer_options scorer = *stage.scorer;
+    scorer.encoder_layer = 1;
+    stage.scorer = &scorer;
+    assert_ok(tkp_policy_create(&policy, "early"));
+    assert_ok(tkp_policy_add_stage(policy, &stage));
+    tkp_mllm_result_destroy(generate(&bed, &a, &seen, policy, NULL));
+    compare(
+        &bed, &seen, "vision.cls_attention", 0, 1e-5, "pair.vision.received.0");
+    tkp_policy_destroy(policy);
+    tkp_policy_destroy(shallow);
+    recorder_clear(&seen);
+    testbed_close(&bed);
+}
+END_TEST
+
 /* --- batches --------------------------------------------------------------- */
 
 START_TEST(generate__ragged_batch__as_one_by_one)
@@ -363,6 +405,7 @@ int main(void)
         t, generate__pictures_of_many_shapes__as_transformers, 0, 2);
     tcase_add_loop_test(t, generate__published_layout__as_transformers, 0, 2);
     tcase_add_loop_test(t, generate__bf16__every_stage_near_transformers, 0, 2);
+    tcase_add_loop_test(t, generate__inputs_of_stages__as_restated, 0, 2);
     tcase_add_test(t, generate__ragged_batch__as_one_by_one);
     tcase_add_test(t, generate__a_format_of_other_models__refused);
     tcase_add_test(t, get_info__any_size__no_grid_of_a_square);

@@ -5,7 +5,7 @@ Oracle: Hugging Face transformers (Qwen2VLForConditionalGeneration, its Pillow i
 on random parameters. fixture.safetensors holds, for prompts with pictures of many shapes, the pictures, token ids,
 positions, logits and greedy tokens; for one prompt every stage between. The pruned runs restate the rules on the same
 modules, with a cache of their own: rows are gathered with their three positions before the language model (scores of
-the caller), before layer 2 (FastV: attention of the last row in the layer before) or taken out of every layer's cache
+the caller, or the attention that patches receive in the encoder's last block), before layer 2 (FastV: attention of the last row in the layer before) or taken out of every layer's cache
 after prefill. With nothing pruned the same code must give the logits and tokens of transformers, else the script stops.
 
     python tools/golden/make_qwen_checkpoints.py [tests/golden/models]
@@ -218,6 +218,35 @@ def list_positions(ids, grids):
     return torch.tensor(columns).T.contiguous()
 
 
+def turn_in_plane(x, rows, columns):
+    """2-D rotary of [H, n, C]: half of the pairs by the row, half by the column."""
+    c = x.shape[-1]
+    inverse = 1.0 / 10000.0 ** (torch.arange(0, c // 2, 2).float() / (c // 2))
+    angles = torch.cat([rows[:, None] * inverse, columns[:, None] * inverse], 1)
+    angles = torch.cat([angles, angles], 1)
+    return turn(x.float(), angles.cos(), angles.sin()).to(x.dtype)
+
+
+def received(model, states, grids):
+    """For each block: how much attention a token's patches receive in their picture, means over rows, heads and
+    patches; and of the last block the means of the turned keys."""
+    vision, out, keys = model.model.visual, [], []
+    heads = vision.config.num_heads
+    for block, x in zip(vision.blocks, states):
+        q, k, _ = block.attn.qkv(block.norm1(x)).view(x.shape[0], 3, heads, -1).permute(1, 2, 0, 3)
+        at, scores, keys = 0, [], []
+        for t, h, w in grids.tolist():
+            cells = [(y, x) for y in range(0, h, 2) for x in range(0, w, 2)]
+            rows, columns = torch.tensor([(y + i, x + j) for y, x in cells for i in (0, 1) for j in (0, 1)]).T.float()
+            mine, their = (turn_in_plane(z[:, at:at + h * w], rows, columns) for z in (q, k))
+            probs = torch.softmax((mine.float() @ their.float().transpose(1, 2)) * q.shape[-1] ** -0.5, -1)
+            scores.append(probs.mean((0, 1)).view(-1, 4).mean(1))
+            keys.append(their.float().mean(0).view(len(cells), 4, -1).mean(1))
+            at += h * w
+        out.append(torch.cat(scores))
+    return out, torch.cat(keys)
+
+
 def look(model, pixels, grids, record):
     """The encoder's stages and its rows for the language model."""
     vision, seen = model.model.visual, {}
@@ -229,11 +258,14 @@ def look(model, pixels, grids, record):
     for hook in hooks:
         hook.remove()
     rows = getattr(out, "pooler_output", out)
+    states = [seen["vision.patches"]] + [seen[f"vision.layer.{i}"] for i in range(len(vision.blocks) - 1)]
+    columns, keys = received(model, states, grids)
+    seen.update({"vision.keys": keys}, **{f"vision.received.{i}": c[:, None] for i, c in enumerate(columns)})
     seen["vision.features"] = seen["vision.features"].reshape(rows.shape[0], -1)
     seen["projector"] = rows
     for name, value in seen.items():
         record(name, value)
-    return rows
+    return rows, columns[-1]
 
 
 def record_case(model, name, parts, rng, processor, out):
@@ -243,7 +275,8 @@ def record_case(model, name, parts, rng, processor, out):
     candidates = (ids == IMAGE).nonzero()[:, 0].tolist()
     embeds = model.model.language_model.embed_tokens(ids).clone()
     if candidates:
-        embeds[candidates] = look(model, pixels, grids, keep_stage).to(embeds.dtype)
+        rows, columns = look(model, pixels, grids, keep_stage)
+        embeds[candidates] = rows.to(embeds.dtype)
     keep_stage("embeddings", embeds)
     positions = list_positions(ids, grids)
     kinds = (ids == IMAGE).int()[None]
@@ -268,8 +301,12 @@ def record_case(model, name, parts, rng, processor, out):
     for i, picture in enumerate(pictures):
         out[f"{name}.image_u8.{i}"] = torch.from_numpy(picture)
     out[f"{name}.scores"] = torch.from_numpy(rng.random(len(candidates), dtype=np.float32))
-    for at in ("before", "layer", "cache") if len(candidates) > 3 else ():
-        cut = dict(at=at, candidates=candidates, keep=len(candidates) // 3, scores=out[f"{name}.scores"])
+    for at in ("before", "layer", "cache", "received") if candidates else ():
+        scores = columns if at == "received" else out[f"{name}.scores"]
+        keep = len(candidates) // 3
+        if at == "received":  # no seed moves these: cut where they are furthest apart
+            keep = max(range(1, len(candidates) // 2 + 1), key=lambda count: top(columns, count)[1])
+        cut = dict(at=at.replace("received", "before"), candidates=candidates, keep=keep, scores=scores)
         tokens, logits, margin = answer(model, embeds, positions, cut)
         drawn |= set(tokens)
         gaps.append(cut["gap"])

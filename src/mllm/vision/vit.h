@@ -8,7 +8,7 @@
  * a square cell of them.
  */
 
-#include "mllm/forward.h"
+#include "mllm/vision/vision.h"
 
 typedef struct tkp__vit_layer {
     tkp__norm norm1, norm2;
@@ -26,7 +26,8 @@ typedef struct tkp__vit {
     tkp__vit_layer *layer;
     tkp__norm cell_norm;
     tkp_op *take_pixels, *rotary_table, *rotary, *widen, *narrow;
-    tkp_op *attention, *activation;
+    tkp_op *attention, *attention_lse, *activation;
+    tkp_op *column_scores, *column_logits, *mean_scores, *mean_keys;
 } tkp__vit;
 
 /* For up to `tokens` visual tokens at once. */
@@ -53,9 +54,17 @@ typedef struct tkp__vit_state {
     tkp__buffer turned;   /* [N, 2 D] q and k after rotary */
     tkp__buffer mlp;      /* [N, F] */
     tkp__buffer cos, sin; /* [2 N, C / 4] f32: by row, then by column */
+    tkp__buffer lse;      /* [N, H] f32 */
+    tkp__buffer received; /* [N, 1] f32: attention that patches receive */
     int32_t *lists;
-    int32_t *places;  /* [N, 2] row and column of each patch */
-    int32_t *offsets; /* [F + 1] patches of each frame */
+    int32_t *places;       /* [N, 2] row and column of each patch */
+    int32_t *offsets;      /* [F + 1] patches of each frame */
+    int32_t *inside;       /* [N] number of each patch in its frame */
+    int32_t *zeros;        /* [N] */
+    int32_t *cell_offsets; /* [N / cell + 1] */
+    int32_t *cell_patches; /* [N] 0, 1, 2 ... */
+    int32_t *head_offsets; /* [N / cell + 1] */
+    int32_t *cell_heads;   /* [N H] rows of a cell's keys among q and k */
 } tkp__vit_state;
 
 tkp_status tkp__vit_state_create(
@@ -66,13 +75,16 @@ tkp_status tkp__vit_state_create(
 void tkp__vit_state_release(tkp__vit_state *state);
 
 /* frames -> features [N / cell, cell D], frame after frame, cells in reading
- * order. */
+ * order. There is no CLS token: what `wants` calls its row is how much of the
+ * attention of its frame a patch receives, meaned over rows and heads, and then
+ * over the patches of a cell; keys, after rotary, likewise. */
 tkp_status tkp__vit_run(
     const tkp__vit *vit,
     const tkp__forward *f,
     tkp__vit_state *state,
     const tkp__vit_frame *frames,
     int64_t count,
-    const tkp_tensor *features);
+    const tkp_tensor *features,
+    const tkp__vision_wants *wants);
 
 #endif

@@ -2,6 +2,36 @@
 
 #include "mllm/vision/vit.h"
 
+static tkp_status
+make_lists(tkp__vit_state *s, const tkp__vit *v, int64_t n, int64_t frames)
+{
+    const int64_t cell = v->merge * v->merge, heads = v->heads;
+    int32_t *at = tkp__zalloc(
+        (size_t)(n * (5 + heads) + 2 * (n / cell + 1) + frames + 1),
+        sizeof(*s->lists));
+    if (!at)
+        return TKP_ERR_MEMORY;
+    s->lists = at;
+    s->places = at;
+    s->offsets = s->places + 2 * n;
+    s->inside = s->offsets + frames + 1;
+    s->zeros = s->inside + n;
+    s->cell_patches = s->zeros + n;
+    s->cell_offsets = s->cell_patches + n;
+    s->head_offsets = s->cell_offsets + n / cell + 1;
+    s->cell_heads = s->head_offsets + n / cell + 1;
+    for (int64_t i = 0; i <= n / cell; i++) {
+        s->cell_offsets[i] = (int32_t)(i * cell);
+        s->head_offsets[i] = (int32_t)(i * cell * heads);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        s->cell_patches[i] = (int32_t)i;
+        for (int64_t h = 0; h < heads; h++)
+            s->cell_heads[i * heads + h] = (int32_t)((2 * i + 1) * heads + h);
+    }
+    return TKP_OK;
+}
+
 tkp_status tkp__vit_state_create(
     tkp__vit_state *s,
     const tkp__vit *v,
@@ -10,11 +40,7 @@ tkp_status tkp__vit_state_create(
 {
     const int64_t n = patches, d = v->hidden, quarter = d / v->heads / 4;
     *s = (tkp__vit_state){0};
-    s->lists = tkp__alloc((size_t)(2 * n + frames + 1), sizeof(*s->lists));
-    if (!s->lists)
-        return TKP_ERR_MEMORY;
-    s->places = s->lists;
-    s->offsets = s->lists + 2 * n;
+    TKP__TRY(make_lists(s, v, n, frames));
     TKP__TRY(tkp__buffer_alloc(&s->cut, n, v->patch_values, v->dtype));
     TKP__TRY(tkp__buffer_alloc(&s->x, n, d, v->dtype));
     TKP__TRY(tkp__buffer_alloc(&s->h, n, d, v->dtype));
@@ -24,14 +50,16 @@ tkp_status tkp__vit_state_create(
         TKP__TRY(tkp__buffer_alloc(&s->wide, n, 2 * d, TKP_DTYPE_F32));
     TKP__TRY(tkp__buffer_alloc(&s->cos, 2 * n, quarter, TKP_DTYPE_F32));
     TKP__TRY(tkp__buffer_alloc(&s->sin, 2 * n, quarter, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(&s->lse, n, v->heads, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(&s->received, n, 1, TKP_DTYPE_F32));
     return tkp__buffer_alloc(&s->mlp, n, v->intermediate, v->dtype);
 }
 
 void tkp__vit_state_release(tkp__vit_state *s)
 {
-    tkp__buffer *const buffers[] = {&s->cut,    &s->x,   &s->h,
-                                    &s->qkv,    &s->cos, &s->sin,
-                                    &s->turned, &s->mlp, &s->wide};
+    tkp__buffer *const buffers[] = {&s->cut, &s->x,    &s->h,       &s->qkv,
+                                    &s->cos, &s->sin,  &s->lse,     &s->turned,
+                                    &s->mlp, &s->wide, &s->received};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(s->lists);
@@ -90,6 +118,8 @@ static tkp_status embed(
         TKP__TRY(tkp_op_run(
             v->take_pixels, f->exec, (tkp_tensor[]){pixels, cut}, 2));
         place = list_places(place, &frames[i], v->merge);
+        for (int64_t j = 0; j < inside; j++)
+            s->inside[n + j] = (int32_t)j;
         s->offsets[i] = (int32_t)n;
         n += inside;
     }
@@ -139,9 +169,11 @@ static tkp_status attend(
     int64_t frames,
     const tkp_tensor *qkv,
     const tkp_tensor *turned,
+    const tkp_tensor *lse,
     const tkp_tensor *dst)
 {
     const int64_t d = v->hidden;
+    const tkp_tensor none = {0};
     const tkp_tensor q = columns(turned, 0, d), k = columns(turned, d, d);
     const tkp_tensor values = columns(qkv, 2 * d, d);
     const tkp_tensor offsets = tkp__ints(s->offsets, frames + 1);
@@ -152,8 +184,95 @@ static tkp_status attend(
         offsets,
         offsets,
         tkp__heads(dst, v->heads),
-        {0}};
-    return tkp_op_run(v->attention, f->exec, args, 8);
+        lse ? *lse : none};
+    return tkp_op_run(lse ? v->attention_lse : v->attention, f->exec, args, 8);
+}
+
+/* How much each cell's patches are attended to. */
+static tkp_status columns_of(
+    const tkp__vit *v,
+    const tkp__forward *f,
+    const tkp__vit_state *s,
+    int64_t frames,
+    int32_t layer,
+    const tkp_tensor *turned,
+    bool logits,
+    float *dst)
+{
+    const int64_t d = v->hidden, n = turned->shape[0];
+    const int64_t cells = n / (v->merge * v->merge);
+    const tkp_tensor q = columns(turned, 0, d), k = columns(turned, d, d);
+    const tkp_tensor offsets = tkp__ints(s->offsets, frames + 1);
+    tkp_tensor args[10] = {
+        heads_of(&q, v->heads),
+        heads_of(&k, v->heads),
+        {0},
+        {0},
+        offsets,
+        tkp__ints(s->zeros, n),
+        offsets,
+        offsets,
+        tkp__ints(s->inside, n)};
+    if (!logits)
+        args[2] = tkp__rows(&s->lse, n);
+    tkp_tensor_make_1d(&args[9], s->received.data, TKP_DTYPE_F32, n);
+    TKP__TRY(tkp_op_run(
+        logits ? v->column_logits : v->column_scores, f->exec, args, 10));
+    tkp_tensor mean[5] = {
+        tkp__rows(&s->received, n), tkp__ints(s->cell_offsets, cells + 1),
+        tkp__ints(s->cell_patches, n)};
+    tkp_tensor_make_2d(&mean[4], dst, TKP_DTYPE_F32, cells, 1);
+    TKP__TRY(tkp_op_run(v->mean_scores, f->exec, mean, 5));
+    tkp__trace(f, "vision.cls_attention", layer, &mean[4]);
+    return TKP_OK;
+}
+
+static tkp_status mean_keys(
+    const tkp__vit *v,
+    const tkp__forward *f,
+    const tkp__vit_state *s,
+    const tkp_tensor *turned,
+    const tkp_tensor *dst)
+{
+    const int64_t n = turned->shape[0], heads = v->heads;
+    tkp_tensor args[5] = {
+        {0},
+        tkp__ints(s->head_offsets, dst->shape[0] + 1),
+        tkp__ints(s->cell_heads, n * heads)};
+    tkp_tensor_make_2d(
+        &args[0], tkp__data(turned), turned->dtype, 2 * n * heads,
+        v->hidden / heads);
+    args[4] = *dst;
+    TKP__TRY(tkp_op_run(v->mean_keys, f->exec, args, 5));
+    tkp__trace(f, "vision.keys", v->layers - 1, dst);
+    return TKP_OK;
+}
+
+static bool wants_columns(const tkp__vision_wants *w, int32_t layer)
+{
+    return (w->cls && layer == w->cls_layer) ||
+           (w->shallow && layer == w->shallow_layer);
+}
+
+/* What the policy wants of a block. */
+static tkp_status keep(
+    const tkp__vit *v,
+    const tkp__forward *f,
+    const tkp__vit_state *s,
+    int64_t frames,
+    int32_t layer,
+    const tkp_tensor *turned,
+    const tkp__vision_wants *w)
+{
+    if (w->cls && layer == w->cls_layer)
+        TKP__TRY(
+            columns_of(v, f, s, frames, layer, turned, w->cls_logits, w->cls));
+    if (w->shallow && layer == w->shallow_layer)
+        TKP__TRY(columns_of(
+            v, f, s, frames, layer, turned, w->shallow_logits, w->shallow));
+    if (w->keys && layer == v->layers - 1)
+        TKP__TRY(mean_keys(v, f, s, turned, w->keys));
+    return TKP_OK;
 }
 
 static tkp_status run_layer(
@@ -162,19 +281,23 @@ static tkp_status run_layer(
     tkp__vit_state *s,
     int32_t i,
     int64_t n,
-    int64_t frames)
+    int64_t frames,
+    const tkp__vision_wants *wants)
 {
     const tkp__vit_layer *l = &v->layer[i];
     const tkp_tensor x = tkp__rows(&s->x, n), h = tkp__rows(&s->h, n);
     const tkp_tensor qkv = tkp__rows(&s->qkv, n);
     const tkp_tensor turned = tkp__rows(&s->turned, n);
-    const tkp_tensor mlp = tkp__rows(&s->mlp, n);
+    const tkp_tensor mlp = tkp__rows(&s->mlp, n), lse = tkp__rows(&s->lse, n);
 
     TKP__TRY(tkp__norm_run(&l->norm1, f, &x, &h));
     TKP__TRY(tkp__linear_run(&l->qkv, f, &h, NULL, &qkv));
     TKP__TRY(rotate(v, f, s, &qkv, &turned));
     tkp__trace(f, "vision.qk", i, &turned);
-    TKP__TRY(attend(v, f, s, frames, &qkv, &turned, &h));
+    TKP__TRY(attend(
+        v, f, s, frames, &qkv, &turned, wants_columns(wants, i) ? &lse : NULL,
+        &h));
+    TKP__TRY(keep(v, f, s, frames, i, &turned, wants));
     TKP__TRY(tkp__linear_run(&l->out, f, &h, &x, &x));
 
     TKP__TRY(tkp__norm_run(&l->norm2, f, &x, &h));
@@ -191,13 +314,14 @@ tkp_status tkp__vit_run(
     tkp__vit_state *s,
     const tkp__vit_frame *frames,
     int64_t count,
-    const tkp_tensor *features)
+    const tkp_tensor *features,
+    const tkp__vision_wants *wants)
 {
     int64_t n;
     TKP__TRY(embed(v, f, s, frames, count, &n));
     for (int32_t i = 0; i < v->layers; i++) {
         TKP__TRY(tkp__go_on(f));
-        TKP__TRY(run_layer(v, f, s, i, n, count));
+        TKP__TRY(run_layer(v, f, s, i, n, count, wants));
     }
     /* The patches of a cell lie behind each other: together they are a row. */
     const tkp_tensor x = tkp__rows(&s->x, n);

@@ -77,8 +77,57 @@ static tkp_status load_attention(tkp__vit *v, tkp__planner *p)
         &args[0], NULL, p->dtype, n, v->heads, v->hidden / v->heads);
     args[1] = args[2] = args[5] = args[0];
     args[3] = args[4] = tkp__ints(NULL, frames + 1);
+    TKP__TRY(
+        tkp__planner_op(p, &v->attention, TKP_OP_ATTENTION, args, 8, &params));
+    tkp_tensor_make_2d(&args[6], NULL, TKP_DTYPE_F32, n, v->heads);
     return tkp__planner_op(
-        p, &v->attention, TKP_OP_ATTENTION, args, 8, &params);
+        p, &v->attention_lse, TKP_OP_ATTENTION, args, 8, &params);
+}
+
+/* Attention that each patch receives from those of its frame. */
+static tkp_status load_columns(tkp__vit *v, tkp__planner *p)
+{
+    const int64_t n = v->most_patches, frames = n / (v->merge * v->merge);
+    tkp_op_attention_scores params = {
+        .struct_size = sizeof(params),
+        .row_reduce = TKP_ROW_REDUCE_MEAN,
+    };
+    tkp_tensor args[10] = {0};
+    tkp_tensor_make_3d(
+        &args[0], NULL, p->dtype, n, v->heads, v->hidden / v->heads);
+    args[1] = args[0];
+    args[4] = args[6] = args[7] = tkp__ints(NULL, frames + 1);
+    args[5] = args[8] = tkp__ints(NULL, n);
+    tkp_tensor_make_1d(&args[9], NULL, TKP_DTYPE_F32, n);
+    params.flags = TKP_ATTENTION_LOGITS;
+    TKP__TRY(tkp__planner_op(
+        p, &v->column_logits, TKP_OP_ATTENTION_SCORES, args, 10, &params));
+    tkp_tensor_make_2d(&args[2], NULL, TKP_DTYPE_F32, n, v->heads);
+    params.flags = 0;
+    return tkp__planner_op(
+        p, &v->column_scores, TKP_OP_ATTENTION_SCORES, args, 10, &params);
+}
+
+/* Means over a cell: of one number a patch, of the keys of all heads. */
+static tkp_status load_means(tkp__vit *v, tkp__planner *p)
+{
+    const int64_t n = v->most_patches, cells = n / (v->merge * v->merge);
+    const int64_t c = v->hidden / v->heads;
+    const tkp_op_group_pool mean = {
+        .struct_size = sizeof(mean),
+        .pool = TKP_POOL_AVERAGE,
+    };
+    tkp_tensor args[5] = {0};
+    tkp_tensor_make_2d(&args[0], NULL, TKP_DTYPE_F32, n, 1);
+    args[1] = tkp__ints(NULL, cells + 1);
+    args[2] = tkp__ints(NULL, n);
+    tkp_tensor_make_2d(&args[4], NULL, TKP_DTYPE_F32, cells, 1);
+    TKP__TRY(
+        tkp__planner_op(p, &v->mean_scores, TKP_OP_GROUP_POOL, args, 5, &mean));
+    tkp_tensor_make_2d(&args[0], NULL, p->dtype, 2 * n * v->heads, c);
+    args[2] = tkp__ints(NULL, n * v->heads);
+    tkp_tensor_make_2d(&args[4], NULL, p->dtype, cells, c);
+    return tkp__planner_op(p, &v->mean_keys, TKP_OP_GROUP_POOL, args, 5, &mean);
 }
 
 static tkp_status take_shapes(
@@ -96,10 +145,11 @@ static tkp_status take_shapes(
     v->merge = c->merge;
     v->most_patches = tokens * c->merge * c->merge;
     TKP__CHECK(
-        v->most_patches <= INT32_MAX / 2, TKP_ERR_UNSUPPORTED,
-        "config.json: %lld visual tokens of %lld patches, wanted at most %d "
-        "patches",
-        (long long)tokens, (long long)(c->merge * c->merge), INT32_MAX / 2);
+        v->most_patches <= INT32_MAX / (2 * c->heads), TKP_ERR_UNSUPPORTED,
+        "config.json: %lld visual tokens of %lld patches and %lld heads, wanted "
+        "at most %d in all",
+        (long long)tokens, (long long)(c->merge * c->merge),
+        (long long)c->heads, INT32_MAX / 2);
     return TKP_OK;
 }
 
@@ -120,6 +170,8 @@ tkp_status tkp__vit_load(
         tkp__linear_load(&v->patch_embedding, p, n, 0, "vit.patch_embed.proj"));
     TKP__TRY(load_rotary(v, p));
     TKP__TRY(load_attention(v, p));
+    TKP__TRY(load_columns(v, p));
+    TKP__TRY(load_means(v, p));
     TKP__TRY(tkp__activation_load(
         &v->activation, p, n, v->intermediate, c->activation, false));
     for (int32_t i = 0; i < v->layers; i++)
@@ -141,9 +193,10 @@ void tkp__vit_release(tkp__vit *v)
     tkp__free(v->layer);
     tkp__linear_free(&v->patch_embedding);
     tkp__norm_free(&v->cell_norm);
-    tkp_op *const ops[] = {v->take_pixels, v->rotary_table, v->rotary,
-                           v->widen,       v->narrow,       v->attention,
-                           v->activation};
+    tkp_op *const ops[] = {v->take_pixels,   v->rotary_table,  v->rotary,
+                           v->widen,         v->narrow,        v->attention,
+                           v->attention_lse, v->activation,    v->mean_keys,
+                           v->column_scores, v->column_logits, v->mean_scores};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
         tkp_op_destroy(ops[i]);
     *v = (tkp__vit){0};
