@@ -324,7 +324,7 @@ static bool is_too_deep(const tkp_stage_options *stage)
 {
     const bool mlp = stage->point == TKP_POINT_VISION_MLP;
     return (mlp || stage->point == TKP_POINT_VISION) &&
-           stage->boundary + mlp > model->vision.layers;
+           stage->boundary + mlp > model->config.vision.feature_layer;
 }
 
 /* A preset for a deeper model, on this one: its cuts inside the decoder come
