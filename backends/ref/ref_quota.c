@@ -100,7 +100,8 @@ static void normalise(const set *s)
                     : 0.0;
         sum += s->weight[g];
     }
-    if (s->p->truncate && s->p->temperature > 0.0f)
+    if (s->p->truncate && s->p->rule == TKP_QUOTA_TILT &&
+        s->p->temperature > 0.0f)
         sum += SOFTMAX_GUARD;
     for (int32_t g = 0; g < s->m; g++)
         s->weight[g] = sum != 0.0       ? s->weight[g] / sum
@@ -229,6 +230,19 @@ static double written(float x)
     return (float)decimal == x ? decimal : (double)x;
 }
 
+/* EADP's code: what is lost in truncating is not given to anyone. */
+static void truncated(const set *s)
+{
+    const int32_t n = s->offsets[s->m] - s->offsets[0];
+    const double keep =
+        s->p->base > 0.0f ? rint(written(s->p->base) * n) : (double)s->keep;
+    for (int32_t g = 0; g < s->m; g++) {
+        const int32_t part = (int32_t)(keep * s->weight[g]);
+        const int32_t q = part > s->p->least ? part : s->p->least;
+        s->quota[g] = q < size(s, g) ? q : size(s, g);
+    }
+}
+
 static void tilt_truncated(const set *s)
 {
     const int32_t n = s->offsets[s->m] - s->offsets[0];
@@ -300,6 +314,8 @@ run_quota(const tkp__ref_plan *plan, const tkp_tensor *args, char *workspace)
             spill(&s);
         else if (s.p->rule == TKP_QUOTA_TILT && s.p->truncate)
             tilt_truncated(&s);
+        else if (s.p->truncate)
+            truncated(&s);
         else if (s.p->rule == TKP_QUOTA_TILT)
             TKP__TRY(tilt(&s));
         else if (s.p->rule == TKP_QUOTA_HEAVIEST)

@@ -206,9 +206,13 @@ typedef struct tkp_selector_options {
     /* Quota: a set (sequence, or what the budget's scope says) keeps exactly its
      * budget, shared out over its groups; sys/op.h, QUOTA and RECONCILE. */
     const tkp_scorer_options *weigh; /* copied deep */
-    int32_t groups;                  /* enum tkp_budget_scope; 0 = FRAME */
-    int32_t rule;                    /* enum tkp_quota_rule */
-    int32_t reduce; /* over a group's weights: MEAN (= 0), SUM or MAX */
+    int32_t
+        groups;   /* enum tkp_budget_scope; 0 = FRAME. Greedy kinds: what has a
+                       budget shares it out over these by their scores, and each
+                       is chosen from by itself; 0 = no shares */
+    int32_t rule; /* enum tkp_quota_rule */
+    int32_t reduce; /* over a group's weights: MEAN (quota: = 0), SUM (greedy
+                       kinds: = 0) or MAX */
     int32_t lowest; /* 1: the lower the weight, the more */
     int32_t least;  /* tokens of each group */
     float base;     /* SOFT; 0 = the budget's share */
@@ -229,9 +233,10 @@ typedef struct tkp_selector_options {
     /* Clusters: the share of a group, best first, that is clustered, rounded
      * down, one token at least; 0 / 0 = 1 / 1. */
     int64_t share_num, share_den;
-    int32_t compat; /* quota, rule TILT: enum tkp_compat. OFFICIAL: as
-                        GlobalCom2's code counts, so without a budget the data
-                        decide how many */
+    int32_t compat; /* quota, greedy kinds with groups: enum tkp_compat.
+                       OFFICIAL: as GlobalCom2's code (rule TILT) or EADP's
+                       (LARGEST_REMAINDER) counts, so without a budget the data
+                       decide how many */
     int32_t reserved;
 } tkp_selector_options;
 

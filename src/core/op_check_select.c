@@ -201,8 +201,11 @@ static tkp_status quota_params(void *params)
         p->base >= 0.0f && p->base <= 1.0f, TKP_ERR_OPTION,
         "base: is %g, wanted 0 to 1", (double)p->base);
     TKP__CHECK(
-        p->truncate == 0 || (p->truncate == 1 && p->rule == TKP_QUOTA_TILT),
-        TKP_ERR_OPTION, "truncate: is %d, wanted 0, or 1 with rule tilt",
+        p->truncate == 0 ||
+            (p->truncate == 1 && (p->rule == TKP_QUOTA_TILT ||
+                                  p->rule == TKP_QUOTA_LARGEST_REMAINDER)),
+        TKP_ERR_OPTION,
+        "truncate: is %d, wanted 0, or 1 with rule tilt or largest-remainder",
         p->truncate);
     return TKP_OK;
 }

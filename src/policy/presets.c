@@ -311,7 +311,7 @@ const tkp__preset tkp__presets[] = {
         "      smooth: true\n"
         "      mix: 0.5\n"
         "      share: 0.2\n"
-        "    selector: {kind: cover, kernel: half, weight: demand}\n"
+        "    selector: {kind: cover, kernel: half, weight: demand, groups: tile, least: 1}\n"
         "    budget: {ratio: 1/9}\n"),
 
     PRESET("cdpruner", "Relevant tokens that differ: a determinantal process",

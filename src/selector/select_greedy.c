@@ -1,10 +1,107 @@
 /*
  * Greedy kinds: one token after the other, each the best given those before.
  * What is compared are the tokens' features; what scores mean is the kind's.
+ *
+ * With `groups` each of these is chosen from by itself, and what has a budget
+ * (a sequence, an image) shares it out over its groups by the sums of their scores.
  */
 #include "selector/selector.h"
+#include "util/carve.h"
 
-enum { OP_MAIN };
+enum { OP_MAIN, OP_TEXT, OP_SHARES };
+enum { AT_LIKENESS, AT_RANGES, AT_SHARES };
+
+/* What each group keeps, where it is not known beforehand. */
+typedef struct shares {
+    int32_t *quota;        /* [windows.count] */
+    int32_t *kept_offsets; /* [windows.count + 1] */
+    int32_t *sets;         /* [groups.count + 1] */
+    int32_t *keep;         /* [groups.count] */
+} shares;
+
+static void carve_shares(shares *t, tkp__carver *c, int64_t n)
+{
+    t->quota = tkp__carve(c, n, sizeof(int32_t));
+    t->kept_offsets = tkp__carve(c, n + 1, sizeof(int32_t));
+    t->sets = tkp__carve(c, n + 1, sizeof(int32_t));
+    t->keep = tkp__carve(c, n, sizeof(int32_t));
+}
+
+static bool has_shares(const tkp_selector *s)
+{
+    return tkp__selector_shares(&s->spec.options);
+}
+
+/* What is chosen from, apart. */
+static const tkp__groups *groups_of(const tkp_selector *s)
+{
+    return has_shares(s) ? &s->windows : &s->groups;
+}
+
+static tkp_status plan_shares(tkp_selector *s, tkp_ledger *ledger)
+{
+    const tkp_selector_options *o = &s->spec.options;
+    const int64_t n = s->batch->layout->visual;
+    const tkp_op_quota params = {
+        .struct_size = sizeof(params),
+        .rule = o->rule,
+        .reduce = o->reduce,
+        .least = o->least,
+        .base = o->base,
+        .truncate = o->compat == TKP_COMPAT_OFFICIAL,
+    };
+    tkp__carver c = {NULL, 0};
+    shares t;
+    if (!has_shares(s))
+        return TKP_OK;
+    TKP__TRY(tkp__selector_check_groups(s));
+    carve_shares(&t, &c, n);
+    TKP__TRY(tkp__ledger_book(ledger, c.bytes, &s->at[AT_SHARES]));
+    tkp_tensor args[6];
+    tkp_tensor_make_1d(&args[0], NULL, TKP_DTYPE_F32, n);
+    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, n + 1);
+    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, n);
+    tkp_tensor_make_1d(&args[3], NULL, TKP_DTYPE_I32, n + 1);
+    tkp_tensor_make_1d(&args[4], NULL, TKP_DTYPE_I32, n);
+    tkp_tensor_make_1d(&args[5], NULL, TKP_DTYPE_I32, n);
+    return tkp__selector_op(
+        s, &s->ops[OP_SHARES], TKP_OP_QUOTA, args, 6, &params);
+}
+
+/* Fills keep and its prefix sums of the groups. */
+static tkp_status run_shares(
+    const tkp_selector *s,
+    tkp_exec *exec,
+    const tkp__selection *in,
+    void *workspace,
+    tkp_tensor *keep,
+    tkp_tensor *kept_offsets)
+{
+    const tkp__groups *g = &s->windows, *sets = &s->groups;
+    tkp__carver c = {tkp__ledger_at(workspace, s->at[AT_SHARES]), 0};
+    shares t;
+    carve_shares(&t, &c, s->batch->layout->visual);
+    tkp__selector_list_sets(s, t.sets);
+    tkp_tensor args[6] = {[0] = *in->scores};
+    tkp_tensor_make_1d(&args[1], g->offsets, TKP_DTYPE_I32, g->count + 1);
+    tkp_tensor_make_1d(&args[2], g->member, TKP_DTYPE_I32, g->members);
+    tkp_tensor_make_1d(&args[3], t.sets, TKP_DTYPE_I32, sets->count + 1);
+    tkp_tensor_make_1d(&args[4], sets->keep, TKP_DTYPE_I32, sets->count);
+    tkp_tensor_make_1d(&args[5], t.quota, TKP_DTYPE_I32, g->count);
+    TKP__TRY(
+        tkp__selector_run_op(s, s->ops[OP_SHARES], exec, args, 6, workspace));
+    t.kept_offsets[0] = 0;
+    for (int32_t i = 0; i < g->count; i++)
+        t.kept_offsets[i + 1] = t.kept_offsets[i] + t.quota[i];
+    if (s->adaptive) {
+        (void)tkp__selector_add_quotas(s, t.sets, t.quota, t.keep);
+        memcpy(in->counts, t.keep, (size_t)sets->count * sizeof(*t.keep));
+    }
+    *keep = args[5];
+    tkp_tensor_make_1d(
+        kept_offsets, t.kept_offsets, TKP_DTYPE_I32, g->count + 1);
+    return TKP_OK;
+}
 
 /* The first arguments of all, at their largest. */
 static tkp_status plan_common(
@@ -22,17 +119,19 @@ static tkp_status plan_common(
     tkp_tensor_make_1d(&args[3], NULL, TKP_DTYPE_I32, n);
     tkp_tensor_make_1d(&args[4], NULL, TKP_DTYPE_I32, n);
     tkp_tensor_make_1d(&args[5], NULL, TKP_DTYPE_I32, n + 1);
-    return TKP_OK;
+    return plan_shares(s, ledger);
 }
 
+/* `dst` becomes as long as what is kept in all. */
 static tkp_status run_common(
     const tkp_selector *s,
     tkp_exec *exec,
     const tkp__selection *in,
     void *workspace,
-    tkp_tensor args[TKP_OP_MAX_ARGS])
+    tkp_tensor args[TKP_OP_MAX_ARGS],
+    tkp_tensor *dst)
 {
-    const tkp__groups *g = &s->groups;
+    const tkp__groups *g = groups_of(s);
     memset(args, 0, TKP_OP_MAX_ARGS * sizeof(*args));
     TKP__CHECK(
         in->inputs, TKP_ERR_ARGUMENT,
@@ -41,9 +140,17 @@ static tkp_status run_common(
     TKP__TRY(tkp__features_run(
         &s->features, exec, in->inputs, workspace, &args[0], &args[1]));
     tkp_tensor_make_1d(&args[2], g->offsets, TKP_DTYPE_I32, g->count + 1);
-    tkp_tensor_make_1d(&args[3], (void *)in->member, TKP_DTYPE_I32, g->members);
-    tkp_tensor_make_1d(&args[4], g->keep, TKP_DTYPE_I32, g->count);
-    tkp_tensor_make_1d(&args[5], g->kept_offsets, TKP_DTYPE_I32, g->count + 1);
+    if (has_shares(s)) {
+        tkp_tensor_make_1d(&args[3], g->member, TKP_DTYPE_I32, g->members);
+        TKP__TRY(run_shares(s, exec, in, workspace, &args[4], &args[5]));
+    } else {
+        tkp_tensor_make_1d(
+            &args[3], (void *)in->member, TKP_DTYPE_I32, g->members);
+        tkp_tensor_make_1d(&args[4], g->keep, TKP_DTYPE_I32, g->count);
+        tkp_tensor_make_1d(
+            &args[5], g->kept_offsets, TKP_DTYPE_I32, g->count + 1);
+    }
+    dst->shape[0] = ((const int32_t *)tkp__data(&args[5]))[g->count];
     return TKP_OK;
 }
 
@@ -76,11 +183,11 @@ static tkp_status run_weighted(
     void *workspace,
     const tkp_tensor *dst)
 {
-    tkp_tensor args[TKP_OP_MAX_ARGS];
-    TKP__TRY(run_common(s, exec, in, workspace, args));
+    tkp_tensor args[TKP_OP_MAX_ARGS], kept = *dst;
+    TKP__TRY(run_common(s, exec, in, workspace, args, &kept));
     if (scored(s))
         args[6] = *in->scores;
-    args[7] = *dst;
+    args[7] = kept;
     return tkp__selector_run_op(s, s->ops[OP_MAIN], exec, args, 8, workspace);
 }
 
@@ -101,6 +208,7 @@ static tkp_status diverse_plan(tkp_selector *s, tkp_ledger *ledger)
 }
 
 const tkp__selector_kind tkp__select_diverse = {
+    .adaptive = true,
     .plan = diverse_plan,
     .run = run_weighted,
 };
@@ -119,6 +227,7 @@ static tkp_status dpp_plan(tkp_selector *s, tkp_ledger *ledger)
 
 const tkp__selector_kind tkp__select_dpp = {
     .scores = true,
+    .adaptive = true,
     .plan = dpp_plan,
     .run = run_weighted,
 };
@@ -138,6 +247,7 @@ static tkp_status tri_plan(tkp_selector *s, tkp_ledger *ledger)
 
 const tkp__selector_kind tkp__select_tri = {
     .scores = true,
+    .adaptive = true,
     .plan = tri_plan,
     .run = run_weighted,
 };
@@ -159,9 +269,6 @@ const tkp__selector_kind tkp__select_parity = {
 };
 
 /* --- coverage -------------------------------------------------------------- */
-
-enum { OP_TEXT = 1 };
-enum { AT_LIKENESS, AT_RANGES };
 
 /* Rows of text are compared with what enters the language model. */
 typedef struct cover_state {
@@ -310,17 +417,18 @@ static tkp_status cover_run(
     void *workspace,
     const tkp_tensor *dst)
 {
-    tkp_tensor args[TKP_OP_MAX_ARGS];
-    TKP__TRY(run_common(s, exec, in, workspace, args));
+    tkp_tensor args[TKP_OP_MAX_ARGS], kept = *dst;
+    TKP__TRY(run_common(s, exec, in, workspace, args, &kept));
     if (scored(s))
         args[s->spec.options.weight == TKP_COVER_DEMAND ? 6 : 7] = *in->scores;
     if (covers_text(s))
         TKP__TRY(run_text(s, exec, in, workspace, args));
-    args[10] = *dst;
+    args[10] = kept;
     return tkp__selector_run_op(s, s->ops[OP_MAIN], exec, args, 11, workspace);
 }
 
 const tkp__selector_kind tkp__select_cover = {
+    .adaptive = true,
     .plan = cover_plan,
     .bind = cover_bind,
     .run = cover_run,

@@ -77,20 +77,11 @@ static tkp_status plan_ops(tkp_selector *s)
 static tkp_status quota_plan(tkp_selector *s, tkp_ledger *ledger)
 {
     const int64_t n = s->batch->layout->visual;
-    TKP__CHECK(
-        tkp__scope_within(s->spec.options.groups, s->budget.scope),
-        TKP_ERR_OPTION,
-        "selector: groups %d are not within what has a budget, scope %d; "
-        "wanted a coarser scope",
-        s->spec.options.groups, s->budget.scope);
+    TKP__TRY(tkp__selector_check_groups(s));
     TKP__CHECK(
         s->has_model, TKP_ERR_ARGUMENT,
         "selector: this kind weighs tokens and needs the model's shapes; "
         "wanted tkp_selector_create_for()");
-    TKP__CHECK(
-        !s->adaptive || s->spec.options.base > 0.0f, TKP_ERR_OPTION,
-        "selector: %s",
-        "quota without a budget needs a base: the share that is kept");
     quota *q =
         tkp__zalloc(1, sizeof(*q) + ((size_t)n + 1) * sizeof(q->sets[0]));
     if (!q)
@@ -114,13 +105,7 @@ static tkp_status quota_bind(tkp_selector *s)
     quota *q = s->state;
     tkp__groups *groups = &s->windows;
     tkp__groups_whole(groups, s, s->spec.options.groups, s->spec.options.crops);
-    int32_t g = 0;
-    for (int32_t i = 0; i < s->groups.count; i++) {
-        while (groups->offsets[g] < s->groups.offsets[i])
-            g++;
-        q->sets[i] = g;
-    }
-    q->sets[s->groups.count] = groups->count;
+    tkp__selector_list_sets(s, q->sets);
     tkp__scorer_bind(q->weigh);
     return TKP_OK;
 }
@@ -145,21 +130,6 @@ static tkp_status weigh(
         q->weigh, exec, in->inputs, tkp__ledger_at(workspace, s->at[AT_WEIGH]),
         &args[0]));
     return tkp__selector_run_op(s, s->ops[OP_QUOTA], exec, args, 6, workspace);
-}
-
-/* Without a budget: what the quotas of each set come to; tokens in all. */
-static int32_t
-add_up(const tkp_selector *s, const int32_t *quotas, int32_t *keep, int32_t *at)
-{
-    const quota *q = s->state;
-    at[0] = 0;
-    for (int32_t i = 0; i < s->groups.count; i++) {
-        keep[i] = 0;
-        for (int32_t g = q->sets[i]; g < q->sets[i + 1]; g++)
-            keep[i] += quotas[g];
-        at[i + 1] = at[i] + keep[i];
-    }
-    return at[s->groups.count];
 }
 
 static tkp_status quota_run(
@@ -200,7 +170,11 @@ static tkp_status quota_run(
     if (s->adaptive) {
         int32_t *keep = tkp__ledger_at(workspace, s->at[AT_KEEP]);
         int32_t *at = keep + sets->count;
-        const int32_t all = add_up(s, tkp__data(&args[3]), keep, at);
+        const int32_t all =
+            tkp__selector_add_quotas(s, q->sets, tkp__data(&args[3]), keep);
+        at[0] = 0;
+        for (int32_t i = 0; i < sets->count; i++)
+            at[i + 1] = at[i] + keep[i];
         memcpy(in->counts, keep, (size_t)sets->count * sizeof(*keep));
         if (all == 0)
             return TKP_OK;

@@ -104,7 +104,8 @@ static void carve_selector(tkp_selector *s, tkp__carver *c)
     const int64_t n = layout->visual;
     carve_groups(&s->groups, c, n, layout->n_sequences);
     if (ranks_windows(&s->spec.options) ||
-        s->spec.options.kind == TKP_SELECTOR_QUOTA)
+        s->spec.options.kind == TKP_SELECTOR_QUOTA ||
+        tkp__selector_shares(&s->spec.options))
         carve_groups(&s->windows, c, n, layout->n_sequences);
     s->grids = tkp__carve(c, layout->n_images, sizeof(*s->grids));
     s->kept_offsets = tkp__carve(c, layout->n_sequences + 1, sizeof(int32_t));
@@ -372,6 +373,8 @@ tkp_status tkp__selector_bind(tkp_selector *s)
             1);
     TKP__TRY(tkp__quota_share(s));
     TKP__TRY(tkp__quota_pick(s));
+    if (tkp__selector_shares(o))
+        tkp__groups_whole(&s->windows, s, o->groups, 1);
     bind_parts(s);
     return s->kind && s->kind->bind ? s->kind->bind(s) : TKP_OK;
 }
@@ -386,6 +389,50 @@ tkp_status tkp__selector_bind_counted(tkp_selector *s)
     g->kept = g->kept_offsets[g->count];
     bind_parts(s);
     return s->kind->bind ? s->kind->bind(s) : TKP_OK;
+}
+
+/* --- groups within what has a budget -------------------------------------- */
+
+tkp_status tkp__selector_check_groups(const tkp_selector *s)
+{
+    const tkp_selector_options *o = &s->spec.options;
+    TKP__CHECK(
+        tkp__scope_within(o->groups, s->budget.scope), TKP_ERR_OPTION,
+        "selector: groups %d are not within what has a budget, scope %d; "
+        "wanted a coarser scope",
+        o->groups, s->budget.scope);
+    TKP__CHECK(
+        !s->adaptive || o->base > 0.0f, TKP_ERR_OPTION,
+        "selector: %s without a budget needs a base, the share that is kept",
+        "compat official");
+    return TKP_OK;
+}
+
+void tkp__selector_list_sets(const tkp_selector *s, int32_t *sets)
+{
+    int32_t g = 0;
+    for (int32_t i = 0; i < s->groups.count; i++) {
+        while (s->windows.offsets[g] < s->groups.offsets[i])
+            g++;
+        sets[i] = g;
+    }
+    sets[s->groups.count] = s->windows.count;
+}
+
+int32_t tkp__selector_add_quotas(
+    const tkp_selector *s,
+    const int32_t *sets,
+    const int32_t *quotas,
+    int32_t *keep)
+{
+    int32_t all = 0;
+    for (int32_t i = 0; i < s->groups.count; i++) {
+        keep[i] = 0;
+        for (int32_t g = sets[i]; g < sets[i + 1]; g++)
+            keep[i] += quotas[g];
+        all += keep[i];
+    }
+    return all;
 }
 
 /* --- running ------------------------------------------------------------- */

@@ -44,6 +44,12 @@ static inline bool tkp__chain_has_pool(const tkp_chain_part *part)
 }
 /* Whether its kind looks at scores, from wherever they come. */
 bool tkp__selector_takes_scores(const tkp__selector_spec *spec);
+/* A greedy kind that shares its budget out over groups, by the scores. */
+static inline bool tkp__selector_shares(const tkp_selector_options *o)
+{
+    return o->groups && o->kind >= TKP_SELECTOR_DIVERSE &&
+           o->kind <= TKP_SELECTOR_TRI;
+}
 /* Whether it must be given some: it has no scorer of its own. */
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec);
 /* Whether the data decide how many are kept. */
@@ -174,8 +180,9 @@ struct tkp_selector {
     int32_t first_layer, layers; /* what the budget's label counts with */
     uint32_t salt;               /* of the random draws: the boundary */
     tkp__groups groups;
-    tkp__groups windows;     /* WINDOW_RANK: the windows it ranks; QUOTA: groups
-                                of the sets that `groups` are */
+    tkp__groups windows;     /* WINDOW_RANK: the windows it ranks; QUOTA, greedy
+                                kinds that share: groups of the sets that
+                                `groups` are */
     tkp__window_grid *grids; /* [images] */
     int32_t kept;            /* K, protected ones included */
     int32_t *kept_offsets;   /* [B + 1] */
@@ -210,6 +217,19 @@ void tkp__selector_release(tkp_selector *selector);
 /* Groups and counts for the batch as it is now; allocates nothing.
  * TKP_ERR_OPTION if the budget does not fit. */
 tkp_status tkp__selector_bind(tkp_selector *selector);
+/* Refuses options.groups that are no parts of what has a budget, and quotas that
+ * nothing says the sum of. */
+tkp_status tkp__selector_check_groups(const tkp_selector *selector);
+/* Where the groups in `windows` of each set, one of `groups`, begin: [groups.count
+ * + 1]. */
+void tkp__selector_list_sets(const tkp_selector *selector, int32_t *sets);
+/* Without a budget: what the quotas of each set come to, [groups.count]; tokens
+ * in all. */
+int32_t tkp__selector_add_quotas(
+    const tkp_selector *selector,
+    const int32_t *sets,
+    const int32_t *quotas,
+    int32_t *keep);
 /* A later part of a chain: `groups` (offsets, count, stream, first) and their
  * keep are filled in; members are not known yet. */
 tkp_status tkp__selector_bind_counted(tkp_selector *selector);

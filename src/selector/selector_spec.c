@@ -129,6 +129,53 @@ static tkp_status check_pivots(const tkp_selector_options *o)
 
 /* --- quotas ---------------------------------------------------------------- */
 
+static bool is_greedy(int32_t kind)
+{
+    return kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI;
+}
+
+static tkp_status check_compat(const tkp_selector_options *o)
+{
+    return check_range(
+        o->compat,
+        o->rule == TKP_QUOTA_TILT || o->rule == TKP_QUOTA_LARGEST_REMAINDER
+            ? TKP_COMPAT_OFFICIAL
+            : 0,
+        "compat");
+}
+
+/* Greedy kinds: a budget that is shared out over groups, by the scores. */
+static tkp_status check_shares(tkp__selector_spec *out)
+{
+    tkp_selector_options *o = &out->options;
+    if (is_greedy(o->kind) && !o->reduce)
+        o->reduce = TKP_ROW_REDUCE_SUM;
+    if (!tkp__selector_shares(o))
+        return TKP_OK;
+    TKP__CHECK(
+        tkp__scope_known(o->groups), TKP_ERR_OPTION,
+        "selector: groups is %d, wanted one of enum tkp_budget_scope",
+        o->groups);
+    TKP__CHECK(
+        tkp__selector_takes_scores(out) && !o->text, TKP_ERR_OPTION,
+        "selector: groups share the budget by scores, wanted a kind that takes "
+        "them%s",
+        o->text ? ", without rows of text" : "");
+    TKP__TRY(check_range(o->rule, TKP_QUOTA_TILT, "rule"));
+    TKP__CHECK(
+        o->rule != TKP_QUOTA_SOFT, TKP_ERR_OPTION,
+        "selector: rule is %d, wanted one whose quotas sum up to the budget",
+        o->rule);
+    TKP__TRY(check_compat(o));
+    TKP__TRY(check_range(o->least, INT32_MAX, "least"));
+    TKP__CHECK(
+        o->reduce == TKP_ROW_REDUCE_MEAN || o->reduce == TKP_ROW_REDUCE_SUM ||
+            o->reduce == TKP_ROW_REDUCE_MAX,
+        TKP_ERR_OPTION, "selector: reduce is %d, wanted mean, sum or max",
+        o->reduce);
+    return check_number(o->base, 1.0f, "base");
+}
+
 static tkp_status copy_weigh(tkp__selector_spec *out)
 {
     tkp_selector_options *o = &out->options;
@@ -151,9 +198,7 @@ static tkp_status copy_weigh(tkp__selector_spec *out)
         o->groups != TKP_SCOPE_TILE || o->crops == 1, TKP_ERR_UNSUPPORTED,
         "selector: tiles are cut into %d crops, wanted 1", o->crops);
     TKP__TRY(check_range(o->rule, TKP_QUOTA_TILT, "rule"));
-    TKP__TRY(check_range(
-        o->compat, o->rule == TKP_QUOTA_TILT ? TKP_COMPAT_OFFICIAL : 0,
-        "compat"));
+    TKP__TRY(check_compat(o));
     if (!o->reduce)
         o->reduce = TKP_ROW_REDUCE_MEAN;
     TKP__CHECK(
@@ -309,11 +354,14 @@ copy_parts(tkp__selector_spec *out, const tkp_chain_part *parts)
         if (status != TKP_OK)
             return tkp__fail_prefix(status, "part %d", p);
         TKP__CHECK(
-            may_be_part(&part.options, p == 0) && !part.options.quota,
+            may_be_part(&part.options, p == 0) && !part.options.quota &&
+                !tkp__selector_shares(&part.options),
             TKP_ERR_OPTION,
             "selector: part %d: %s of kind %d cannot be %s part of a chain", p,
-            part.options.quota ? "a quota" : "a selector", part.options.kind,
-            p == 0 ? "a" : "a later");
+            part.options.quota                    ? "a quota"
+            : tkp__selector_shares(&part.options) ? "with groups one"
+                                                  : "a selector",
+            part.options.kind, p == 0 ? "a" : "a later");
         TKP__CHECK(
             !part.options.even || p < n - 1, TKP_ERR_OPTION,
             "selector: part %d has even windows and is the last; wanted "
@@ -408,6 +456,7 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         o->n_parts = 0;
     if (o->kind == TKP_SELECTOR_QUOTA)
         TKP__TRY(copy_weigh(out));
+    TKP__TRY(check_shares(out));
     TKP__TRY(copy_scorer(out, o->scorer));
     tkp__selector_spec_relink(out);
     return TKP_OK;
@@ -449,7 +498,8 @@ bool tkp__selector_is_adaptive(
 {
     const tkp__selector_kind *kind = tkp__selector_kind_of(spec->options.kind);
     return kind && kind->adaptive && budget->kind == TKP_BUDGET_ALL &&
-           (spec->options.kind != TKP_SELECTOR_QUOTA || spec->options.compat);
+           (spec->options.compat || (spec->options.kind != TKP_SELECTOR_QUOTA &&
+                                     !is_greedy(spec->options.kind)));
 }
 
 bool tkp__selector_needs_scores(const tkp__selector_spec *spec)
@@ -506,12 +556,11 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
 /* Whether the kind compares features. */
 static bool compares(int32_t kind)
 {
-    return (kind >= TKP_SELECTOR_DIVERSE && kind <= TKP_SELECTOR_TRI) ||
-           kind == TKP_SELECTOR_PIVOTS || kind == TKP_SELECTOR_PARITY ||
-           kind == TKP_SELECTOR_DENSITY || kind == TKP_SELECTOR_NMS_GROUPS ||
-           kind == TKP_SELECTOR_BIPARTITE || kind == TKP_SELECTOR_ANCHORS ||
-           kind == TKP_SELECTOR_STATIC || kind == TKP_SELECTOR_FOLD ||
-           kind == TKP_SELECTOR_CLUSTERS;
+    return is_greedy(kind) || kind == TKP_SELECTOR_PIVOTS ||
+           kind == TKP_SELECTOR_PARITY || kind == TKP_SELECTOR_DENSITY ||
+           kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE ||
+           kind == TKP_SELECTOR_ANCHORS || kind == TKP_SELECTOR_STATIC ||
+           kind == TKP_SELECTOR_FOLD || kind == TKP_SELECTOR_CLUSTERS;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)

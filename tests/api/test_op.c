@@ -610,7 +610,7 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_ATTENTION_RANK, tkp_op_attention_rank, flags,
         TKP_ATTENTION_LOGITS, "flags");
-    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, truncate, 1, "truncate");
+    TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, truncate, 2, "truncate");
     TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, map, 3, "map");
     TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, alpha, 1.5f, "alpha");
     TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, reserved, 1, "reserved");

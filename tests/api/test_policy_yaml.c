@@ -514,7 +514,12 @@ START_TEST(load_text__quota__weighs_with_a_scorer_of_its_own)
         {"{kind: quota, weigh: norm, lowest: true}", "lowest is 1"},
         {"{kind: quota, weigh: norm, base: 1.5}", "base"},
         {"{kind: quota, weigh: norm, groups: tile, crops: 2}", "2 crops"},
-        {"{kind: quota, weigh: norm, compat: official}", "compat is 1"},
+        {"{kind: quota, weigh: norm, rule: spill, compat: official}",
+         "compat is 1"},
+        {"{kind: diverse, groups: tile}", "groups share the budget by scores"},
+        {"{kind: dpp, groups: tile, rule: soft}", "rule is 2"},
+        {"{kind: chain, parts: [{selector: {kind: dpp, groups: tile}}]}",
+         "part 0: with groups one"},
         {"{kind: topk, weigh: norm}", "key 'weigh' means nothing"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

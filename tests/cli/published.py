@@ -134,10 +134,21 @@ def mmtok(p, z):
 
 
 def eadp(p, z):
-    """One tile: with more the code gives each a share of its own."""
-    tensors = {"features": z["in_features"][0], "clip": z["in_image_embeds"][0], "clip_text": z["in_text_embeds"],
+    """Tiles are images. Of several the code shares out K_per_tile times their number, and loses the fractions."""
+    tiles, n = len(z["in_features"]), p["n"]
+    tensors = {"features": [row for tile in z["in_features"] for row in tile], "clip_text": z["in_text_embeds"],
+               "clip": [row for tile in z["in_image_embeds"] for row in tile],
                "clip_tokens": [row for prompt in z["in_text_seq"] for row in prompt]}
     stage = None
+    if tiles > 1:
+        tensors["grid"] = [[math.isqrt(n), math.isqrt(n)]] * tiles
+        stage = ("projector",
+                 f"scorer: {{kind: entropy-relevance, feature: clip, smooth: true, mix: {p['mu_alpha']}, "
+                 f"share: 0.2, power: {p['beta']}}}",
+                 "selector: {kind: cover, kernel: half, weight: demand, groups: image, least: 1, compat: official, "
+                 f"base: {p['K_per_tile'] / n:.7f}}}", "budget: {all: true}")
+        mask, scores = flat(z["out_mask"]), flat(z["out_importance"])
+        return tensors, stage, None, {"kept": [i for i, kept in enumerate(mask) if kept], "scores": scores}
     if p["mu_alpha"] != 0.5 or p["beta"] != 1.0:
         stage = ("projector",
                  f"scorer: {{kind: entropy-relevance, feature: clip, smooth: true, mix: {p['mu_alpha']}, "

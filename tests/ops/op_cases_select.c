@@ -342,7 +342,9 @@ static void build_quota(tkp_test_case *c, int32_t i)
     tkp_test_params(c, sizeof(tkp_op_quota));
     tkp_op_quota *p = &c->params.quota;
     p->rule = tkp_test_pick(&i, 5);
-    p->truncate = p->rule == TKP_QUOTA_TILT && tkp_test_random(c, 2);
+    p->truncate =
+        (p->rule == TKP_QUOTA_TILT || p->rule == TKP_QUOTA_LARGEST_REMAINDER) &&
+        tkp_test_random(c, 2);
     p->reduce = reduces[tkp_test_random(c, 4)];
     p->temperature = tkp_test_random(c, 2) ? 0.5f : 0.0f;
     p->lowest = p->temperature > 0.0f && tkp_test_random(c, 2);

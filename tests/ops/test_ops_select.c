@@ -110,7 +110,7 @@ START_TEST(quota__softmax_and_lowest__and_what_is_no_weight)
 END_TEST
 
 /* floor of 4 base (1 + w - 1/3), base 6 / 12 where it is 0; of 4 at most. */
-START_TEST(quota__tilt_truncated__fractions_are_lost)
+START_TEST(quota__truncated__fractions_are_lost)
 {
     int32_t dst[3];
     tkp_op_quota p = {
@@ -123,6 +123,16 @@ START_TEST(quota__tilt_truncated__fractions_are_lost)
     ck_assert_int_eq(quota((float[]){1.0f, 1.0f, 1.0f}, 0, &p, dst), TKP_OK);
     expect(dst, (int32_t[]){3, 3, 3}, 3);
     /* 6.67 of 4 there are, 2.67, 2.67 */
+    p.rule = TKP_QUOTA_LARGEST_REMAINDER;
+    p.least = 1;
+    /* 9 of the 12 there are: 8.1 of 4 there are, 0.9, 0 */
+    ck_assert_int_eq(quota((float[]){9.0f, 1.0f, 0.0f}, 0, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){4, 1, 1}, 3);
+    /* 4.5 of 4, 2.7, 1.8 */
+    ck_assert_int_eq(quota((float[]){5.0f, 3.0f, 2.0f}, 0, &p, dst), TKP_OK);
+    expect(dst, (int32_t[]){4, 2, 1}, 3);
+    p.rule = TKP_QUOTA_TILT;
+    p.least = 0;
     p.base = 1.0f;
     p.temperature = 1.0f;
     ck_assert_int_eq(quota((float[]){90.0f, 1.0f, 1.0f}, 0, &p, dst), TKP_OK);
@@ -689,7 +699,7 @@ int main(void)
         topk_case, topk__ties_zeros_and_nan__strict_order, 0, 11);
     tcase_add_test(topk_case, quota__each_rule__as_worked_out_by_hand);
     tcase_add_test(topk_case, quota__softmax_and_lowest__and_what_is_no_weight);
-    tcase_add_test(topk_case, quota__tilt_truncated__fractions_are_lost);
+    tcase_add_test(topk_case, quota__truncated__fractions_are_lost);
     tcase_add_test(topk_case, quota__spill_of_equal_frames__computed_in_f32);
     tcase_add_test(topk_case, reconcile__too_much_and_too_little__exactly_keep);
     tcase_add_test(

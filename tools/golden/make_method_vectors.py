@@ -88,6 +88,45 @@ def greedy(budget, choose, per_image=False):
     return select
 
 
+def shares(total, weights, room):
+    """Largest remainder; who would have more than there is room for is full, and the rest is shared again."""
+    got, left = [0] * len(room), [i for i in range(len(room)) if room[i]]
+    while total:
+        exact = {i: total * weights[i] / sum(weights[j] for j in left) for i in left}
+        full = [i for i in left if exact[i] >= room[i]]
+        if full:
+            for i in full:
+                got[i], total = room[i], total - room[i]
+                left.remove(i)
+            continue
+        for i in left:
+            got[i] = floor(exact[i])
+        for i in sorted(left, key=lambda i: (floor(exact[i]) - exact[i], i))[:total - sum(got[i] for i in left)]:
+            got[i] += 1
+        break
+    return got
+
+
+def greedy_in_images(budget, choose):
+    """The budget is shared out over the images by the sums of their scores: one token each, then the rest."""
+
+    def select(st, scores):
+        inside = set(free(st))
+        keep = max(budget(len(st.tokens)) - (len(st.tokens) - len(inside)), 0)
+        parts = [part for part in by_image(st, list(range(len(st.tokens)))) if inside.intersection(part)]
+        parts = [[m for m in part if m in inside] for part in parts]
+        first = 1 if keep >= len(parts) else 0
+        got = shares(keep - first * len(parts), [sum(float(scores[m]) for m in part) for part in parts],
+                     [len(part) - first for part in parts])
+        chosen = list(protected(st))
+        for part, more in zip(parts, got):
+            if first + more:
+                chosen += choose(st, st.tensors, scores, part, first + more)
+        return chosen
+
+    return select
+
+
 def cosines(x):
     u = unit(x)
     return u @ u.T
@@ -376,7 +415,7 @@ def main():
         "scope": (cls, greedy(ninth, scope, per_image=True), cls_needs + ("vision",)),
         "mmtok": (None, greedy(ninth, mmtok), hidden + ("vision", "text")),
         "cdpruner": (relevance, greedy(ninth, dpp), hidden + ("clip", "clip_text")),
-        "eadp": (entropy_relevance, greedy(ninth, eadp), hidden + ("clip", "clip_text", "clip_tokens")),
+        "eadp": (entropy_relevance, greedy_in_images(ninth, eadp), hidden + ("clip", "clip_text", "clip_tokens")),
     }
     for name, (score, select, needs) in methods.items():
         for batch in (square, two, ragged):

@@ -790,7 +790,7 @@ def make_quota():
             ("spill_lowest", 1, 1, 2, 0.3, 0.0), ("soft", 2, 1, 1, 0.05, 0.25), ("soft_share", 2, 0, 0, 0.1, 0.0),
             ("heaviest", 3, 0, 0, 0.0, 0.0), ("heaviest_full", 3, 0, 1, 0.3, 0.0),
             ("tilt", 4, 0, 0, 0.3, 0.0), ("tilt_shares", 4, 0, 1, 0.0, 0.0),
-            ("tilt_truncated", 4, 0, 0, 0.3, 0.7)):
+            ("tilt_truncated", 4, 0, 0, 0.3, 0.7), ("shares_truncated", 0, 0, 1, 0.3, 0.35)):
         counts, keep = [4, 1, 6], [17, 3, 29]
         sizes = [9, 12, 7, 8, 5, 11, 10, 4, 10, 12, 9]
         weights = own.random(sum(sizes)).astype(np.float32) * np.repeat(own.uniform(0.3, 2, 11), sizes).astype(np.float32)
@@ -811,6 +811,9 @@ def make_quota():
                 part = np.exp((z - z.max()) / np.float32(temperature))
                 part /= part.sum() + 1e-8
                 want.append((n * np.minimum(1, base * (1 + (part - part.mean())))).astype(int))
+                continue
+            if rule == 0 and base:
+                want.append(np.minimum(n, np.maximum(least, (round(base * n.sum()) * part).astype(int))))
                 continue
             first = least
             while np.minimum(n, first).sum() > k:
@@ -833,7 +836,7 @@ def make_quota():
                     more = min(left, n[g] - got[g])
                     got[g], left = got[g] + more, left - more
             want.append(got)
-        w.case("quota", name, struct.pack("<iiiiffi", rule, 0, lowest, least, temperature, base, int(rule == 4 and base > 0)))
+        w.case("quota", name, struct.pack("<iiiiffi", rule, 0, lowest, least, temperature, base, int(rule in (0, 4) and base > 0)))
         w.ins(("f32", weights), ("i32", at), NONE, ("i32", offsets(counts)), ("i32", keep))
         w.arg("out", "i32", np.concatenate(want).astype(np.int32))
 

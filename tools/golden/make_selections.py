@@ -945,10 +945,61 @@ def make_hired():
         save("hired", number, stage, tensors, {"kept": kept, "scores": high}, note)
 
 
+# --- eadp, tile by tile --------------------------------------------------------------
+
+
+def cover(x, s, k):
+    """Coverage by demand, one after the other."""
+    t = (unit(x) @ unit(x).T + 1) / 2
+    got, chosen = np.zeros(len(x)), []
+    while len(chosen) < k:
+        gain = (s[:, None] * np.maximum(0, t - got[:, None])).sum(0)
+        gain[chosen] = -1
+        chosen.append(int(np.argmax(gain)))
+        got = np.maximum(got, t[:, chosen[-1]])
+    return np.sort(np.array(chosen, int))
+
+
+def make_eadp():
+    rng = np.random.default_rng(90)
+    for number, (side, lines, columns, cut, k, official, note) in enumerate((
+            (7, 2, 2, (0, 0, 0, 0), 40, False, "a whole and four tiles"),
+            (6, 1, 2, (2, 1, 0, 0), 25, False, "padding above and below"),
+            (6, 2, 2, (0, 0, 0, 0), 36, True, "as the code counts"),
+            (6, 3, 1, (0, 0, 0, 0), 7, True, "one token at least, as the code counts"),
+            (5, 2, 2, (0, 0, 0, 0), 110, False, "tiles that are full")), 1):
+        up, down, before, behind = cut
+        n = side * side
+        rows, cols = side * lines - up - down, side * columns - before - behind
+        parts = [np.arange(n)] + list(blocks(side, lines, columns, up, before, rows, cols, n))
+        x = np.concatenate([smooth(rng, side, side, 24), smooth(rng, rows, cols, 24)])
+        s = rng.random(len(x)).astype(np.float32)
+        for part in parts:
+            s[part] *= rng.random() + (0.02 if number == 4 else 0.1)
+        mass = np.array([s[part].astype(np.float64).sum() for part in parts])
+        sizes = np.array([len(part) for part in parts])
+        base = round(k / len(x), 7)
+        assert round(base * len(x)) == k
+        if official:
+            quota = np.minimum(sizes, np.maximum(1, (k * (mass / mass.sum())).astype(int)))
+        else:
+            quota = 1 + remainder(k - len(parts), mass, sizes - 1)
+        kept = np.sort(np.concatenate([part[cover(x[part], s[part].astype(np.float64), q)]
+                                       for part, q in zip(parts, quota)]))
+        more = f", compat: official, base: {base:.7f}" if official else ""
+        stage = ["projector", "scorer: external",
+                 f"selector: {{kind: cover, kernel: half, weight: demand, groups: tile, least: 1{more}}}",
+                 "budget: {all: true}" if official else f"budget: {{count: {k}}}"]
+        save("eadp", number, stage,
+             {"features": x, "scores": s, "grid": np.array([[side, side], [rows, cols]]),
+              "tile": np.array([[0, 0, 0, 0], [side, side, up % side, before % side]])},
+             {"kept": kept, "scores": s}, note)
+
+
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
                  make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2,
-                 make_hired, make_ivc):
+                 make_hired, make_ivc, make_eadp):
         make()
 
 

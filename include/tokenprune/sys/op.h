@@ -813,8 +813,9 @@ enum tkp_quota_rule {
  * keep does not suffice) come first, the rest by the rule. SOFT: round half to
  * even in f32, at least `least`. TILT truncated: floor(n min(1, base (1 + w -
  * mean of w))) in double precision, base read as a decimal number of seven
- * places, 1e-8 added to the sum of the softmax: not keep either. Equal ones: the
- * lower group. Weights that are not finite, or below 0 without a temperature, are TKP_ERR_DATA.
+ * places, 1e-8 added to the sum of the softmax; LARGEST_REMAINDER truncated:
+ * max(least, floor(keep w)), keep = round(base members) where base is not 0; none
+ * above its size: not keep either. Equal ones: the lower group. Weights that are not finite, or below 0 without a temperature, are TKP_ERR_DATA.
  */
 typedef struct tkp_op_quota {
     uint32_t struct_size;
@@ -823,9 +824,10 @@ typedef struct tkp_op_quota {
     int32_t lowest; /* 1: the lower the weight, the more */
     int32_t least;
     float temperature; /* 0 = no softmax */
-    float base;        /* SOFT, TILT truncated: 0 to 1; 0 = keep / members of
-                          the set */
-    int32_t truncate;  /* TILT: 1 = as GlobalCom2's code counts */
+    float base;        /* SOFT, truncated: 0 to 1; 0 = keep / members of the
+                          set */
+    int32_t truncate;  /* 1 = TILT as GlobalCom2's code counts,
+                          LARGEST_REMAINDER as EADP's */
 } tkp_op_quota;
 
 /*
