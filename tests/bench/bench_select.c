@@ -183,8 +183,12 @@ static const tkp_model_desc *model_shapes(void)
 }
 
 /* The stages of one batch, one after the other; seconds, or a failure. */
-static tkp_status
-run_once(tkp_sequence *sequence, tkp_exec *exec, inputs *all, double *seconds)
+static tkp_status run_once(
+    tkp_sequence *sequence,
+    tkp_exec *exec,
+    inputs *all,
+    int64_t n,
+    double *seconds)
 {
     *seconds = 0.0;
     for (;;) {
@@ -194,8 +198,15 @@ run_once(tkp_sequence *sequence, tkp_exec *exec, inputs *all, double *seconds)
         tkp_status status = tkp_sequence_next(sequence, &point);
         if (status != TKP_OK || point.kind == 0)
             return status;
-        all->q.shape[0] = all->k.shape[0] = point.rows_in;
-        all->values.shape[0] = all->hidden.shape[0] = point.rows_in;
+        const bool inside = point.kind == TKP_POINT_VISION ||
+                            point.kind == TKP_POINT_VISION_MLP;
+        if (inside) {
+            all->vision.shape[0] = all->keys.shape[0] = point.rows_in;
+        } else {
+            all->q.shape[0] = all->k.shape[0] = point.rows_in;
+            all->values.shape[0] = all->hidden.shape[0] = point.rows_in;
+            all->vision.shape[0] = all->keys.shape[0] = n;
+        }
         status = tkp_sequence_prune(sequence, exec, &all->in, &decision);
         if (status != TKP_OK)
             return status;
@@ -241,7 +252,7 @@ static tkp_status measure(
         status =
             tkp_sequence_begin(sequence, exec, policy, layout, model_shapes());
         if (status == TKP_OK)
-            status = run_once(sequence, exec, &all, &once);
+            status = run_once(sequence, exec, &all, n, &once);
         if (status == TKP_OK && ++*runs > 0) { /* the first run is warm-up */
             seconds[*runs - 1] = once;
             total += once + 1e-5;
