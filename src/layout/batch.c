@@ -21,9 +21,10 @@ static void carve_batch(tkp__batch *b, const tkp_layout *layout, tkp__carver *c)
     b->candidate_original = tkp__carve(c, visual, sizeof(int32_t));
     b->candidate_kept = tkp__carve(c, visual, sizeof(uint8_t));
     b->candidate_sizes = tkp__carve(c, visual, sizeof(float));
+    b->candidate_turns = tkp__carve(c, visual, sizeof(int32_t));
     b->positions = tkp__carve(c, rows * layout->position_rows, sizeof(int32_t));
     b->origin = tkp__carve(c, rows, sizeof(int32_t));
-    b->scratch = tkp__carve(c, rows + 4 * visual, sizeof(int32_t));
+    b->scratch = tkp__carve(c, rows + 5 * visual, sizeof(int32_t));
 }
 
 tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout)
@@ -94,6 +95,7 @@ static void list_image(tkp__batch *b, int32_t i, int64_t padding_at)
             b->candidate_original[n] = (int32_t)n;
             b->candidate_kept[n] = image->keep && image->keep[cell];
             b->candidate_sizes[n] = 1.0f;
+            b->candidate_turns[n] = (int32_t)n;
         }
 }
 
@@ -135,6 +137,7 @@ static void advance_candidates(
     int32_t *of = b->scratch; /* [rows] candidate, or -1 */
     int32_t *images = of + b->rows, *cells = images + n;
     int32_t *original = cells + n, *protected = original + n;
+    int32_t *turns = protected + n;
     for (int64_t r = 0; r < b->rows; r++)
         of[r] = -1;
     for (int64_t i = 0; i < n; i++) {
@@ -143,6 +146,7 @@ static void advance_candidates(
         cells[i] = b->candidate_cells[i];
         original[i] = b->candidate_original[i];
         protected[i] = b->candidate_kept[i];
+        turns[i] = b->candidate_turns[i];
     }
     int64_t kept = 0;
     for (int32_t s = 0; s < b->sequences; s++) {
@@ -156,12 +160,26 @@ static void advance_candidates(
             b->candidate_cells[kept] = cells[from];
             b->candidate_original[kept] = original[from];
             b->candidate_sizes[kept] = sizes[r];
+            b->candidate_turns[kept] = turns[from];
             b->candidate_kept[kept++] = (uint8_t) protected[from];
         }
     }
     b->candidate_offsets[b->sequences] = (int32_t)kept;
     b->candidates = kept;
     b->padding = 0;
+}
+
+void tkp__batch_put_behind(tkp__batch *b, const uint8_t *behind)
+{
+    const int32_t most = (int32_t)b->layout->visual;
+    int32_t *at = b->scratch; /* [2 visual] candidate with that turn, or -1 */
+    for (int32_t t = 0; t < 2 * most; t++)
+        at[t] = -1;
+    for (int32_t n = 0; n < b->candidates; n++)
+        at[b->candidate_turns[n] + (behind[n] ? most : 0)] = n;
+    for (int32_t t = 0, turn = 0; t < 2 * most; t++)
+        if (at[t] >= 0)
+            b->candidate_turns[at[t]] = turn++;
 }
 
 void tkp__batch_advance(

@@ -132,10 +132,12 @@ typedef struct tkp__batch {
     int32_t *candidate_original; /* [N] candidate number in the layout */
     uint8_t *candidate_kept;     /* [N] 1 = protected */
     float *candidate_sizes;      /* [N] tokens of the layout each stands for */
-    int32_t *positions;          /* [position_rows, R] */
-    int32_t *origin;             /* [R] row in the layout's packed batch */
-    int32_t *scratch;            /* [R + 4 N] */
-    void *memory;                /* what all of the above lie in */
+    int32_t *candidate_turns; /* [N] the order in which bipartite matching deals
+                                    them out, each another number */
+    int32_t *positions;       /* [position_rows, R] */
+    int32_t *origin;          /* [R] row in the layout's packed batch */
+    int32_t *scratch;         /* [R + 5 N] */
+    void *memory;             /* what all of the above lie in */
 } tkp__batch;
 
 tkp_status tkp__batch_create(tkp__batch *out, tkp_layout *layout);
@@ -161,6 +163,9 @@ void tkp__batch_advance(
     const int32_t *offsets,
     const int32_t *positions,
     const float *sizes);
+/* Candidates marked in `behind` [N] get their turn after all others; the order
+ * among either stays. */
+void tkp__batch_put_behind(tkp__batch *batch, const uint8_t *behind);
 /* The unit that a cell of an image belongs to. */
 static inline int32_t tkp__layout_unit(
     const tkp_layout *layout,

@@ -12,6 +12,9 @@ enum { AT_TABLES };
 /* M groups, N candidates; by group. */
 typedef struct sides {
     uint8_t *second; /* [N] may be joined */
+    uint8_t *odd;    /* [N] of the second side, protected or not */
+    int32_t *place;  /* [N] in the unit */
+    int32_t *at;     /* [N] scratch: candidate by turn */
     int32_t *first_ends, *first_list;
     int32_t *second_ends, *second_list;
     int32_t *gone, *gone_ends; /* how many go */
@@ -28,6 +31,9 @@ typedef struct tables {
 static void carve_sides(sides *t, tkp__carver *c, int64_t n)
 {
     t->second = tkp__carve(c, n, sizeof(uint8_t));
+    t->odd = tkp__carve(c, n, sizeof(uint8_t));
+    t->place = tkp__carve(c, n, sizeof(int32_t));
+    t->at = tkp__carve(c, n, sizeof(int32_t));
     t->first_ends = tkp__carve(c, n + 1, sizeof(int32_t));
     t->first_list = tkp__carve(c, n, sizeof(int32_t));
     t->second_ends = tkp__carve(c, n + 1, sizeof(int32_t));
@@ -93,34 +99,60 @@ static tkp_status bipartite_plan(tkp_selector *s, tkp_ledger *ledger)
     return plan_ops(s);
 }
 
-/* The first candidate of the unit that n is of, protected or not. */
-static int32_t unit_begin(const tkp_selector *s, int32_t n)
+/* Candidates of the unit that n is of, protected or not. */
+static void
+find_unit(const tkp_selector *s, int32_t n, int32_t *first, int32_t *end)
 {
     const tkp__batch *batch = s->batch;
     const int32_t scope = s->budget.scope;
     int32_t b = 0;
     while (batch->candidate_offsets[b + 1] <= n)
         b++;
-    const int32_t first = batch->candidate_offsets[b];
+    *first = batch->candidate_offsets[b];
+    *end = batch->candidate_offsets[b + 1];
     if (scope == TKP_SCOPE_SEQUENCE)
-        return first;
+        return;
     const int32_t unit = tkp__batch_unit(batch, scope, n);
-    while (n > first && tkp__batch_unit(batch, scope, n - 1) == unit)
-        n--;
-    return n;
+    while (tkp__batch_unit(batch, scope, *first) != unit)
+        ++*first;
+    while (tkp__batch_unit(batch, scope, *end - 1) != unit)
+        --*end;
 }
 
-/* Places count from the first token of the unit, protected ones too; a class
- * token that is no candidate stands before it. */
+/* The places of a unit's candidates: by their turns. */
+static void
+list_places(const tkp_selector *s, sides *t, int32_t first, int32_t end)
+{
+    const int32_t *turns = s->batch->candidate_turns;
+    int32_t low = INT32_MAX, high = 0, place = 0;
+    for (int32_t i = first; i < end; i++) {
+        low = turns[i] < low ? turns[i] : low;
+        high = turns[i] > high ? turns[i] : high;
+    }
+    for (int32_t turn = low; turn <= high; turn++)
+        t->at[turn] = -1;
+    for (int32_t i = first; i < end; i++)
+        t->at[turns[i]] = i;
+    for (int32_t turn = low; turn <= high; turn++)
+        if (t->at[turn] >= 0)
+            t->place[t->at[turn]] = place++;
+}
+
+/* Places count from the first of the unit, protected ones too; a class token
+ * that is no candidate stands before it. */
 static void deal_out(const tkp_selector *s, sides *t, int32_t g)
 {
     const tkp__groups *groups = &s->groups;
     int32_t a = t->first_ends[g], b = t->second_ends[g];
-    const int32_t start = unit_begin(s, groups->member[groups->offsets[g]]) -
-                          s->spec.options.class_token;
+    const int32_t before = s->spec.options.class_token;
+    int32_t begin, end;
+    find_unit(s, groups->member[groups->offsets[g]], &begin, &end);
+    list_places(s, t, begin, end);
+    for (int32_t n = begin; n < end; n++)
+        t->odd[n] = (t->place[n] + before) % 2 == 1;
     for (int32_t m = groups->offsets[g]; m < groups->offsets[g + 1]; m++) {
         const int32_t n = groups->member[m];
-        t->second[n] = (n - start) % 2 == 1;
+        t->second[n] = t->odd[n];
         if (t->second[n])
             t->second_list[b++] = n;
         else
@@ -136,6 +168,7 @@ static tkp_status bipartite_bind(tkp_selector *s)
     const tkp__groups *g = &s->groups;
     t->first_ends[0] = t->second_ends[0] = t->gone_ends[0] = 0;
     memset(t->second, 0, (size_t)s->batch->candidates);
+    memset(t->odd, 0, (size_t)s->batch->candidates);
     for (int32_t i = 0; i < g->count; i++) {
         const int32_t size = g->offsets[i + 1] - g->offsets[i];
         deal_out(s, t, i);
@@ -156,6 +189,12 @@ bool tkp__bipartite_joined(const tkp_selector *s, int32_t n)
 {
     const sides *t = s->state;
     return t->second[n];
+}
+
+const uint8_t *tkp__bipartite_second(const tkp_selector *s)
+{
+    const sides *t = s->state;
+    return t->odd;
 }
 
 /* Who of the first sides is most like one of the second. */

@@ -1,6 +1,7 @@
 /* A point of the forward: score, select, merge, and say which rows stay. */
 #include <math.h>
 
+#include "selector/bipartite.h"
 #include "sequence/sequence.h"
 
 static bool protects(const tkp__run_stage *run)
@@ -467,6 +468,8 @@ tkp_status tkp__sequence_prune(
     fill_decision(s, run, decision);
     if (tkp__run_in_encoder(run))
         tkp__encoder_decision(s, run, decision);
+    if (run->selector->spec.options.kind == TKP_SELECTOR_BIPARTITE)
+        tkp__batch_put_behind(&s->batch, tkp__bipartite_second(run->selector));
     tkp__batch_advance(
         &s->batch, s->indices, s->offsets, s->positions, s->totals);
     if (run->stage->point == TKP_POINT_KV)

@@ -51,7 +51,7 @@ def tome(x, keys, sizes, removed):
         weighed[b] += x[2 * a] * sizes[2 * a]
         size[b] += sizes[2 * a]
         gone.add(2 * a)
-    stay = keep_order(len(x), gone)
+    stay = [i for i in range(0, len(x), 2) if i not in gone] + list(range(1, len(x), 2))  # the published order
     return (weighed / size[:, None])[stay], size[stay], stay
 
 
@@ -94,7 +94,8 @@ def run_vision(model, pixels, case):
         if case.startswith("fold") and i == 0:
             x, sizes, stay = fold(x, sizes, THRESHOLD)
             patches = patches[stay]
-    return x[1:], patches[1:], sizes[1:]
+    raster = patches[1:].argsort()
+    return x[1:][raster], patches[1:][raster], sizes[1:][raster]
 
 
 def project(model, features):
