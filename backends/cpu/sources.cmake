@@ -6,6 +6,8 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_cosine.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_decode.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_density_peaks.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_cluster_centres.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_head_scores.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_dnnl.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_elementwise.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_exec.c

@@ -209,7 +209,7 @@ static void build_density_peaks(tkp_test_case *c, int32_t i)
 static void build_cluster_centres(tkp_test_case *c, int32_t i)
 {
     static const int32_t more[] = {0, 140, 9, -1};
-    static const float distances[] = {0.3f, 0.7f, 0.0f, 0.9f};
+    static const float distances[] = {0.3f, 0.7f, 0.1f, 0.9f};
     const int32_t at = tkp_test_pick(&i, 8);
     const int32_t *batch = at < 7 ? tkp_test_batch(at) : more;
     const int32_t dtype = tkp_test_pick(&i, 2) ? TKP_DTYPE_BF16 : TKP_DTYPE_F32;
