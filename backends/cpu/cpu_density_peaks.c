@@ -208,10 +208,12 @@ density_of(const group *g, const float *block, int64_t line, int64_t own)
     return (float)__builtin_exp(found ? -sum / (double)found : 0);
 }
 
-static bool denser(const group *g, int32_t i, int32_t j)
+/* Members a and b. */
+static bool denser(const group *g, int64_t a, int64_t b)
 {
+    const int32_t i = candidate(g, a), j = candidate(g, b);
     return g->density[i] != g->density[j] ? g->density[i] > g->density[j]
-                                          : i < j;
+                                          : a < b;
 }
 
 /* To the nearest denser one; -1: there is none. */
@@ -222,7 +224,7 @@ delta_of(const group *g, const float *block, int64_t line, int64_t own)
     for (int64_t j = 0; j < g->n; j++) {
         const float s = square(block, line, j);
         if (j != own && (nearest < 0 || s < nearest) &&
-            denser(g, candidate(g, j), candidate(g, own)))
+            denser(g, j, own))
             nearest = s;
     }
     return nearest;

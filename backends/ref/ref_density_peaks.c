@@ -10,7 +10,7 @@
  * Source: density peaks with k nearest neighbours (Du, Ding, Jia 2016), as
  * SparseVLM (Zhang et al. 2025) clusters what it drops: there a token is among
  * its own c neighbours, and ties are broken by random noise. Open choice: of
- * equal densities the lower candidate is the denser one; no noise. In double
+ * equal densities the earlier member is the denser one; no noise. In double
  * but for the density, which is compared as it is given out.
  */
 
@@ -124,7 +124,7 @@ static bool denser(const group *g, int32_t a, int32_t b)
 {
     const int32_t i = candidate(g, a), j = candidate(g, b);
     return g->density[i] != g->density[j] ? g->density[i] > g->density[j]
-                                          : i < j;
+                                          : a < b;
 }
 
 static void find_score(const group *g, int32_t i)

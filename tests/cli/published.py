@@ -348,14 +348,15 @@ def visionzip(p, z):
     tensors = {"features": patches, "vision_keys": keys, "cls_attention": scores, "grid": [[side, side]] * crops}
     dominant, contextual = p["dominant_arg"], p["contextual"]
     stage = ("projector", "scorer: cls-attention",
-             f"selector: {{kind: chain, parts: [{{count: {dominant}, selector: topk}}, {{selector: stride}}]}}",
+             f"selector: {{kind: chain, parts: [{{count: {min(dominant, n)}, selector: topk}}, {{selector: stride}}]}}",
              "merger: {kind: nearest, feature: vision-keys, rule: add, into: 1}",
-             f"budget: {{count: {dominant + contextual}, scope: image}}")
+             f"budget: {{count: {min(dominant + contextual, n)}, scope: image}}")
     kept, rows = [], []
     for c in range(crops):
         first = [i - 1 for i in z["out_dominant"][c] if i]
         left = [i for i in range(n) if i not in first]
-        anchors = left[:: max(1, len(left) // contextual)][:contextual]
+        slots = min(contextual, len(left))  # theirs fails where fewer are left than slots
+        anchors = left[:: max(1, len(left) // slots)][:slots] if slots else []
         placed = dict(zip(first, z["out_rows"][c][1:]))
         placed |= dict(zip(anchors, z["out_rows"][c][1 + len(first):]))
         kept += [c * n + i for i in sorted(placed)]

@@ -1441,7 +1441,7 @@ def density_case(name, x, rows, groups, neighbours, others=0, listed=False, stat
             near = sorted(np.delete(far[a], a) if others else far[a])[:c]
             density[i] = np.float32(np.exp(-np.mean(near) if len(near) else 0.0))
         for a, i in enumerate(group):
-            above = [b for b, j in enumerate(group) if (density[j], -j) > (density[i], -i)]
+            above = [b for b, j in enumerate(group) if (density[j], -b) > (density[i], -a)]
             score[i] = density[i] * np.sqrt(far[a, above].min() if above else far.max())
     w.case("density_peaks", name, struct.pack("<i", others), status)
     w.ins(("f32", x), ("i32", rows), ("i32", offsets([len(g) for g in groups])), members_of(groups, listed),
@@ -1481,6 +1481,8 @@ def make_merging():
     density_case("others", x, rows, groups, [3, 0, 4, 8], 1)
     density_case("members", x, rows, [own.permutation(30)[:17]], [4], 0, True)
     density_case("mutual_neighbours_tie", x, rows, [np.arange(30)], [2])
+    listed = np.random.default_rng(4545).permutation(30)
+    density_case("tie_members", np.repeat(x[:10], 3, axis=0), np.arange(30), [listed], [2], 0, True)
     density_case("all_equal", np.ones((30, 4)), np.arange(30), [np.arange(30)], [3])
     density_case("one_token", x, rows, [np.arange(1)], [1], 1)
     density_case("nan", bad, rows, groups, [3, 0, 4, 5], status="DATA")

@@ -724,7 +724,7 @@ typedef struct tkp_op_pivots {
  *   4 neighbours [M] i32 c of each group, from 1 to its size (0 if that is 0); where a token
  *     is none of its own, one less at most is taken
  *   5 density [N] f32        6 score [N] f32; candidates of no group: 0
- * Of equal densities the lower candidate is denser. A distance that is not
+ * Of equal densities the earlier member is denser. A distance that is not
  * finite is TKP_ERR_DATA. O(N^2 D) time, O(N) memory.
  */
 typedef struct tkp_op_density_peaks {
