@@ -14,7 +14,7 @@ enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 typedef struct asked {
     char picture[MOST_PICTURES][PATH_MAX + 64];
-    char prompt[512];
+    char prompt[4 * 4096];
     const char *images[MOST_PICTURES];
     tkp_mllm_request request;
 } asked;
@@ -249,6 +249,22 @@ START_TEST(generate__published_layout__as_transformers)
 }
 END_TEST
 
+/* Behind 2600 words: too long for the reference kernels here. */
+START_TEST(generate__picture_far_behind__as_transformers)
+{
+    static testbed bed;
+    asked a;
+    if (!testbed_has_backend("cpu,ref"))
+        return;
+    testbed_open(&bed, "qwen2-vl", "cpu,ref", 0);
+    ask(&a, &bed, "far");
+    check_plain(&bed, &a, "far");
+    check_pruned(
+        &bed, &a, "far", "before", TKP_POINT_PROJECTOR, TKP_SCORER_EXTERNAL);
+    testbed_close(&bed);
+}
+END_TEST
+
 /* --- stages ---------------------------------------------------------------- */
 
 static void check_stages(const testbed *bed, double tolerance)
@@ -378,6 +394,39 @@ START_TEST(generate__a_format_of_other_models__refused)
 }
 END_TEST
 
+static void refuse(
+    const testbed *bed,
+    int64_t height,
+    int64_t width,
+    tkp_status status,
+    const char *message)
+{
+    tkp_mllm_result *result = NULL;
+    asked a;
+    ask(&a, bed, "square");
+    const tkp__image image = {
+        .height = height,
+        .width = width,
+        .rgb = calloc((size_t)(height * width), 3)};
+    assert_ok(tkp__image_save_png(&image, a.picture[0]));
+    free(image.rgb);
+    ck_assert_int_eq(
+        tkp_mllm_generate(&result, bed->model, &a.request, 1, NULL), status);
+    assert_message("request 0");
+    assert_message(message);
+}
+
+START_TEST(generate__pictures_that_cannot_be__refused_by_number)
+{
+    static testbed bed;
+    testbed_open(&bed, "qwen2-vl", "ref", 0);
+    refuse(&bed, 1, 201, TKP_ERR_ARGUMENT, "image 0");
+    bed.model->config.image.max_pixels = 28 * 28 * 5000;
+    refuse(&bed, 1960, 1960, TKP_ERR_ARGUMENT, "the model takes 4096");
+    testbed_close(&bed);
+}
+END_TEST
+
 START_TEST(get_info__any_size__no_grid_of_a_square)
 {
     static testbed bed;
@@ -403,11 +452,13 @@ int main(void)
         t, generate__two_pictures__every_stage_as_transformers, 0, 2);
     tcase_add_loop_test(
         t, generate__pictures_of_many_shapes__as_transformers, 0, 2);
+    tcase_add_test(t, generate__picture_far_behind__as_transformers);
     tcase_add_loop_test(t, generate__published_layout__as_transformers, 0, 2);
     tcase_add_loop_test(t, generate__bf16__every_stage_near_transformers, 0, 2);
     tcase_add_loop_test(t, generate__inputs_of_stages__as_restated, 0, 2);
     tcase_add_test(t, generate__ragged_batch__as_one_by_one);
     tcase_add_test(t, generate__a_format_of_other_models__refused);
+    tcase_add_test(t, generate__pictures_that_cannot_be__refused_by_number);
     tcase_add_test(t, get_info__any_size__no_grid_of_a_square);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
