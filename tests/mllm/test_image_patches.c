@@ -6,6 +6,8 @@
 
 #include "mllm/model_files.h"
 
+#include <math.h>
+
 #include "api/test_allocator.h"
 #include "mllm/checkpoint/config_parts.h"
 #include "mllm/image/image.h"
@@ -138,19 +140,107 @@ static void check_file(const char *line)
     tkp__image_release(&image);
 }
 
+/* --- videos ---------------------------------------------------------------- */
+
+static tkp__video_spec video_of(long long least, long long most)
+{
+    return (tkp__video_spec){
+        .frame = spec_of(least, most),
+        .fps = 2.0,
+        .min_frames = 4,
+        .max_frames = 768,
+        .max_tokens = 128000};
+}
+
+static void check_sample(const char *line)
+{
+    tkp__video_spec spec = video_of(3136, 3136);
+    long long total, frames, least, most, wanted;
+    double fps;
+    unsigned long long hash;
+    ck_assert_int_eq(
+        sscanf(
+            line, "sample %lld %lf %lf %lld %lld %lld %lld %llx", &total, &fps,
+            &spec.fps, &frames, &least, &most, &wanted, &hash),
+        8);
+    spec.frames = frames;
+    spec.min_frames = least;
+    spec.max_frames = most;
+    int64_t count = 0;
+    const tkp_status status =
+        tkp__video_sample(&count, NULL, &spec, total, fps);
+    ck_assert_msg(
+        (status == TKP_OK) == (wanted > 0) && count == wanted, "%s: %lld", line,
+        (long long)count);
+    if (status != TKP_OK)
+        return;
+    int64_t *chosen = malloc((size_t)count * sizeof(*chosen));
+    assert_ok(tkp__video_sample(&count, chosen, &spec, total, fps));
+    ck_assert_msg(
+        fnv1a(chosen, (size_t)count * sizeof(*chosen)) == hash,
+        "%s: other frames", line);
+    free(chosen);
+}
+
+static void check_cap(const char *line)
+{
+    long long in[6], out[2];
+    ck_assert_int_eq(
+        sscanf(
+            line, "cap %lld %lld %lld %lld %lld %lld %lld %lld", &in[0], &in[1],
+            &in[2], &in[3], &in[4], &in[5], &out[0], &out[1]),
+        8);
+    tkp__video_spec spec = video_of(in[3], in[4]);
+    spec.max_tokens = in[5];
+    tkp__image_spec frame;
+    tkp__patch_grid grid;
+    assert_ok(tkp__video_frame_spec(&frame, &spec, in[2]));
+    assert_ok(tkp__image_patch_grid(&grid, &frame, in[2], in[0], in[1]));
+    ck_assert_msg(
+        grid.h * 14 == out[0] && grid.w * 14 == out[1], "%s: %lld x %lld", line,
+        (long long)grid.h * 14, (long long)grid.w * 14);
+}
+
+START_TEST(video_sample__nothing_to_look_at__refused)
+{
+    tkp__video_spec spec = video_of(3136, 3136);
+    int64_t count = 7;
+    ck_assert_int_eq(
+        tkp__video_sample(&count, NULL, &spec, 0, 25.0), TKP_ERR_ARGUMENT);
+    assert_message("0 frames");
+    ck_assert_int_eq(
+        tkp__video_sample(&count, NULL, &spec, 1, 25.0), TKP_ERR_ARGUMENT);
+    assert_message("0 of 1 frames");
+    ck_assert_int_eq(
+        tkp__video_sample(&count, NULL, &spec, 9, NAN), TKP_ERR_ARGUMENT);
+    ck_assert_int_eq(
+        tkp__video_sample(&count, NULL, &spec, 9, 0.0), TKP_ERR_ARGUMENT);
+    assert_message("0 frames a second");
+    spec.fps = 0.0;
+    ck_assert_int_eq(
+        tkp__video_sample(&count, NULL, &spec, 9, 25.0), TKP_ERR_OPTION);
+    assert_message("one of the first two");
+    ck_assert_int_eq(count, 7);
+}
+END_TEST
+
 START_TEST(image_patches__sizes_pictures_videos__equal_transformers)
 {
     static const struct {
         const char *kind;
         void (*check)(const char *line);
     } kinds[] = {
-        {"size ", check_size}, {"noise ", check_noise}, {"file ", check_file}};
+        {"size ", check_size},
+        {"noise ", check_noise},
+        {"file ", check_file},
+        {"sample ", check_sample},
+        {"cap ", check_cap}};
     char path[PATH_MAX], line[400];
-    int count[3] = {0};
+    int count[5] = {0};
     FILE *file = fopen(golden_path(path, "image/patches.txt"), "r");
     ck_assert_msg(file, "%s is not there", path);
     while (fgets(line, sizeof(line), file))
-        for (size_t i = 0; i < 3; i++)
+        for (size_t i = 0; i < 5; i++)
             if (strncmp(line, kinds[i].kind, strlen(kinds[i].kind)) == 0) {
                 kinds[i].check(line);
                 count[i]++;
@@ -159,6 +249,8 @@ START_TEST(image_patches__sizes_pictures_videos__equal_transformers)
     ck_assert_int_ge(count[0], 1200);
     ck_assert_int_ge(count[1], 40);
     ck_assert_int_ge(count[2], 10);
+    ck_assert_int_ge(count[3], 1000);
+    ck_assert_int_ge(count[4], 300);
 }
 END_TEST
 
@@ -226,6 +318,32 @@ START_TEST(image_preprocess_patches__prepared__the_resized_frames)
         tkp__image_release(&prepared[k]);
         tkp__image_release(&frames[k]);
     }
+    free(dst);
+    free(again);
+}
+END_TEST
+
+START_TEST(image_preprocess_frame__one_by_one__as_all_together)
+{
+    tkp__image frames[3];
+    for (uint32_t k = 0; k < 3; k++)
+        frames[k] = noise(k, 50, 70);
+    const tkp__image_spec spec = spec_of(784, 784 * 4);
+    tkp__patch_grid grid;
+    size_t floats;
+    float *dst = patches_of(frames, 3, &spec, &grid, &floats);
+    float *again = malloc(floats * sizeof(*again));
+    for (int k = 2; k >= 0; k--)
+        assert_ok(tkp__image_preprocess_frame(
+            again, NULL, &frames[k], k, k == 2 ? 2 : 1, &spec, &grid));
+    ck_assert_mem_eq(dst, again, floats * sizeof(*dst));
+    ck_assert_int_eq(
+        tkp__image_preprocess_frame(
+            again, NULL, &frames[0], 3, 2, &spec, &grid),
+        TKP_ERR_ARGUMENT);
+    assert_message("frame 3, 2 times, wanted within 4");
+    for (int k = 0; k < 3; k++)
+        tkp__image_release(&frames[k]);
     free(dst);
     free(again);
 }
@@ -405,6 +523,47 @@ START_TEST(config_read_patches__other_file_and_switches__read)
 }
 END_TEST
 
+START_TEST(config_read_video__file_section_or_none__read)
+{
+    static const struct {
+        const char *name, *text;
+        int64_t least, max_frames, max_tokens;
+        double fps;
+    } files[] = {
+        {"preprocessor_config.json", "{\"min_pixels\":7,\"max_pixels\":9}",
+         128 * 784, 768, 128000, 2.0},
+        {"video_preprocessor_config.json",
+         "{\"size\":{\"shortest_edge\":784,\"longest_edge\":7840},\"fps\":4,"
+         "\"max_frames\":16,\"max_video_tokens\":4096}",
+         784, 16, 4096, 4.0},
+        {"processor_config.json",
+         "{\"image_processor\":{\"min_pixels\":7,\"max_pixels\":9},"
+         "\"video_processor\":{\"min_pixels\":785}}",
+         785, 768, 128000, 2.0},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char folder[PATH_MAX], path[PATH_MAX + 40];
+        tkp__video_spec spec;
+        scratch_make(folder);
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i].name);
+        write_whole(path, files[i].text, strlen(files[i].text));
+        assert_ok(tkp__config_read_video(&spec, folder, 14, 2, 2));
+        ck_assert_int_eq(spec.frame.min_pixels, files[i].least);
+        ck_assert_int_eq(spec.max_frames, files[i].max_frames);
+        ck_assert_int_eq(spec.max_tokens, files[i].max_tokens);
+        ck_assert_double_eq(spec.fps, files[i].fps);
+        write_whole(path, "{\"video_processor\":{\"fps\":0},\"fps\":0}", 37);
+        if (i > 0) {
+            ck_assert_int_eq(
+                tkp__config_read_video(&spec, folder, 14, 2, 2),
+                TKP_ERR_FORMAT);
+            assert_message("fps is 0");
+        }
+        scratch_remove(folder);
+    }
+}
+END_TEST
+
 static const struct {
     const char *text;
     tkp_status status;
@@ -449,6 +608,8 @@ int main(void)
         tests, image_preprocess_patches__two_tokens_one_pixel_patches__order);
     tcase_add_test(
         tests, image_preprocess_patches__prepared__the_resized_frames);
+    tcase_add_test(tests, image_preprocess_frame__one_by_one__as_all_together);
+    tcase_add_test(tests, video_sample__nothing_to_look_at__refused);
     tcase_add_test(
         tests, image_patch_grid__arguments_wrong__refused_with_numbers);
     tcase_add_test(
@@ -463,6 +624,7 @@ int main(void)
         config, config_read_patches__each_spelling__its_bounds, 0,
         sizeof(bounds) / sizeof(bounds[0]));
     tcase_add_test(config, config_read_patches__other_file_and_switches__read);
+    tcase_add_test(config, config_read_video__file_section_or_none__read);
     tcase_add_loop_test(
         config, config_read_patches__field_wrong__refused_by_name, 0,
         sizeof(refused) / sizeof(refused[0]));

@@ -11,6 +11,11 @@ One case a line (fnv is FNV-1a, 64 bits, over the bytes):
     size   HEIGHT WIDTH MIN MAX NEW-HEIGHT NEW-WIDTH   (0 0: refused)
     noise  SEED HEIGHT WIDTH FRAMES MIN MAX T H W fnv(f32)
     file   NAME MIN MAX T H W fnv(f32)
+    sample TOTAL FPS WANTED-FPS FRAMES LEAST MOST COUNT fnv(i64)  (0 0: refused)
+    cap    HEIGHT WIDTH COUNT MIN MAX TOKENS NEW-HEIGHT NEW-WIDTH
+
+sample and cap are Qwen2VLVideoProcessor's sample_frames and resize (with
+cap_pixels_per_frame; what it hands on to torchvision is what is wanted).
 
 A noise picture's byte i of frame k is the upper byte of
 (i * 2654435761 + (SEED + k) * 40503) mod 2^32.
@@ -35,8 +40,8 @@ SEED = 20261123
 PUBLISHED = (3136, 12845056)
 
 
-def patchify():
-    """The video processor's way of cutting, without what it resizes with."""
+def video_processor():
+    """The video processor, without what it resizes with."""
     names = ("torchvision", "torchvision.transforms",
              "torchvision.transforms.v2",
              "torchvision.transforms.v2.functional")
@@ -53,7 +58,7 @@ def patchify():
             setattr(sys.modules[parent], child, module)
     video = importlib.import_module(
         "transformers.models.qwen2_vl.video_processing_qwen2_vl")
-    return video.Qwen2VLVideoProcessor.patchify
+    return video.Qwen2VLVideoProcessor
 
 
 def fnv(data):
@@ -149,6 +154,65 @@ def pictures(cut):
     return lines
 
 
+def sample_case(video, total, fps, wanted, frames, least, most):
+    processor = types.SimpleNamespace(
+        num_frames=frames or None, fps=None if frames else wanted,
+        temporal_patch_size=2, min_frames=least, max_frames=most)
+    about = types.SimpleNamespace(total_num_frames=total, fps=fps)
+    text = f"sample {total} {fps} {wanted} {frames} {least} {most}"
+    try:
+        chosen = video.sample_frames(processor, about)
+    except (ValueError, ZeroDivisionError, RuntimeError):
+        return f"{text} 0 0"
+    chosen = chosen.to(torch.int64).numpy()
+    if chosen[-1] == total:  # torch.arange rounds: one too many, and not there
+        chosen = chosen[:-1]
+    return f"{text} {len(chosen)} {fnv(chosen.tobytes())}"
+
+
+def samples(video):
+    rng = random.Random(SEED + 2)
+    lines = [sample_case(video, *case) for case in [
+        (61, 24.0, 2.0, 0, 4, 768), (1, 24.0, 2.0, 0, 4, 768),
+        (2, 24.0, 2.0, 0, 4, 768), (3, 30.0, 2.0, 0, 4, 768),
+        (100, 25.0, 2.0, 101, 4, 768), (100, 25.0, 2.0, 100, 4, 768),
+        (100, 25.0, 2.0, 5, 4, 768), (100, 25.0, 2.0, 1, 4, 768),
+        (9000, 30.0, 2.0, 0, 4, 768)]]
+    # Not longer: how torch.arange rounds then depends on the vectors it uses.
+    for _ in range(1000):
+        total = int(2 ** rng.uniform(0, 13))
+        fps = rng.choice([24.0, 25.0, 30.0, 29.97, 23.976, 60.0, 1.0, 2.0,
+                          round(rng.uniform(0.1, 120), 3)])
+        wanted = rng.choice([2.0, 2.0, 1.0, 0.5, 4.0, 30.0])
+        frames = rng.randint(1, 2 * total) if rng.random() < 0.2 else 0
+        frames = min(frames, 1000)
+        lines.append(sample_case(
+            video, total, fps, wanted, frames, rng.choice([4, 4, 1, 7]),
+            rng.choice([768, 768, 16, 33, 1000])))
+    return lines
+
+
+def caps(video):
+    rng = random.Random(SEED + 3)
+    video.__mro__[1].resize = lambda self, image, size, resample: size
+    lines = []
+    for _ in range(300):
+        height, width = rng.randint(20, 2200), rng.randint(20, 2200)
+        count = rng.choice([1, 2, 4, 8, 50, 200, 768, rng.randint(1, 5000)])
+        low = rng.choice([128 * 784, 3136, 50 * 784])
+        high = rng.choice([768 * 784, 12845056, low])
+        tokens = rng.choice([128000, 32000, 4096])
+        processor = object.__new__(video)
+        processor.max_video_tokens = tokens
+        size = processor.resize(
+            types.SimpleNamespace(shape=(1, count, 3, height, width)),
+            pil.SizeDict(shortest_edge=low, longest_edge=high), None, 28, 2,
+            True)
+        lines.append(f"cap {height} {width} {count} {low} {high} {tokens} "
+                     f"{size.height} {size.width}")
+    return lines
+
+
 def files(root):
     lines = []
     for name in ("astronaut-420.jpg", "coffee-444.jpg", "rocket-tall.jpg",
@@ -166,7 +230,9 @@ def files(root):
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else "tests/golden/image"
     lines = [f"# transformers {transformers.__version__}"]
-    lines += sizes() + pictures(patchify()) + files(root)
+    video = video_processor()
+    lines += sizes() + pictures(video.patchify) + files(root)
+    lines += samples(video) + caps(video)
     with open(os.path.join(root, "patches.txt"), "w") as file:
         file.write("\n".join(lines) + "\n")
     print(f"{len(lines) - 1} cases")

@@ -215,10 +215,14 @@ static tkp_status check_pinpoints(
 
 /* --- the files ------------------------------------------------------------- */
 
+typedef struct place {
+    const char *key, *prefix;
+} place;
+
 static tkp_status read_file(
     bool *found,
     const char *path,
-    const char *section,
+    const place *section,
     tkp__config_image_fn read,
     void *user)
 {
@@ -227,7 +231,7 @@ static tkp_status read_file(
     tkp__json_at at = {.object = root, .file = path, .section = ""};
     tkp_status status = TKP_OK;
     if (section)
-        status = tkp__json_section(&at, &at, section, "image_processor.");
+        status = tkp__json_section(&at, &at, section->key, section->prefix);
     *found = at.object != NULL;
     if (status == TKP_OK && *found)
         status = read(user, &at);
@@ -237,15 +241,19 @@ static tkp_status read_file(
 
 tkp_status tkp__config_image_section(
     const char *model_dir,
+    bool video,
     tkp__config_image_fn read,
     void *user)
 {
-    static const struct {
+    static const place image_section = {"image_processor", "image_processor."};
+    static const place video_section = {"video_processor", "video_processor."};
+    const struct {
         const char *name;
-        const char *section;
+        const place *section;
     } places[] = {
-        {"preprocessor_config.json", NULL},
-        {"processor_config.json", "image_processor"}};
+        {video ? "video_preprocessor_config.json" : "preprocessor_config.json",
+         NULL},
+        {"processor_config.json", video ? &video_section : &image_section}};
     bool found = false;
     for (size_t i = 0; i < 2 && !found; i++) {
         char *path = tkp__path_join(model_dir, places[i].name);
@@ -305,7 +313,8 @@ tkp_status tkp__config_read_image(
         default_pinpoints(spec, vision->image);
         TKP__TRY(read_pinpoints(spec, root, vision->image));
     }
-    TKP__TRY(tkp__config_image_section(model_dir, read_processor, &reader));
+    TKP__TRY(
+        tkp__config_image_section(model_dir, false, read_processor, &reader));
     *out = reader.spec;
     return TKP_OK;
 }

@@ -52,11 +52,22 @@ tkp_status tkp__config_read_patches(
     int64_t merge,
     int64_t frames);
 
-/* Calls `read` with the section that says how pictures are prepared; not at
- * all where no file has one. */
+/* The same for the frames of videos: video_preprocessor_config.json, or the
+ * video_processor of processor_config.json, or the class's own values, which
+ * are those of Qwen's helper. */
+tkp_status tkp__config_read_video(
+    tkp__video_spec *out,
+    const char *model_dir,
+    int64_t patch,
+    int64_t merge,
+    int64_t frames);
+
+/* Calls `read` with the section that says how pictures (or videos) are
+ * prepared; not at all where no file has one. */
 typedef tkp_status (*tkp__config_image_fn)(void *user, const tkp__json_at *at);
 tkp_status tkp__config_image_section(
     const char *model_dir,
+    bool video,
     tkp__config_image_fn read,
     void *user);
 /* What every processor has: how to resample, rescale and normalise. */

@@ -90,7 +90,51 @@ tkp_status tkp__config_read_patches(
     spec.patch = patch;
     spec.merge = merge;
     spec.frames = frames;
-    TKP__TRY(tkp__config_image_section(model_dir, read_processor, &spec));
+    TKP__TRY(
+        tkp__config_image_section(model_dir, false, read_processor, &spec));
+    *out = spec;
+    return TKP_OK;
+}
+
+/* --- videos ---------------------------------------------------------------- */
+
+/* No video has more frames than this that are looked at. */
+#define MAX_FRAMES 65536
+
+static tkp_status read_sampling(void *user, const tkp__json_at *at)
+{
+    tkp__video_spec *spec = user;
+    const int64_t step = spec->frame.frames;
+    TKP__TRY(read_processor(&spec->frame, at));
+    TKP__TRY(tkp__json_real(&spec->fps, at, "fps", 1e-6, 1e6));
+    TKP__TRY(tkp__json_int(&spec->frames, at, "num_frames", 1, MAX_FRAMES));
+    TKP__TRY(tkp__json_int(&spec->min_frames, at, "min_frames", 1, MAX_FRAMES));
+    TKP__TRY(
+        tkp__json_int(&spec->max_frames, at, "max_frames", step, MAX_FRAMES));
+    return tkp__json_int(
+        &spec->max_tokens, at, "max_video_tokens", 1, MAX_BOUND);
+}
+
+tkp_status tkp__config_read_video(
+    tkp__video_spec *out,
+    const char *model_dir,
+    int64_t patch,
+    int64_t merge,
+    int64_t frames)
+{
+    tkp__video_spec spec = {
+        .frame = patches_default,
+        .fps = 2.0,
+        .min_frames = 4,
+        .max_frames = 768,
+        .max_tokens = 128000,
+    };
+    spec.frame.min_pixels = 128 * 28 * 28;
+    spec.frame.max_pixels = 768 * 28 * 28;
+    spec.frame.patch = patch;
+    spec.frame.merge = merge;
+    spec.frame.frames = frames;
+    TKP__TRY(tkp__config_image_section(model_dir, true, read_sampling, &spec));
     *out = spec;
     return TKP_OK;
 }

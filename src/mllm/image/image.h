@@ -169,6 +169,42 @@ tkp_status tkp__image_preprocess_patches(
     const tkp__image_spec *spec,
     const tkp__patch_grid *grid);
 
+/* One frame of them, as frame `index` and the next `times` - 1 too: for videos
+ * that are not in memory all at once. `prepared` as above. */
+tkp_status tkp__image_preprocess_frame(
+    float *dst,
+    tkp__image *prepared,
+    const tkp__image *picture,
+    int64_t index,
+    int64_t times,
+    const tkp__image_spec *spec,
+    const tkp__patch_grid *grid);
+
+/* Which frames of a video are looked at, and how large. */
+typedef struct tkp__video_spec {
+    tkp__image_spec frame;          /* bounds on the pixels of each */
+    double fps;                     /* frames to look at in a second */
+    int64_t frames;                 /* so many in all instead; 0: by fps */
+    int64_t min_frames, max_frames; /* by fps */
+    int64_t max_tokens; /* of a context: 9/10 of it is the whole video's */
+} tkp__video_spec;
+
+/* How many of `total` frames, `fps` of them a second, are looked at: whole
+ * patches in time. `chosen` [*count], if not NULL, receives which (the caller
+ * asks for the count first). Rule: transformers' Qwen2VLVideoProcessor. */
+tkp_status tkp__video_sample(
+    int64_t *count,
+    int64_t *chosen,
+    const tkp__video_spec *spec,
+    int64_t total,
+    double fps);
+
+/* How each of `count` frames is resized: near their share of all pixels. */
+tkp_status tkp__video_frame_spec(
+    tkp__image_spec *out,
+    const tkp__video_spec *spec,
+    int64_t count);
+
 /* Write an RGB picture as PNG. */
 tkp_status tkp__image_save_png(const tkp__image *image, const char *path);
 

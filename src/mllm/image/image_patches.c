@@ -183,6 +183,38 @@ static void put_frame(
             }
 }
 
+tkp_status tkp__image_preprocess_frame(
+    float *dst,
+    tkp__image *prepared,
+    const tkp__image *picture,
+    int64_t index,
+    int64_t times,
+    const tkp__image_spec *spec,
+    const tkp__patch_grid *grid)
+{
+    TKP__CHECK(
+        dst && picture && picture->rgb && spec && grid, TKP_ERR_ARGUMENT,
+        "patches: dst, picture, options or grid are NULL, wanted all four");
+    TKP__CHECK(
+        index >= 0 && times >= 1 && times <= grid->t * spec->frames - index,
+        TKP_ERR_ARGUMENT, "patches: frame %lld, %lld times, wanted within %lld",
+        (long long)index, (long long)times,
+        (long long)(grid->t * spec->frames));
+    const int64_t height = grid->h * spec->patch;
+    const int64_t width = grid->w * spec->patch;
+    const int64_t moment = 3 * spec->frames * height * width;
+    tkp__image resized;
+    TKP__TRY(tkp__image_resize_bicubic(&resized, picture, height, width));
+    for (int64_t i = index; i < index + times; i++)
+        put_frame(
+            dst + i / spec->frames * moment, &resized, spec, i % spec->frames);
+    if (prepared)
+        *prepared = resized;
+    else
+        tkp__image_release(&resized);
+    return TKP_OK;
+}
+
 /* Grids come from tkp__image_patch_grid() for pictures of this size. */
 static tkp_status check_pictures(
     const tkp__image *pictures,
@@ -225,30 +257,16 @@ tkp_status tkp__image_preprocess_patches(
         "patches: dst, pictures, options or grid are NULL, or there are no "
         "pictures");
     TKP__TRY(check_pictures(pictures, count, spec, grid));
-    const int64_t height = grid->h * spec->patch;
-    const int64_t width = grid->w * spec->patch;
-    const int64_t moment = 3 * spec->frames * height * width;
-    tkp__image last = {0};
-    tkp_status status = TKP_OK;
-    int64_t done = 0;
-    for (int64_t i = 0; i < grid->t * spec->frames; i++) {
-        if (i < count) {
-            tkp__image next;
-            TKP__TRY_OUT(
-                tkp__image_resize_bicubic(&next, &pictures[i], height, width));
-            if (!prepared)
-                tkp__image_release(&last);
-            last = next;
-            if (prepared)
-                prepared[done++] = last;
-        }
-        put_frame(
-            dst + i / spec->frames * moment, &last, spec, i % spec->frames);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t times = i + 1 < count ? 1 : grid->t * spec->frames - i;
+        const tkp_status status = tkp__image_preprocess_frame(
+            dst, prepared ? &prepared[i] : NULL, &pictures[i], i, times, spec,
+            grid);
+        if (status == TKP_OK)
+            continue;
+        for (int64_t k = 0; prepared && k < i; k++)
+            tkp__image_release(&prepared[k]);
+        return status;
     }
-out:
-    if (!prepared)
-        tkp__image_release(&last);
-    for (int64_t i = 0; status != TKP_OK && i < done; i++)
-        tkp__image_release(&prepared[i]);
-    return status;
+    return TKP_OK;
 }

@@ -10,4 +10,5 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/image_resize.c
             ${CMAKE_CURRENT_LIST_DIR}/image_save.c
             ${CMAKE_CURRENT_LIST_DIR}/image_tiles.c
-            ${CMAKE_CURRENT_LIST_DIR}/image_webp.c)
+            ${CMAKE_CURRENT_LIST_DIR}/image_webp.c
+            ${CMAKE_CURRENT_LIST_DIR}/video_sample.c)
