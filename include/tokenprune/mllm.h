@@ -71,6 +71,21 @@ TKP_API void tkp_mllm_info_init(tkp_mllm_info *info);
 TKP_API TKP_NODISCARD tkp_status
 tkp_mllm_get_info(const tkp_mllm *model, tkp_mllm_info *info);
 
+/** A video of a request: pictures of one size, in order. */
+typedef struct tkp_mllm_video {
+    uint32_t struct_size;
+    int32_t n_frames;
+    const char *const *frames; /* [n_frames] picture files */
+    double fps; /* frames a second that they are; the model's video processor
+                   says how many are looked at. 0 = look at all of them */
+} tkp_mllm_video;
+
+#define TKP_MLLM_VIDEO_INIT                                                    \
+    {                                                                          \
+        (uint32_t)sizeof(tkp_mllm_video), 0, NULL, 0.0                         \
+    }
+TKP_API void tkp_mllm_video_init(tkp_mllm_video *video);
+
 /** One prompt of a batch. */
 typedef struct tkp_mllm_request {
     uint32_t struct_size;
@@ -81,7 +96,12 @@ typedef struct tkp_mllm_request {
                                   for each "<image>" in the prompt, or none
                                   there: then they come before the text */
     int32_t n_images;
-    int32_t format; /* enum tkp_mllm_format */
+    int32_t format;               /* enum tkp_mllm_format */
+    const tkp_mllm_video *videos; /* [n_videos], each with its own struct_size;
+                                     likewise, but behind the images and with
+                                     the model's placeholder of videos */
+    int32_t n_videos;
+    int32_t reserved;
 } tkp_mllm_request;
 
 enum tkp_mllm_format {
@@ -92,7 +112,8 @@ enum tkp_mllm_format {
 
 #define TKP_MLLM_REQUEST_INIT                                                  \
     {                                                                          \
-        (uint32_t)sizeof(tkp_mllm_request), 0, NULL, NULL, NULL, 0, 0          \
+        (uint32_t)sizeof(tkp_mllm_request), 0, NULL, NULL, NULL, 0, 0, NULL,   \
+            0, 0                                                               \
     }
 TKP_API void tkp_mllm_request_init(tkp_mllm_request *request);
 
@@ -212,7 +233,8 @@ tkp_mllm_result_times(const tkp_mllm_result *result, tkp_mllm_times *times);
  */
 TKP_API int32_t
 tkp_mllm_result_images(const tkp_mllm_result *result, int32_t i);
-/** The picture, as the request numbers them, that an image shows; -1 = none. */
+/** The picture, as the request numbers them (videos behind the images), that an
+ * image shows; -1 = none. */
 TKP_API int32_t tkp_mllm_result_picture(
     const tkp_mllm_result *result,
     int32_t i,
@@ -229,7 +251,8 @@ TKP_API int64_t tkp_mllm_result_kept_cells(
     const int32_t **cells);
 
 /**
- * The picture as the model saw it (resized and cropped).
+ * The picture as the model saw it (resized and cropped); of a video every
+ * second frame, one below the other, with grid_rows of all of them.
  * @param[out] rgb  [height, width, 3] u8, valid until destroy
  */
 TKP_API TKP_NODISCARD tkp_status tkp_mllm_result_image(

@@ -353,6 +353,12 @@ void tkp_mllm_request_init(tkp_mllm_request *request)
         *request = (tkp_mllm_request)TKP_MLLM_REQUEST_INIT;
 }
 
+void tkp_mllm_video_init(tkp_mllm_video *video)
+{
+    if (video)
+        *video = (tkp_mllm_video)TKP_MLLM_VIDEO_INIT;
+}
+
 void tkp_mllm_generate_options_init(tkp_mllm_generate_options *options)
 {
     if (options)

@@ -16,6 +16,7 @@ struct tkp_mllm {
     tkp__weights *weights;
     tkp__tokenizer *tokenizer;
     const char *image_token; /* piece of the placeholder: "<image>" */
+    const char *video_token; /* likewise; NULL: the model takes no videos */
     tkp__vision vision;      /* of LLaVA: squares */
     tkp__vit vit;            /* of Qwen2-VL: any size */
     tkp__projector projector;

@@ -43,6 +43,9 @@ static tkp_status load_text(tkp_mllm *m, const char *directory)
         id >= 0 && id < m->config.text.vocab, TKP_ERR_FORMAT,
         "%s: config.json: the image token is %d, wanted below vocab_size %lld",
         directory, id, (long long)m->config.text.vocab);
+    /* A tokenizer without the piece is good for pictures all the same. */
+    m->video_token =
+        tkp__tokenizer_piece(m->tokenizer, m->config.video_token_id);
     return TKP_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "mllm/request.h"
 
+#include <math.h>
+
 /* --- pictures -------------------------------------------------------------- */
 
 static tkp_status make_pixels(tkp__picture *p, const tkp_mllm *m)
@@ -106,19 +108,146 @@ load_picture(tkp__picture *p, const tkp_mllm *m, const char *path)
     return status;
 }
 
-static tkp_status load_pictures(
+/* --- videos ---------------------------------------------------------------- */
+
+/* A video on its way through the frames that are looked at. */
+typedef struct viewing {
+    const tkp_mllm *model;
+    tkp__image_spec spec;
+    int64_t *chosen; /* [count] */
+    int64_t count;
+    int64_t height, width; /* of every frame, as in its file */
+} viewing;
+
+static tkp_status choose_frames(viewing *w, const tkp_mllm_video *video)
+{
+    const tkp__video_spec *spec = &w->model->config.video;
+    const bool sampled = video->fps > 0.0;
+    w->count = video->n_frames;
+    if (sampled)
+        TKP__TRY(tkp__video_sample(
+            &w->count, NULL, spec, video->n_frames, video->fps));
+    w->chosen = tkp__alloc((size_t)w->count, sizeof(*w->chosen));
+    if (!w->chosen)
+        return TKP_ERR_MEMORY;
+    if (sampled)
+        TKP__TRY(tkp__video_sample(
+            &w->count, w->chosen, spec, video->n_frames, video->fps));
+    for (int64_t i = 0; !sampled && i < w->count; i++)
+        w->chosen[i] = i;
+    return tkp__video_frame_spec(&w->spec, spec, w->count);
+}
+
+/* The first frame says how large all are. */
+static tkp_status start_video(tkp__picture *p, viewing *w, const tkp__image *in)
+{
+    const tkp__image_spec *spec = &w->spec;
+    tkp__patch_grid *grid = &p->patch_grid;
+    tkp__image *seen = &p->grid[0].seen;
+    size_t floats;
+    w->height = in->height;
+    w->width = in->width;
+    TKP__TRY(
+        tkp__image_patch_grid(grid, spec, w->count, in->height, in->width));
+    TKP__TRY(tkp__patch_grid_floats(&floats, grid, spec));
+    p->grids = 1;
+    p->grid[0] = (tkp__grid){
+        .frames = (int32_t)grid->t,
+        .rows = (int32_t)(grid->h / spec->merge),
+        .cols = (int32_t)(grid->w / spec->merge),
+        .across = 1,
+    };
+    p->tokens = p->features = tkp__patch_grid_tokens(grid, spec);
+    TKP__CHECK(
+        p->tokens <= w->model->decoder.max_positions, TKP_ERR_ARGUMENT,
+        "%lld frames make %lld tokens, the model takes %lld",
+        (long long)w->count, (long long)p->tokens,
+        (long long)w->model->decoder.max_positions);
+    p->pixels = tkp__alloc(floats, sizeof(float));
+    seen->height = grid->t * grid->h * spec->patch;
+    seen->width = grid->w * spec->patch;
+    seen->rgb = tkp__alloc((size_t)(seen->height * seen->width), 3);
+    return p->pixels && seen->rgb ? TKP_OK : TKP_ERR_MEMORY;
+}
+
+static tkp_status
+see_frame(tkp__picture *p, viewing *w, const tkp__image *in, int64_t index)
+{
+    const tkp__image_spec *spec = &w->spec;
+    const tkp__patch_grid *grid = &p->patch_grid;
+    tkp__image shown;
+    if (index == 0)
+        TKP__TRY(start_video(p, w, in));
+    TKP__CHECK(
+        in->height == w->height && in->width == w->width, TKP_ERR_SHAPE,
+        "picture is %lld x %lld, wanted %lld x %lld as the first frame",
+        (long long)in->width, (long long)in->height, (long long)w->width,
+        (long long)w->height);
+    /* The last one fills its patch. */
+    const int64_t times =
+        index + 1 < w->count ? 1 : grid->t * spec->frames - index;
+    TKP__TRY(tkp__image_preprocess_frame(
+        p->pixels, &shown, in, index, times, spec, grid));
+    const size_t bytes = (size_t)(shown.height * shown.width) * 3;
+    if (index % spec->frames == 0)
+        memcpy(
+            p->grid[0].seen.rgb + (size_t)(index / spec->frames) * bytes,
+            shown.rgb, bytes);
+    tkp__image_release(&shown);
+    return TKP_OK;
+}
+
+static tkp_status
+see_frames(tkp__picture *p, viewing *w, const tkp_mllm_video *video)
+{
+    TKP__TRY(choose_frames(w, video));
+    for (int64_t i = 0; i < w->count; i++) {
+        const char *path = video->frames[w->chosen[i]];
+        tkp__image in;
+        TKP__CHECK(
+            path, TKP_ERR_ARGUMENT, "frame %lld is NULL",
+            (long long)w->chosen[i]);
+        TKP__TRY(tkp__image_load_file(&in, path, true, w->model->max_pixels));
+        const tkp_status status = see_frame(p, w, &in, i);
+        tkp__image_release(&in);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(
+                status, "frame %lld", (long long)w->chosen[i]);
+    }
+    return TKP_OK;
+}
+
+static tkp_status
+load_video(tkp__picture *p, const tkp_mllm *m, const tkp_mllm_video *given)
+{
+    tkp_mllm_video video = TKP_MLLM_VIDEO_INIT;
+    TKP__TRY(tkp__util_copy_options(
+        &video, sizeof(video), given, given->struct_size,
+        TKP__SIZE_THROUGH(tkp_mllm_video, fps), "video"));
+    TKP__CHECK(
+        m->video_token, TKP_ERR_UNSUPPORTED, "this model takes no videos");
+    TKP__CHECK(
+        video.frames && video.n_frames >= 1, TKP_ERR_ARGUMENT,
+        "frames is %s, n_frames is %d; wanted one or more",
+        video.frames ? "there" : "NULL", video.n_frames);
+    TKP__CHECK(
+        isfinite(video.fps) && video.fps >= 0.0, TKP_ERR_ARGUMENT,
+        "fps is %g, wanted above 0 (0 = all frames)", video.fps);
+    viewing w = {.model = m};
+    p->video = true;
+    const tkp_status status = see_frames(p, &w, &video);
+    tkp__free(w.chosen);
+    return status;
+}
+
+/* --- what a request shows -------------------------------------------------- */
+
+static tkp_status load_images(
     tkp__prompt *p,
     const tkp_mllm *m,
     const tkp_mllm_request *r,
     int32_t index)
 {
-    TKP__CHECK(
-        r->n_images >= 0 && (r->images || r->n_images == 0), TKP_ERR_ARGUMENT,
-        "request %d: images is NULL, n_images is %d", index, r->n_images);
-    p->picture = tkp__zalloc((size_t)r->n_images, sizeof(*p->picture));
-    if (!p->picture)
-        return TKP_ERR_MEMORY;
-    p->pictures = r->n_images;
     for (int32_t i = 0; i < r->n_images; i++) {
         TKP__CHECK(
             r->images[i], TKP_ERR_ARGUMENT, "request %d: image %d is NULL",
@@ -128,6 +257,58 @@ static tkp_status load_pictures(
             return tkp__fail_prefix(status, "request %d: image %d", index, i);
     }
     return TKP_OK;
+}
+
+/* Videos of an older or newer caller are as far apart as the first says. */
+static tkp_status load_videos(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const tkp_mllm_request *r,
+    int32_t index)
+{
+    for (int32_t i = 0; i < r->n_videos; i++) {
+        const size_t stride = r->videos->struct_size;
+        const tkp_mllm_video *at =
+            (const void *)((const char *)r->videos + (size_t)i * stride);
+        TKP__CHECK(
+            at->struct_size == stride, TKP_ERR_OPTION,
+            "request %d: video %d: struct_size is %u, video 0 has %zu", index,
+            i, at->struct_size, stride);
+        const tkp_status status =
+            load_video(&p->picture[r->n_images + i], m, at);
+        if (status != TKP_OK)
+            return tkp__fail_prefix(status, "request %d: video %d", index, i);
+    }
+    return TKP_OK;
+}
+
+static tkp_status load_pictures(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const tkp_mllm_request *r,
+    int32_t index)
+{
+    TKP__CHECK(
+        r->n_images >= 0 && (r->images || r->n_images == 0), TKP_ERR_ARGUMENT,
+        "request %d: images is NULL, n_images is %d", index, r->n_images);
+    TKP__CHECK(
+        r->n_videos >= 0 && (r->videos || r->n_videos == 0), TKP_ERR_ARGUMENT,
+        "request %d: videos is NULL, n_videos is %d", index, r->n_videos);
+    TKP__CHECK(
+        r->reserved == 0, TKP_ERR_OPTION,
+        "request %d: reserved is %d, wanted 0", index, r->reserved);
+    TKP__CHECK(
+        r->n_images <= INT32_MAX - r->n_videos, TKP_ERR_ARGUMENT,
+        "request %d: %d images and %d videos", index, r->n_images, r->n_videos);
+    const int32_t count = r->n_images + r->n_videos;
+    p->picture = tkp__zalloc((size_t)count, sizeof(*p->picture));
+    if (!p->picture)
+        return TKP_ERR_MEMORY;
+    p->pictures = count;
+    for (int32_t i = 0; i < count; i++)
+        p->picture[i].number = i;
+    TKP__TRY(load_images(p, m, r, index));
+    return load_videos(p, m, r, index);
 }
 
 /* --- text ------------------------------------------------------------------ */
@@ -168,16 +349,66 @@ render(char **out, const tkp_mllm *m, const tkp_mllm_request *r, int32_t index)
         "request %d: a system text is given, but a raw prompt has none apart",
         index);
     const bool placed = raw || strstr(r->prompt, m->image_token);
+    const bool videos_placed =
+        raw || (m->video_token && strstr(r->prompt, m->video_token));
     tkp__message messages[2];
     int32_t n = 0;
     if (r->system)
         messages[n++] = (tkp__message){.role = 0, .text = r->system};
     messages[n++] = (tkp__message){
-        .role = 1, .images = placed ? 0 : r->n_images, .text = r->prompt};
+        .role = 1,
+        .images = placed ? 0 : r->n_images,
+        .text = r->prompt,
+        .videos = videos_placed ? 0 : r->n_videos};
     const tkp_status status = tkp__prompt_render(
-        format_of(m, r->format), messages, n, m->image_token, NULL, out);
+        format_of(m, r->format), messages, n, m->image_token, m->video_token,
+        out);
     return status == TKP_OK ? status
                             : tkp__fail_prefix(status, "request %d", index);
+}
+
+static tkp_status check_placeholders(
+    const int32_t *ids,
+    int64_t count,
+    int32_t id,
+    const char *token,
+    int32_t given,
+    const char *kind,
+    int32_t index)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++)
+        found += ids[i] == id;
+    TKP__CHECK(
+        found == given, TKP_ERR_ARGUMENT,
+        "request %d: %d %s are given, the prompt has %lld times %s", index,
+        given, kind, (long long)found, token);
+    return TKP_OK;
+}
+
+/* Pictures and videos in the order in which the prompt shows them. */
+static tkp_status order_pictures(
+    tkp__prompt *p,
+    const tkp_mllm *m,
+    const int32_t *ids,
+    int64_t count)
+{
+    tkp__picture *ordered =
+        tkp__alloc((size_t)p->pictures, sizeof(*p->picture));
+    if (!ordered)
+        return TKP_ERR_MEMORY;
+    int32_t image = 0, video = 0, n = 0;
+    while (video < p->pictures && !p->picture[video].video)
+        video++;
+    for (int64_t i = 0; i < count; i++) {
+        if (ids[i] == m->config.image_token_id)
+            ordered[n++] = p->picture[image++];
+        else if (ids[i] == m->config.video_token_id)
+            ordered[n++] = p->picture[video++];
+    }
+    tkp__free(p->picture);
+    p->picture = ordered;
+    return TKP_OK;
 }
 
 /* Each placeholder becomes as many as its picture has tokens. */
@@ -188,14 +419,19 @@ static tkp_status expand(
     int64_t count,
     int32_t index)
 {
-    const int32_t placeholder = m->config.image_token_id;
-    int64_t found = 0, total = count;
-    for (int64_t i = 0; i < count; i++)
-        found += ids[i] == placeholder;
-    TKP__CHECK(
-        found == p->pictures, TKP_ERR_ARGUMENT,
-        "request %d: %d images are given, the prompt has %lld times %s", index,
-        p->pictures, (long long)found, m->image_token);
+    const int32_t image_id = m->config.image_token_id;
+    const int32_t video_id = m->config.video_token_id;
+    int32_t videos = 0;
+    int64_t total = count;
+    for (int32_t i = 0; i < p->pictures; i++)
+        videos += p->picture[i].video;
+    TKP__TRY(check_placeholders(
+        ids, count, image_id, m->image_token, p->pictures - videos, "images",
+        index));
+    if (m->video_token)
+        TKP__TRY(check_placeholders(
+            ids, count, video_id, m->video_token, videos, "videos", index));
+    TKP__TRY(order_pictures(p, m, ids, count));
     for (int32_t i = 0; i < p->pictures; i++)
         total += p->picture[i].tokens - 1;
     TKP__CHECK(
@@ -204,15 +440,16 @@ static tkp_status expand(
         total <= m->decoder.max_positions, TKP_ERR_ARGUMENT,
         "request %d: the prompt has %lld tokens (%lld of them text), the model "
         "takes %lld",
-        index, (long long)total, (long long)(count - found),
+        index, (long long)total, (long long)(count - p->pictures),
         (long long)m->decoder.max_positions);
     p->ids = tkp__alloc((size_t)total, sizeof(*p->ids));
     if (!p->ids)
         return TKP_ERR_MEMORY;
     tkp__picture *picture = p->picture;
+    const tkp__picture *end = picture + p->pictures;
     for (int64_t i = 0; i < count; i++) {
         int64_t times = 1;
-        if (ids[i] == placeholder) {
+        if (picture < end && ids[i] == (picture->video ? video_id : image_id)) {
             times = picture->tokens;
             picture++->start = p->count;
         }

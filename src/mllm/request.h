@@ -36,6 +36,8 @@ typedef struct tkp__picture {
     tkp__grid grid[TKP__MAX_GRIDS];
     int64_t tokens; /* rows of the prompt: visual tokens and newlines */
     int64_t start;  /* the first of them in its prompt */
+    int32_t number; /* in the request: images, then videos */
+    bool video;
 } tkp__picture;
 
 /* Lines of the grid, frame after frame. */

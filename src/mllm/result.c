@@ -91,8 +91,8 @@ static tkp_status take_images(
             tkp__shown_image *shown = &a->image[a->images++];
             *shown = (tkp__shown_image){
                 .seen = grid->seen,
-                .picture = i,
-                .grid_rows = grid->rows,
+                .picture = prompt->picture[i].number,
+                .grid_rows = (int32_t)tkp__grid_lines(grid),
                 .grid_cols = grid->cols,
             };
             grid->seen = (tkp__image){0};

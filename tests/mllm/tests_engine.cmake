@@ -7,6 +7,9 @@ tkp_add_check_test(NAME mllm/engine_next
 tkp_add_check_test(NAME mllm/engine_qwen
   SOURCES test_engine_qwen.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)
+tkp_add_check_test(NAME mllm/engine_video
+  SOURCES test_engine_video.c engine_testing.c
+  LIBS tokenprune-mllm-static LABELS smoke)
 tkp_add_check_test(NAME mllm/engine_cuts
   SOURCES test_engine_cuts.c engine_testing.c
   LIBS tokenprune-mllm-static LABELS smoke)

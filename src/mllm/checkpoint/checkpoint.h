@@ -69,6 +69,7 @@ typedef struct tkp__model_config {
     int32_t projector_activation;
     bool projector_bias;
     int32_t image_token_id;
+    tkp__video_spec video;  /* of models that take videos */
     int32_t video_token_id; /* -1: the model takes no videos */
 } tkp__model_config;
 

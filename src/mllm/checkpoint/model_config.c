@@ -162,6 +162,8 @@ static tkp_status read_qwen(
     TKP__TRY(read_visual_tokens(out, root));
     TKP__TRY(tkp__config_read_patches(
         &out->image, model_dir, vision->patch, vision->merge, vision->frames));
+    TKP__TRY(tkp__config_read_video(
+        &out->video, model_dir, vision->patch, vision->merge, vision->frames));
     return tkp__config_read_generation(
         &out->generation, model_dir, root, out->kind, out->text.vocab);
 }
