@@ -7,7 +7,7 @@ _tokenprune_options()
         echo "--model --image --prompt --system --raw --policy --keep" \
             "--keep-ratio --at --stage --scores --compare --repeat --picture" \
             "--json --quiet --max-new-tokens --sample --temperature --top-k --top-p" \
-            "--seed --backend --threads --dtype --help"
+            "--seed --backend --threads --dtype --tiling --help"
         ;;
     select)
         echo "--tensors --policy --keep --keep-ratio --at --stage --layers" \
@@ -60,6 +60,9 @@ _tokenprune()
         ;;
     *:--dtype)
         _tokenprune_from "auto f32 bf16"
+        ;;
+    *:--tiling)
+        _tokenprune_from "transformers original fixed flat"
         ;;
     *:--at)
         _tokenprune_from "projector llm:2 kv"

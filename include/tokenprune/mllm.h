@@ -19,12 +19,27 @@ typedef struct tkp_mllm tkp_mllm;
 /** The answers to one batch. */
 typedef struct tkp_mllm_result tkp_mllm_result;
 
+/* How a model that sees pictures in tiles (LLaVA-NeXT) lays them out. */
+enum tkp_mllm_tiling {
+    TKP_MLLM_TILING_TRANSFORMERS = 0, /* canvases are (height, width); without
+                                         padding; newlines */
+    TKP_MLLM_TILING_ORIGINAL =
+        1, /* the first LLaVA's code: canvases are (width,
+                                     height), another is the first of equals;
+                                     padding is counted without rounding */
+    TKP_MLLM_TILING_FIXED =
+        2,                   /* every picture on 2 x 2 tiles, with its padding,
+                                  without newlines: 5 x 576 tokens, the tiles'
+                                  side by side */
+    TKP_MLLM_TILING_FLAT = 3 /* the same, tile after tile */
+};
+
 typedef struct tkp_mllm_options {
     uint32_t struct_size;
-    int32_t dtype; /* activations: TKP_DTYPE_F32 | _BF16; 0 = bf16 for bf16
+    int32_t dtype;      /* activations: TKP_DTYPE_F32 | _BF16; 0 = bf16 for bf16
                            weights, else f32 */
-    int32_t pack;  /* enum tkp_pack, for the linear weights */
-    int32_t reserved;
+    int32_t pack;       /* enum tkp_pack, for the linear weights */
+    int32_t tiling;     /* enum tkp_mllm_tiling; other models want 0 */
     int64_t max_pixels; /* larger images are refused; 0 = 178956970 */
 } tkp_mllm_options;
 

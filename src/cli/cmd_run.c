@@ -23,6 +23,7 @@ enum {
     BACKEND,
     THREADS,
     DTYPE,
+    TILING,
     JSON,
     PICTURE,
     COMPARE,
@@ -71,6 +72,9 @@ static const tkp__cli_option options[] = {
     {"backend", BACKEND, "NAME", "ref, cpu or auto; auto"},
     {"threads", THREADS, "N", "OMP_NUM_THREADS, or all processors"},
     {"dtype", DTYPE, "TYPE", "of activations: f32, bf16 or auto; auto"},
+    {"tiling", TILING, "WORD",
+     "of LLaVA-NeXT: transformers, original, fixed or flat (5 squares, no "
+     "newlines); transformers"},
     {NULL, 0, NULL, NULL}};
 
 /* --- options ---------------------------------------------------------------- */
@@ -139,6 +143,26 @@ read_pruning(const tkp__cli_command *self, int key, tkp__run_options *o)
     }
 }
 
+static bool read_tiling(const tkp__cli_command *self, int32_t *tiling)
+{
+    static const char *const words[] = {
+        [TKP_MLLM_TILING_TRANSFORMERS] = "transformers",
+        [TKP_MLLM_TILING_ORIGINAL] = "original",
+        [TKP_MLLM_TILING_FIXED] = "fixed",
+        [TKP_MLLM_TILING_FLAT] = "flat",
+    };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(optarg, words[i])) {
+            *tiling = (int32_t)i;
+            return true;
+        }
+    tkp__cli_usage(
+        self,
+        "--tiling is '%.40s', wanted transformers, original, fixed or flat",
+        optarg);
+    return false;
+}
+
 static bool
 read_machine(const tkp__cli_command *self, int key, tkp__run_options *o)
 {
@@ -153,6 +177,8 @@ read_machine(const tkp__cli_command *self, int key, tkp__run_options *o)
         return tkp__cli_int(self, "threads", 1, 1024, &o->threads);
     case DTYPE:
         return tkp__cli_dtype(self, "dtype", &o->dtype);
+    case TILING:
+        return read_tiling(self, &o->tiling);
     default:
         return read_pruning(self, key, o);
     }

@@ -16,6 +16,7 @@ typedef struct tkp__run_options {
     double temperature, top_p;
     uint64_t seed;
     int32_t dtype;
+    int32_t tiling; /* enum tkp_mllm_tiling */
     bool raw, sample, compare, json, quiet;
 } tkp__run_options;
 

@@ -251,6 +251,7 @@ tkp_status tkp__run_open(tkp__run *run)
     TKP__TRY(tkp__cli_context(&run->context, o->backend, (int32_t)o->threads));
     tkp_mllm_options options = TKP_MLLM_OPTIONS_INIT;
     options.dtype = o->dtype;
+    options.tiling = o->tiling;
     const double start = now();
     TKP__TRY(
         tkp_mllm_load(&run->model, run->context, run->model_dir, &options));

@@ -21,8 +21,10 @@ check_options(tkp_mllm_options *o, const tkp_mllm_options *given)
         "mllm options: pack is %d, wanted %d to %d", o->pack, TKP_PACK_AUTO,
         TKP_PACK_ALWAYS);
     TKP__CHECK(
-        o->reserved == 0, TKP_ERR_OPTION,
-        "mllm options: reserved is %d, wanted 0", o->reserved);
+        o->tiling >= TKP_MLLM_TILING_TRANSFORMERS &&
+            o->tiling <= TKP_MLLM_TILING_FLAT,
+        TKP_ERR_OPTION, "mllm options: tiling is %d, wanted 0 to %d", o->tiling,
+        TKP_MLLM_TILING_FLAT);
     TKP__CHECK(
         o->max_pixels >= 0, TKP_ERR_OPTION,
         "mllm options: max_pixels is %lld, wanted 0 or more",
@@ -99,6 +101,11 @@ static tkp_status
 load(tkp_mllm *m, const char *directory, const tkp_mllm_options *o)
 {
     TKP__TRY(tkp__model_config_load(&m->config, directory));
+    TKP__CHECK(
+        !o->tiling || m->config.image.pinpoints, TKP_ERR_OPTION,
+        "mllm options: tiling is %d, but the model sees no tiles; wanted 0",
+        o->tiling);
+    m->config.image.tiling = o->tiling;
     TKP__TRY(tkp__weights_open(&m->weights, directory, &m->config));
     TKP__TRY(load_text(m, directory));
     m->max_pixels = o->max_pixels;

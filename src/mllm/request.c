@@ -38,8 +38,29 @@ see_square(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
     return TKP_OK;
 }
 
+/* Tiles side by side become grids of their own, one after the other. */
+static tkp_status
+lay_flat(tkp__picture *p, const tkp_mllm *m, const tkp__tiling *t)
+{
+    const int64_t side = m->vision.image;
+    tkp__image tiled = p->grid[1].seen;
+    tkp_status status = TKP_OK;
+    p->grids = p->views;
+    for (int32_t i = 0; i < t->rows * t->cols; i++) {
+        p->grid[1 + i] = square_of(m);
+        p->grid[1 + i].first_view = 1 + i;
+        p->grid[1 + i].start = (1 + i) * m->vision.patches;
+        if (status == TKP_OK)
+            status = tkp__image_crop(
+                &p->grid[1 + i].seen, &tiled, i / t->cols * side,
+                i % t->cols * side, side, side);
+    }
+    tkp__image_release(&tiled);
+    return status;
+}
+
 /* The whole picture, then its tiles' patches without padding, each row closed
- * by a newline. */
+ * by a newline; in a fixed layout all of them, and no newlines. */
 static tkp_status
 see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
 {
@@ -55,7 +76,7 @@ see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
         .frames = 1,
         .rows = t.grid_rows,
         .cols = t.grid_cols,
-        .newlines = true,
+        .newlines = m->config.image.tiling < TKP_MLLM_TILING_FIXED,
         .start = v->patches,
         .first_view = 1,
         .across = t.cols,
@@ -65,9 +86,11 @@ see_tiles(tkp__picture *p, const tkp_mllm *m, const tkp__image *file)
     };
     p->tokens = v->patches + tkp__grid_tokens(&p->grid[1]);
     TKP__TRY(make_pixels(p, m));
-    return tkp__image_preprocess_tiles(
+    TKP__TRY(tkp__image_preprocess_tiles(
         p->pixels, &p->grid[0].seen, &p->grid[1].seen, file, &m->config.image,
-        &t, v->image, v->grid);
+        &t, v->image, v->grid));
+    return m->config.image.tiling == TKP_MLLM_TILING_FLAT ? lay_flat(p, m, &t)
+                                                          : TKP_OK;
 }
 
 /* The picture near its own size: one grid of cells of patches. */

@@ -24,8 +24,8 @@ typedef struct tkp__grid {
 } tkp__grid;
 
 /* LLaVA-1.5 sees one square; LLaVA-NeXT the whole picture in one and then its
- * parts in several; Qwen2-VL the picture as large as it is. */
-enum { TKP__MAX_GRIDS = 2 };
+ * parts in several, side by side or one after the other; Qwen2-VL the picture as large as it is. */
+enum { TKP__MAX_GRIDS = 5 };
 
 typedef struct tkp__picture {
     float *pixels; /* [views, 3, S, S], or patches as `patch_grid` has them */

@@ -313,12 +313,16 @@ START_TEST(tiling__published_sizes__published_counts)
 {
     static const int32_t canvases[][2] = {
         {336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}};
+    /* The second count: (width, height), and no rounding before truncation. */
     static const struct {
-        int64_t height, width, count;
+        int64_t height, width, count, original;
     } cases[] = {
-        {336, 336, 1176},  {480, 640, 2340},   {640, 480, 2352},
-        {899, 1024, 2634}, {1080, 1920, 1948}, {672, 672, 2928},
-        {333, 500, 1464},  {200, 300, 1464},
+        {336, 336, 1176, 1176}, {480, 640, 2340, 2340},
+        {640, 480, 2352, 2352}, {899, 1024, 2634, 2634},
+        {672, 672, 2928, 2928}, {1080, 1920, 1948, 1948},
+        {333, 500, 1464, 1464}, {200, 300, 1464, 976},
+        {300, 200, 984, 1476},  {55, 176, 1360, 776},
+        {376, 893, 1992, 1944}, {752, 423, 1968, 1872},
     };
     tkp__image_spec spec = {.pinpoints = 5};
     memcpy(spec.pinpoint, canvases, sizeof(canvases));
@@ -327,7 +331,129 @@ START_TEST(tiling__published_sizes__published_counts)
         assert_ok(tkp__image_tiling(
             &t, &spec, cases[i].height, cases[i].width, 336, 24));
         ck_assert_int_eq(576 + t.grid_rows * (t.grid_cols + 1), cases[i].count);
+        spec.tiling = TKP_MLLM_TILING_ORIGINAL;
+        assert_ok(tkp__image_tiling(
+            &t, &spec, cases[i].height, cases[i].width, 336, 24));
+        ck_assert_int_eq(
+            576 + t.grid_rows * (t.grid_cols + 1), cases[i].original);
+        spec.tiling = TKP_MLLM_TILING_FLAT;
+        assert_ok(tkp__image_tiling(
+            &t, &spec, cases[i].height, cases[i].width, 336, 24));
+        ck_assert_int_eq(576 + t.grid_rows * t.grid_cols, 2880);
+        spec.tiling = TKP_MLLM_TILING_TRANSFORMERS;
     }
+}
+END_TEST
+
+/* The same model, with another layout of tiles. */
+static testbed with_tiling(const testbed *bed, int32_t tiling)
+{
+    testbed other = *bed;
+    tkp_mllm_options options = TKP_MLLM_OPTIONS_INIT;
+    options.tiling = tiling;
+    assert_ok(tkp_mllm_load(&other.model, bed->context, bed->folder, &options));
+    return other;
+}
+
+/* A square that fills 2 x 2 tiles: the rows that transformers gives, without its
+ * newlines; side by side, or tile after tile. */
+START_TEST(generate__fixed_layouts__rows_of_transformers_without_newlines)
+{
+    enum { SIDE = 4, PATCHES = SIDE * SIDE, WIDE = 2 * SIDE };
+    const bool flat = _i == 1;
+    static testbed bed;
+    static recorder seen;
+    asked a;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    testbed other =
+        with_tiling(&bed, flat ? TKP_MLLM_TILING_FLAT : TKP_MLLM_TILING_FIXED);
+    ask(&a, &bed, "square");
+    const tkp_tensor embeds = fixture_get(&bed, "square.inputs_embeds");
+    const tkp_tensor all = fixture_get(&bed, "square.candidates");
+    const int32_t *row = tkp__data(&all);
+    ck_assert_int_eq(all.shape[0], 5 * PATCHES);
+    tkp_mllm_result *result = generate(&other, &a, &seen, NULL);
+    const recorded *made = recorder_get(&seen, "embeddings", -1);
+    const int64_t width = embeds.shape[1];
+    ck_assert_int_eq(made->rows, embeds.shape[0] - WIDE);
+    for (int32_t n = 0; n < 5 * PATCHES; n++) {
+        const int32_t i = n - PATCHES, tile = i / PATCHES;
+        const int32_t y = tile / 2 * SIDE + i % PATCHES / SIDE;
+        const int32_t x = tile % 2 * SIDE + i % SIDE;
+        const int32_t from = flat && i >= 0 ? PATCHES + y * WIDE + x : n;
+        compare_rows(
+            "row", made->values + (row[0] + n) * width, 1,
+            (const float *)tkp__data(&embeds) + row[from] * width, 1, width,
+            1e-5, false);
+    }
+    ck_assert_int_eq(tkp_mllm_result_images(result, 0), flat ? 5 : 2);
+    if (!flat)
+        check_images(result, 5 * PATCHES);
+    for (int32_t i = 0; flat && i < 5; i++) {
+        int32_t height, grid_rows, grid_cols;
+        assert_ok(tkp_mllm_result_image(
+            result, 0, i, NULL, &height, NULL, &grid_rows, &grid_cols));
+        ck_assert(grid_rows == SIDE && grid_cols == SIDE && height == 56);
+    }
+    tkp_mllm_result_destroy(result);
+    recorder_clear(&seen);
+    tkp_mllm_destroy(other.model);
+    testbed_close(&bed);
+}
+END_TEST
+
+/* Whatever its shape, a picture is five squares, and a quarter of each stays. */
+START_TEST(generate__fixed_layouts__five_squares_of_any_picture)
+{
+    const bool flat = _i == 1;
+    static testbed bed;
+    static recorder seen;
+    tkp_policy *policy;
+    testbed_open(&bed, "llava-next", "ref", 0);
+    testbed other =
+        with_tiling(&bed, flat ? TKP_MLLM_TILING_FLAT : TKP_MLLM_TILING_FIXED);
+    assert_ok(tkp_policy_load_preset(&policy, "fastervlm"));
+    for (int s = 0; s < SHAPES; s++) {
+        asked a;
+        tkp__tiling t;
+        ask(&a, &bed, shapes[s]);
+        const tkp_tensor rgb = fixture_get(&bed, "%s.image_u8", shapes[s]);
+        assert_ok(tkp__image_tiling(
+            &t, &bed.model->config.image, rgb.shape[0], rgb.shape[1], 56, 4));
+        const int64_t text =
+            fixture_get(&bed, "%s.input_ids", shapes[s]).shape[0] -
+            fixture_get(&bed, "%s.candidates", shapes[s]).shape[0] -
+            t.grid_rows;
+        tkp_mllm_result *result = generate(&other, &a, &seen, policy);
+        ck_assert_int_eq(
+            recorder_get(&seen, "embeddings", -1)->rows, text + 80);
+        ck_assert_int_eq(named(&seen, "prune.rows")->rows, text + 20);
+        tkp_mllm_result_destroy(result);
+        recorder_clear(&seen);
+    }
+    tkp_policy_destroy(policy);
+    tkp_mllm_destroy(other.model);
+    testbed_close(&bed);
+}
+END_TEST
+
+START_TEST(load__tiling_that_cannot_be__refused)
+{
+    static testbed bed;
+    tkp_mllm *model = NULL;
+    tkp_mllm_options options = TKP_MLLM_OPTIONS_INIT;
+    testbed_open(&bed, "llava-f32", "ref", 0);
+    options.tiling = TKP_MLLM_TILING_FLAT + 1;
+    ck_assert_int_eq(
+        tkp_mllm_load(&model, bed.context, bed.folder, &options),
+        TKP_ERR_OPTION);
+    options.tiling = TKP_MLLM_TILING_FIXED;
+    ck_assert_int_eq(
+        tkp_mllm_load(&model, bed.context, bed.folder, &options),
+        TKP_ERR_OPTION);
+    ck_assert_ptr_nonnull(strstr(tkp_last_message(), "sees no tiles"));
+    ck_assert_ptr_null(model);
+    testbed_close(&bed);
 }
 END_TEST
 
@@ -367,6 +493,12 @@ int main(void)
     tcase_add_loop_test(
         t, generate__pictures_of_many_shapes__as_transformers, 0, 2);
     tcase_add_test(t, generate__ragged_batch__as_one_by_one);
+    tcase_add_loop_test(
+        t, generate__fixed_layouts__rows_of_transformers_without_newlines, 0,
+        2);
+    tcase_add_loop_test(
+        t, generate__fixed_layouts__five_squares_of_any_picture, 0, 2);
+    tcase_add_test(t, load__tiling_that_cannot_be__refused);
     tcase_add_test(
         t, fastervlm__pictures_of_many_shapes__a_quarter_of_each_tile);
     tcase_add_test(t, guided_presets__pictures_of_many_shapes__exact_counts);

@@ -77,6 +77,7 @@ typedef struct tkp__image_spec {
     double std[3];
     int32_t pinpoints; /* any-res canvases to choose from; 0: one square */
     int32_t pinpoint[TKP__MAX_PINPOINTS][2]; /* height, width */
+    int32_t tiling;                          /* enum tkp_mllm_tiling */
     /* Patches of a picture of any size (Qwen2-VL); patch 0: squares as above,
      * else nothing above but rescale, mean and std counts. */
     int64_t patch;  /* side of a patch, in pixels */

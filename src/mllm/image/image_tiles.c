@@ -5,6 +5,8 @@
 
 #include "mllm/image/image_codec.h"
 
+#include "tokenprune/mllm.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +14,21 @@
 /* --- which canvas ---------------------------------------------------------- */
 
 /* Most of the picture's pixels that a canvas can show, then the least waste;
- * of equal ones the first. */
-static const int32_t *
-choose(const tkp__image_spec *spec, int64_t height, int64_t width)
+ * of equal ones the first. The original code reads (width, height). */
+static void choose(
+    tkp__tiling *t,
+    const tkp__image_spec *spec,
+    int64_t height,
+    int64_t width)
 {
+    const bool turned = spec->tiling == TKP_MLLM_TILING_ORIGINAL;
     const int32_t *best = NULL;
     int64_t most = 0, least = INT64_MAX;
     for (int32_t i = 0; i < spec->pinpoints; i++) {
         const int32_t *p = spec->pinpoint[i];
-        const double scale =
-            fmin((double)p[1] / (double)width, (double)p[0] / (double)height);
+        const double scale = fmin(
+            (double)p[!turned] / (double)width,
+            (double)p[turned] / (double)height);
         const int64_t w = (int64_t)((double)width * scale);
         const int64_t h = (int64_t)((double)height * scale);
         const int64_t shown = w * h < width * height ? w * h : width * height;
@@ -32,7 +39,8 @@ choose(const tkp__image_spec *spec, int64_t height, int64_t width)
         most = shown;
         least = waste;
     }
-    return best;
+    t->canvas_height = best[turned];
+    t->canvas_width = best[!turned];
 }
 
 static int64_t fitted(int64_t length, double scale, int64_t most)
@@ -61,27 +69,31 @@ static int64_t truncate_rounded(double x)
 }
 
 /* Patches cut off in front and behind. */
-static int32_t
-padding(int32_t patches, int64_t length, int32_t others, int64_t other)
+static int32_t padding(
+    int32_t patches,
+    int64_t length,
+    int32_t others,
+    int64_t other,
+    bool rounds)
 {
     const double scale = (double)others / (double)other;
-    const int64_t shown = truncate_rounded((double)length * scale);
+    const double exact = (double)length * scale;
+    const int64_t shown = rounds ? truncate_rounded(exact) : (int64_t)exact;
     return (int32_t)((patches - shown) / 2);
 }
 
 /* Without the patches that show padding alone, by the ratio of the sides: not
  * quite those of fit(). */
-static void
-unpad(tkp__tiling *t, int64_t height, int64_t width, int32_t patches)
+static void unpad(tkp__tiling *t, int64_t height, int64_t width, bool rounds)
 {
-    t->grid_rows = t->rows * patches;
-    t->grid_cols = t->cols * patches;
     if ((double)width / (double)height >
         (double)t->grid_cols / (double)t->grid_rows) {
-        t->first_row = padding(t->grid_rows, height, t->grid_cols, width);
+        t->first_row =
+            padding(t->grid_rows, height, t->grid_cols, width, rounds);
         t->grid_rows -= 2 * t->first_row;
     } else {
-        t->first_col = padding(t->grid_cols, width, t->grid_rows, height);
+        t->first_col =
+            padding(t->grid_cols, width, t->grid_rows, height, rounds);
         t->grid_cols -= 2 * t->first_col;
     }
     t->grid_rows = t->grid_rows > 0 ? t->grid_rows : 0;
@@ -102,15 +114,17 @@ tkp_status tkp__image_tiling(
         "tiles: %d canvases, picture %lld x %lld, side %lld; wanted one or "
         "more of each",
         spec->pinpoints, (long long)width, (long long)height, (long long)side);
-    const int32_t *canvas = choose(spec, height, width);
-    tkp__tiling t = {
-        .canvas_height = canvas[0],
-        .canvas_width = canvas[1],
-        .rows = (int32_t)(canvas[0] / side),
-        .cols = (int32_t)(canvas[1] / side),
-    };
+    const bool fixed = spec->tiling >= TKP_MLLM_TILING_FIXED;
+    tkp__tiling t = {.canvas_height = 2 * side, .canvas_width = 2 * side};
+    if (!fixed)
+        choose(&t, spec, height, width);
+    t.rows = (int32_t)(t.canvas_height / side);
+    t.cols = (int32_t)(t.canvas_width / side);
+    t.grid_rows = t.rows * (int32_t)patches;
+    t.grid_cols = t.cols * (int32_t)patches;
     fit(&t, height, width);
-    unpad(&t, height, width, (int32_t)patches);
+    if (!fixed)
+        unpad(&t, height, width, spec->tiling != TKP_MLLM_TILING_ORIGINAL);
     *out = t;
     return TKP_OK;
 }
