@@ -17,6 +17,8 @@ static const struct {
     {"ivc-seeds", "llava-kv2-sharded", "ref"},
     {"pact", "llava-f32", "ref"},
     {"pact", "llava-kv2-sharded", "ref"},
+    {"pact-evicts", "llava-f32", "cpu"},
+    {"pact-evicts", "llava-kv2-sharded", "ref"},
     {"pact-mild", "llava-f32", "cpu"},
     {"pact-mild", "llava-kv2-sharded", "cpu"},
 };

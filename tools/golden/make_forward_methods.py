@@ -112,7 +112,7 @@ def check(model):
 # --- methods ---------------------------------------------------------------------
 
 
-def pact(share, limit):
+def pact(share, limit, evicts=False):
     def cut(model, layer, state):
         x, positions = state["x"], state["positions"]
         plain_q, plain_k, _, k, _ = model.project(layer, x, positions)
@@ -127,6 +127,7 @@ def pact(share, limit):
         state |= {"x": x[stays], "positions": positions[stays], "bias": np.log(sizes[stays])}
         state["rows"] = model.rows = stays[stays < state["prompt"]]
         model.key_bias = np.log(sizes[model.rows])
+        model.evicted = np.delete(state["visual"], kept) if evicts else None
 
     yaml = f"""  - at: llm:2
     score_layer: next
@@ -140,6 +141,8 @@ def pact(share, limit):
     merger: {{kind: nearest, feature: keys, within: {1.5 * limit:.6g}, proportional: true}}
     budget: all
 """
+    if evicts:
+        yaml += "  - at: kv\n    selector: stride\n    budget: {ratio: 1}\n"
     return yaml, [(2, cut)]
 
 
@@ -237,7 +240,8 @@ def aim(schedule):
     return yaml, [(0, merge), (0, merge)] + [(boundary, prune(count)) for boundary, count in schedule.items()]
 
 
-METHODS = {"aim": aim({1: 3, 2: 1, 3: 0}), "ivc": ivc((1, 10), (1, 100), (1, 2)), "ivc-seeds": ivc((1, 4), (1, 8), (5, 8)), "pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3)}
+METHODS = {"aim": aim({1: 3, 2: 1, 3: 0}), "ivc": ivc((1, 10), (1, 100), (1, 2)), "ivc-seeds": ivc((1, 4), (1, 8), (5, 8)), "pact": pact((3, 4), 0.5), "pact-mild": pact((1, 1), 0.3),
+           "pact-evicts": pact((3, 4), 0.5, True)}
 
 
 def main():

@@ -95,8 +95,8 @@ static tkp_status attend(
 static void store_bias(tkp__decoder_state *s, int32_t layer)
 {
     float *bias = s->cache.layer[layer].bias.data;
-    for (int64_t r = 0; bias && s->key_bias && r < s->rows; r++)
-        bias[s->new_keys[r]] = s->key_bias[r];
+    for (int64_t r = 0; bias && r < s->rows; r++)
+        bias[s->new_keys[r]] = s->key_bias ? s->key_bias[r] : 0.0f;
 }
 
 static void keep_plain(const tkp_tensor *dst, const tkp_tensor *src)
