@@ -26,6 +26,8 @@ enum {
     TILING,
     JSON,
     PICTURE,
+    VIDEO,
+    FPS,
     COMPARE,
     REPEAT,
     SYSTEM,
@@ -40,6 +42,9 @@ enum {
 static const tkp__cli_option options[] = {
     {"model", MODEL, "DIR", "Hugging Face model directory; the demo model"},
     {"image", IMAGE, "FILE", "JPEG, PNG or WebP; may be given again"},
+    {"video", VIDEO, NULL, "the images are the frames of one video, in order"},
+    {"fps", FPS, "X",
+     "with --video: its rate, for the model's choice of frames; all are seen"},
     {"prompt", PROMPT, "TEXT",
      "the question; \"<image>\" in it says where the images stand, else they "
      "come first"},
@@ -213,6 +218,11 @@ read_option(const tkp__cli_command *self, int key, tkp__run_options *o)
     switch (key) {
     case IMAGE:
         return add_image(o, optarg);
+    case VIDEO:
+        o->video = true;
+        return true;
+    case FPS:
+        return tkp__cli_double(self, "fps", 1e-3, 1e6, &o->fps);
     case PROMPT:
         o->prompt = optarg;
         return true;
@@ -243,6 +253,10 @@ static int check(const tkp__cli_command *self, const tkp__run_options *o)
         return tkp__cli_usage(self, "--scores needs a --policy");
     if (o->picture && o->n_images == 0)
         return tkp__cli_usage(self, "--picture needs an --image");
+    if (o->video && o->n_images == 0)
+        return tkp__cli_usage(self, "--video needs an --image for each frame");
+    if (o->fps && !o->video)
+        return tkp__cli_usage(self, "--fps needs --video");
     if (o->json && o->quiet)
         return tkp__cli_usage(self, "--json and --quiet: one of them");
     if (o->raw && o->system)

@@ -13,10 +13,11 @@ typedef struct tkp__run_options {
     const char *prompt, *system, *backend, *picture, *scores;
     tkp__cli_policy_choice policy;
     int64_t threads, max_new_tokens, top_k, repeat; /* repeat 0 = by itself */
-    double temperature, top_p;
+    double temperature, top_p, fps;
     uint64_t seed;
     int32_t dtype;
     int32_t tiling; /* enum tkp_mllm_tiling */
+    bool video; /* the images are its frames */
     bool raw, sample, compare, json, quiet;
 } tkp__run_options;
 

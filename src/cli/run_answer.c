@@ -58,13 +58,23 @@ put_text(void *user, int32_t request, const char *text, size_t bytes)
 
 /* --- one run ---------------------------------------------------------------- */
 
-static tkp_mllm_request request_of(const tkp__run_options *o)
+static tkp_mllm_request
+request_of(const tkp__run_options *o, tkp_mllm_video *video)
 {
     tkp_mllm_request request = TKP_MLLM_REQUEST_INIT;
     request.prompt = o->prompt;
     request.system = o->system;
-    request.images = o->images;
-    request.n_images = o->n_images;
+    if (o->video) {
+        *video = (tkp_mllm_video)TKP_MLLM_VIDEO_INIT;
+        video->frames = o->images;
+        video->n_frames = o->n_images;
+        video->fps = o->fps;
+        request.videos = video;
+        request.n_videos = 1;
+    } else {
+        request.images = o->images;
+        request.n_images = o->n_images;
+    }
     request.format = o->raw ? TKP_MLLM_FORMAT_RAW : TKP_MLLM_FORMAT_MODEL;
     return request;
 }
@@ -77,7 +87,8 @@ static tkp_status generate(
     tkp_mllm_result **out)
 {
     const tkp__run_options *o = &run->options;
-    const tkp_mllm_request request = request_of(o);
+    tkp_mllm_video video;
+    const tkp_mllm_request request = request_of(o, &video);
     tkp_mllm_generate_options options = TKP_MLLM_GENERATE_OPTIONS_INIT;
     options.max_new_tokens = prefill_only ? -1 : (int32_t)o->max_new_tokens;
     options.policy = policy;

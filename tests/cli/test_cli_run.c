@@ -244,6 +244,46 @@ START_TEST(run__two_images__both_are_cut)
 }
 END_TEST
 
+START_TEST(run__frames_of_a_video__tokens_of_transformers)
+{
+    enum { FRAMES = 4 };
+    static char frame[FRAMES][PATH_MAX + 96];
+    char prompt[512];
+    const char *arguments[32] = {"run",    "--video",          "--raw",
+                                 "--json", "--max-new-tokens", "16",
+                                 "--model"};
+    int n = 7;
+    testbed_close(&bed);
+    testbed_open(&bed, "qwen2-vl-video", "ref", 0);
+    testbed_video_text(prompt, sizeof(prompt), &bed, "clip");
+    const tkp_tensor rgb = fixture_get(&bed, "clip.video_u8.0");
+    ck_assert_int_eq(rgb.shape[0], FRAMES);
+    arguments[n++] = bed.folder;
+    arguments[n++] = "--prompt";
+    arguments[n++] = prompt;
+    for (int k = 0; k < FRAMES; k++) {
+        testbed_save_frame(frame[k], &bed, "clip", k, &rgb);
+        arguments[n++] = "--image";
+        arguments[n++] = frame[k];
+    }
+    const tkp_tensor wanted = fixture_get(&bed, "clip.greedy_ids");
+    json_t *json = assert_json(command_list(arguments), "run");
+    assert_ints(json_object_get(json, "tokens"), &wanted);
+    const json_t *images = json_object_get(json, "images");
+    ck_assert_uint_eq(json_array_size(images), 1);
+    ck_assert_str_eq(
+        json_string_value(json_object_get(json_array_get(images, 0), "file")),
+        frame[0]);
+    json_decref(json);
+    /* Four frames at a second's rate of one: four is the least. */
+    arguments[n++] = "--fps";
+    arguments[n++] = "1";
+    json = assert_json(command_list(arguments), "run");
+    assert_ints(json_object_get(json, "tokens"), &wanted);
+    json_decref(json);
+}
+END_TEST
+
 typedef struct interrupted_run {
     pid_t child;
     int out, err; /* what it says */
@@ -421,6 +461,8 @@ START_TEST(run__command_line_wrong__exit_2)
         {{"run", "--temperature", "nan"}, "--temperature is 'nan'"},
         {{"run", "-p", "x", "--top-k", "3"}, "need --sample"},
         {{"run", "-p", "x", "--picture", "o.png"}, "--picture needs"},
+        {{"run", "-p", "x", "--video"}, "--video needs an --image"},
+        {{"run", "-p", "x", "--fps", "2"}, "--fps needs --video"},
         {{"run", "-p", "x", "--json", "-q"}, "--json and --quiet"},
         {{"run", "-n", "99999999999999999999"}, "--max-new-tokens is"},
         {{"rum"}, "did you mean 'run'?"},
@@ -733,6 +775,7 @@ int main(void)
     tcase_add_test(answers, run__text__answer_then_table);
     tcase_add_test(answers, run__random__seed_repeats);
     tcase_add_test(answers, run__two_images__both_are_cut);
+    tcase_add_test(answers, run__frames_of_a_video__tokens_of_transformers);
     tcase_add_test(answers, run__interrupted__answer_so_far_and_its_cost);
     tcase_add_test(
         answers, run__interrupted_in_prefill__stops_before_the_answer);

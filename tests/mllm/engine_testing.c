@@ -97,6 +97,40 @@ void testbed_text(char *out, size_t bytes, const int32_t *ids, int64_t count)
     }
 }
 
+void testbed_video_text(
+    char *out,
+    size_t bytes,
+    const testbed *bed,
+    const char *name)
+{
+    const tkp_tensor ids = fixture_get(bed, "%s.input_ids", name);
+    const int32_t *id = tkp__data(&ids);
+    int32_t once[256];
+    int64_t n = 0;
+    for (int64_t i = 0; i < ids.shape[0]; i++)
+        if (id[i] != VIDEO_ID || i == 0 || id[i - 1] != VIDEO_ID) {
+            ck_assert_int_lt(n, 256);
+            once[n++] = id[i];
+        }
+    testbed_text(out, bytes, once, n);
+}
+
+void testbed_save_frame(
+    char out[PATH_MAX + 96],
+    const testbed *bed,
+    const char *name,
+    int64_t k,
+    const tkp_tensor *rgb)
+{
+    const int64_t *sides = rgb->shape + rgb->ndim - 3;
+    const tkp__image image = {
+        .height = sides[0],
+        .width = sides[1],
+        .rgb = (uint8_t *)tkp__data(rgb) + k * sides[0] * sides[1] * 3};
+    snprintf(out, PATH_MAX + 96, "%s/%s-%d.png", bed->folder, name, (int)k);
+    assert_ok(tkp__image_save_png(&image, out));
+}
+
 bool testbed_has_backend(const char *backend)
 {
     tkp_context_options options = TKP_CONTEXT_OPTIONS_INIT;

@@ -13,6 +13,7 @@
 enum {
     VOCAB = 128, /* of the golden checkpoints */
     IMAGE_ID = 100,
+    VIDEO_ID = 101, /* of those with videos */
     STEPS = 16
 };
 
@@ -41,6 +42,20 @@ tkp_mllm_request testbed_request(const testbed *bed, const char **images);
 
 /* Text of ids, in a buffer of the caller. */
 void testbed_text(char *out, size_t bytes, const int32_t *ids, int64_t count);
+
+/* Prompt `name` of a fixture with videos: one placeholder for all the tokens of
+ * a video. Picture k of [h, w, 3] or [n, h, w, 3] as a file in the folder. */
+void testbed_video_text(
+    char *out,
+    size_t bytes,
+    const testbed *bed,
+    const char *name);
+void testbed_save_frame(
+    char out[PATH_MAX + 96],
+    const testbed *bed,
+    const char *name,
+    int64_t k,
+    const tkp_tensor *rgb);
 
 /* A tensor of the fixture; the test fails if it is not there. */
 tkp_tensor fixture_get(const testbed *bed, const char *format, ...)

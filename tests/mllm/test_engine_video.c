@@ -6,12 +6,12 @@
 
 #include "engine_testing.h"
 
-enum { VIDEO_ID = 101, MOST_FRAMES = 16, MOST = 3 };
+enum { MOST_FRAMES = 16, MOST = 3 };
 static const char *const cases[] = {"clip", "odd", "still", "long", "mixed"};
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 typedef struct asked {
-    char file[2][MOST][MOST_FRAMES][PATH_MAX + 64];
+    char file[2][MOST][MOST_FRAMES][PATH_MAX + 96];
     const char *frames[MOST][MOST_FRAMES];
     const char *images[MOST];
     tkp_mllm_video videos[MOST];
@@ -31,39 +31,11 @@ static void close_bed(void)
     testbed_close(&bed);
 }
 
-static void
-save(char *path, const char *name, int32_t i, int64_t k, const tkp_tensor *rgb)
-{
-    const int32_t rank = rgb->ndim;
-    const tkp__image image = {
-        .height = rgb->shape[rank - 3],
-        .width = rgb->shape[rank - 2],
-        .rgb = (uint8_t *)tkp__data(rgb) +
-               k * rgb->shape[rank - 3] * rgb->shape[rank - 2] * 3};
-    snprintf(
-        path, PATH_MAX + 64, "%s/%s%d-%d-%d.png", bed.folder, name, rank, i,
-        (int)k);
-    assert_ok(tkp__image_save_png(&image, path));
-}
-
-/* The fixture's ids as text, one placeholder for all tokens of a video. */
-static void write_prompt(asked *a, const char *name)
-{
-    const tkp_tensor ids = fixture_get(&bed, "%s.input_ids", name);
-    const int32_t *id = tkp__data(&ids);
-    int32_t once[256];
-    int64_t n = 0;
-    for (int64_t i = 0; i < ids.shape[0]; i++)
-        if (id[i] != VIDEO_ID || i == 0 || id[i - 1] != VIDEO_ID)
-            once[n++] = id[i];
-    testbed_text(a->prompt, sizeof(a->prompt), once, n);
-}
-
 static void ask(asked *a, const char *name)
 {
     char stored[64];
     tkp_tensor rgb;
-    write_prompt(a, name);
+    testbed_video_text(a->prompt, sizeof(a->prompt), &bed, name);
     a->request = (tkp_mllm_request)TKP_MLLM_REQUEST_INIT;
     a->request.prompt = a->prompt;
     a->request.format = TKP_MLLM_FORMAT_RAW;
@@ -73,7 +45,7 @@ static void ask(asked *a, const char *name)
         snprintf(stored, sizeof(stored), "%s.image_u8.%d", name, i);
         if (!tkp__safetensors_find(bed.fixture, stored, &rgb))
             break;
-        save(a->file[0][i][0], name, i, 0, &rgb);
+        testbed_save_frame(a->file[0][i][0], &bed, stored, 0, &rgb);
         a->images[i] = a->file[0][i][0];
         a->request.n_images = i + 1;
     }
@@ -85,7 +57,7 @@ static void ask(asked *a, const char *name)
         a->videos[i].frames = a->frames[i];
         a->videos[i].n_frames = (int32_t)rgb.shape[0];
         for (int64_t k = 0; k < rgb.shape[0]; k++) {
-            save(a->file[1][i][k], name, i, k, &rgb);
+            testbed_save_frame(a->file[1][i][k], &bed, stored, k, &rgb);
             a->frames[i][k] = a->file[1][i][k];
         }
         a->request.n_videos = i + 1;
