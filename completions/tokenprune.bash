@@ -5,7 +5,7 @@ _tokenprune_options()
     case $1 in
     run)
         echo "--model --image --video --fps --prompt --system --raw --policy --keep" \
-            "--keep-ratio --at --stage --scores --compare --repeat --picture" \
+            "--keep-ratio --at --stage --fit --scores --compare --repeat --picture" \
             "--json --quiet --max-new-tokens --sample --temperature --top-k --top-p" \
             "--seed --backend --threads --dtype --tiling --help"
         ;;

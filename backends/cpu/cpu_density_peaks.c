@@ -223,8 +223,7 @@ delta_of(const group *g, const float *block, int64_t line, int64_t own)
     float nearest = -1;
     for (int64_t j = 0; j < g->n; j++) {
         const float s = square(block, line, j);
-        if (j != own && (nearest < 0 || s < nearest) &&
-            denser(g, j, own))
+        if (j != own && (nearest < 0 || s < nearest) && denser(g, j, own))
             nearest = s;
     }
     return nearest;

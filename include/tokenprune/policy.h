@@ -194,6 +194,25 @@ TKP_API TKP_NODISCARD tkp_status tkp_policy_with_point(
     int32_t point,
     int32_t boundary);
 
+/** Depths of two models: whom a policy was made for, and whom it is for now. */
+typedef struct tkp_depth {
+    int32_t from_layers, layers; /* of the decoder, 1 to 65536 */
+    int32_t from_blocks, blocks; /* of the encoder that run; 0 = as they are */
+} tkp_depth;
+
+/**
+ * A copy for a model of another depth: boundaries b of from_layers become
+ * floor(b layers / from_layers), but at least 1 where b is; score layers stay as
+ * far from them, ends of `kv` are rounded likewise. Of stages that come to stand
+ * at one point the last remains, and those that protect.
+ * @retval TKP_ERR_OPTION  a depth is out of range, or a boundary is beyond
+ *                         from_layers or from_blocks
+ */
+TKP_API TKP_NODISCARD tkp_status tkp_policy_with_depth(
+    tkp_policy **out,
+    const tkp_policy *policy,
+    const tkp_depth *depth);
+
 /** A copy in which every random selector draws from this seed. */
 TKP_API TKP_NODISCARD tkp_status
 tkp_policy_with_seed(tkp_policy **out, const tkp_policy *policy, uint64_t seed);

@@ -154,6 +154,18 @@ tkp_status tkp_policy_with_point(
     return tkp__policy_with_point(out, policy, stage, point, boundary);
 }
 
+tkp_status tkp_policy_with_depth(
+    tkp_policy **out,
+    const tkp_policy *policy,
+    const tkp_depth *depth)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(out, TKP_ERR_ARGUMENT, "out is NULL");
+    TKP__CHECK(policy, TKP_ERR_ARGUMENT, "policy is NULL");
+    TKP__CHECK(depth, TKP_ERR_ARGUMENT, "depth is NULL");
+    return tkp__policy_with_depth(out, policy, depth);
+}
+
 tkp_status
 tkp_policy_with_seed(tkp_policy **out, const tkp_policy *policy, uint64_t seed)
 {

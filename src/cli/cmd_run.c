@@ -18,6 +18,7 @@ enum {
     KEEP_RATIO,
     AT,
     STAGE,
+    FIT,
     SCORES,
     SEED,
     BACKEND,
@@ -59,6 +60,9 @@ static const tkp__cli_option options[] = {
      "where to cut: projector, llm:2 (after 2 layers), or kv (after prefill)"},
     {"stage", STAGE, "N",
      "stage that --keep and --at change; needed if several prune"},
+    {"fit", FIT, "LAYERS",
+     "the policy is for so many layers (presets of LLaVA-1.5-7B: 32, and 23 "
+     "blocks of the encoder); cut at the same depth of this model"},
     {"scores", SCORES, "FILE",
      "safetensors with `scores` [N] f32, for policies with external scores"},
     {"compare", COMPARE, NULL,
@@ -134,6 +138,8 @@ read_pruning(const tkp__cli_command *self, int key, tkp__run_options *o)
             return false;
         o->policy.stage = (int32_t)stage;
         return true;
+    case FIT:
+        return tkp__cli_int(self, "fit", 1, 65536, &o->fit);
     case SCORES:
         o->scores = optarg;
         return true;
@@ -246,9 +252,10 @@ static int check(const tkp__cli_command *self, const tkp__run_options *o)
     const tkp__cli_policy_choice *p = &o->policy;
     if (!o->prompt)
         return tkp__cli_usage(self, "--prompt is missing");
-    if (!p->name && (p->has_budget || p->point || p->stage >= 0))
+    if (!p->name && (p->has_budget || p->point || p->stage >= 0 || o->fit))
         return tkp__cli_usage(
-            self, "--keep, --keep-ratio, --at and --stage need a --policy");
+            self,
+            "--keep, --keep-ratio, --at, --stage and --fit need a --policy");
     if (!p->name && o->scores)
         return tkp__cli_usage(self, "--scores needs a --policy");
     if (o->picture && o->n_images == 0)

@@ -13,6 +13,7 @@ typedef struct tkp__run_options {
     const char *prompt, *system, *backend, *picture, *scores;
     tkp__cli_policy_choice policy;
     int64_t threads, max_new_tokens, top_k, repeat; /* repeat 0 = by itself */
+    int64_t fit; /* layers that the policy is for; 0 = as many as there are */
     double temperature, top_p, fps;
     uint64_t seed;
     int32_t dtype;

@@ -248,6 +248,23 @@ static tkp_status open_scores(tkp__run *run)
     return TKP_OK;
 }
 
+/* The policy at the same depth of this model. */
+static tkp_status fit(tkp__run *run)
+{
+    enum { BLOCKS_OF_CLIP = 23 }; /* that LLaVA runs */
+    const tkp_depth depth = {
+        .from_layers = (int32_t)run->options.fit,
+        .layers = run->info.layers,
+        .from_blocks = BLOCKS_OF_CLIP,
+        .blocks = run->info.vision_layers,
+    };
+    tkp_policy *policy;
+    TKP__TRY(tkp_policy_with_depth(&policy, run->policy, &depth));
+    tkp_policy_destroy(run->policy);
+    run->policy = policy;
+    return TKP_OK;
+}
+
 tkp_status tkp__run_open(tkp__run *run)
 {
     const tkp__run_options *o = &run->options;
@@ -268,7 +285,8 @@ tkp_status tkp__run_open(tkp__run *run)
         tkp_mllm_load(&run->model, run->context, run->model_dir, &options));
     run->load_seconds = now() - start;
     tkp_mllm_info_init(&run->info);
-    return tkp_mllm_get_info(run->model, &run->info);
+    TKP__TRY(tkp_mllm_get_info(run->model, &run->info));
+    return o->fit && run->policy ? fit(run) : TKP_OK;
 }
 
 void tkp__run_close(tkp__run *run)

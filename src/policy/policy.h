@@ -68,6 +68,10 @@ tkp_status tkp__policy_with_budget(
     const tkp_policy *policy,
     int32_t stage,
     const tkp_budget *budget);
+tkp_status tkp__policy_with_depth(
+    tkp_policy **out,
+    const tkp_policy *policy,
+    const tkp_depth *depth);
 tkp_status tkp__policy_with_point(
     tkp_policy **out,
     const tkp_policy *policy,

@@ -1259,6 +1259,58 @@ START_TEST(with_point__score_layer_follows__rules_are_checked_anew)
 }
 END_TEST
 
+static void stands_at(tkp_policy *p, int32_t i, int32_t point, int32_t boundary)
+{
+    const tkp_stage_options s = stage_of(p, i);
+    ck_assert_int_eq(s.point, point);
+    ck_assert_int_eq(s.boundary, boundary);
+}
+
+START_TEST(with_depth__same_shares__the_last_of_those_that_meet)
+{
+    tkp_policy *policy, *fit;
+    tkp_depth depth = {32, 8, 23, 3};
+    ck_assert_int_eq(tkp_policy_load_preset(&policy, "pyramiddrop"), TKP_OK);
+    ck_assert_int_eq(tkp_policy_with_depth(&fit, policy, &depth), TKP_OK);
+    ck_assert_int_eq(tkp_policy_stage_count(fit), 3);
+    for (int32_t i = 0; i < 3; i++) {
+        stands_at(fit, i, TKP_POINT_LLM, 2 + 2 * i);
+        ck_assert_int_eq(stage_of(fit, i).score_layer, 2 + 2 * i);
+    }
+    tkp_policy_destroy(policy);
+    tkp_policy_destroy(fit);
+    ck_assert_int_eq(tkp_policy_load_preset(&policy, "tome"), TKP_OK);
+    ck_assert_int_eq(tkp_policy_with_depth(&fit, policy, &depth), TKP_OK);
+    ck_assert_int_eq(tkp_policy_stage_count(fit), 3);
+    static const int64_t left[] = {442, 309, 192};
+    for (int32_t i = 0; i < 3; i++) {
+        stands_at(fit, i, TKP_POINT_VISION_MLP, i);
+        ck_assert_int_eq(stage_of(fit, i).budget->ratio_num, left[i]);
+    }
+    tkp_policy_destroy(fit);
+    depth.blocks = 24;
+    depth.from_blocks = 22; /* it has 23 */
+    ck_assert_int_eq(
+        tkp_policy_with_depth(&fit, policy, &depth), TKP_ERR_OPTION);
+    depth = (tkp_depth){0, 8, 0, 0};
+    ck_assert_int_eq(
+        tkp_policy_with_depth(&fit, policy, &depth), TKP_ERR_OPTION);
+    tkp_policy_destroy(policy);
+    depth = (tkp_depth){32, 8, 0, 0}; /* the encoder as it is */
+    ck_assert_int_eq(tkp_policy_load_preset(&policy, "mustdrop"), TKP_OK);
+    ck_assert_int_eq(tkp_policy_with_depth(&fit, policy, &depth), TKP_OK);
+    ck_assert_int_eq(tkp_policy_stage_count(fit), 6);
+    stands_at(fit, 0, TKP_POINT_VISION, 1);
+    stands_at(fit, 1, TKP_POINT_PROJECTOR, 0);
+    for (int32_t i = 2; i < 5; i++)
+        stands_at(fit, i, TKP_POINT_LLM, i - 1);
+    ck_assert_int_eq(stage_of(fit, 5).kv_begin, 1);
+    ck_assert_int_eq(stage_of(fit, 5).kv_end, 3);
+    tkp_policy_destroy(policy);
+    tkp_policy_destroy(fit);
+}
+END_TEST
+
 START_TEST(with_seed__random_selectors_only)
 {
     tkp_policy *policy =
@@ -1516,6 +1568,7 @@ int main(void)
     tcase_add_test(t, with_budget__which_stage_is_not_clear__refused);
     tcase_add_test(t, with_point__score_layer_follows__rules_are_checked_anew);
     tcase_add_test(t, with_seed__random_selectors_only);
+    tcase_add_test(t, with_depth__same_shares__the_last_of_those_that_meet);
     suite_add_tcase(suite, t);
     t = tcase_create("bad");
     tcase_add_test(

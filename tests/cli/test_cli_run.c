@@ -485,6 +485,25 @@ START_TEST(run__budget_out_of_range__says_what_is_there)
     assert_refused(
         ASK("--policy", "fastv", "--stage", "3", "--keep", "4"), 1,
         "stage is 3");
+    assert_refused(ASK("--policy", "pyramiddrop"), 1, "4 layers");
+    assert_refused(
+        ASK("--policy", "pyramiddrop", "--fit", "20"), 1, "beyond the 20");
+    assert_refused(ASK("--fit", "32"), 2, "need a --policy");
+}
+END_TEST
+
+/* Presets for 32 layers, on four. */
+START_TEST(run__fit__every_preset_of_the_paper_answers)
+{
+    static const char *const presets[] = {
+        "pyramiddrop", "sparsevlm", "mustdrop", "tome", "vscan"};
+    for (int i = 0; i < 5; i++) {
+        json_t *json = assert_json(
+            ASK("--policy", presets[i], "--fit", "32", "-n", "2", "--json"),
+            "run");
+        ck_assert_ptr_nonnull(json_object_get(json, "images"));
+        json_decref(json);
+    }
 }
 END_TEST
 
@@ -786,6 +805,7 @@ int main(void)
     tcase_add_checked_fixture(refusals, setup, teardown);
     tcase_add_test(refusals, run__command_line_wrong__exit_2);
     tcase_add_test(refusals, run__budget_out_of_range__says_what_is_there);
+    tcase_add_test(refusals, run__fit__every_preset_of_the_paper_answers);
     tcase_add_test(refusals, run__policy_bad__says_where);
     tcase_add_test(refusals, run__images_and_prompt_disagree__counts);
     tcase_add_test(refusals, run__image_bad__names_the_file);
