@@ -18,7 +18,7 @@ typedef struct tkp__run_options {
     uint64_t seed;
     int32_t dtype;
     int32_t tiling; /* enum tkp_mllm_tiling */
-    bool video; /* the images are its frames */
+    bool video;     /* the images are its frames */
     bool raw, sample, compare, json, quiet;
 } tkp__run_options;
 
