@@ -50,7 +50,11 @@ build_candidates(tkp_test_case *c, int32_t arg_offsets, const int32_t *batch)
         for (int32_t i = 0; i < batch[b]; i++)
             cand[offsets[b] + i] =
                 text_before + (shuffled ? batch[b] - 1 - i : i);
-    tkp_test_arg_out(c, arg_offsets + 2, TKP_DTYPE_F32, 1, &n);
+    const int64_t b = tkp_test_batch_size(batch);
+    if (c->kind == TKP_OP_ATTENTION_RANK)
+        tkp_test_arg_out(c, arg_offsets + 2, TKP_DTYPE_I32, 1, &b);
+    else
+        tkp_test_arg_out(c, arg_offsets + 2, TKP_DTYPE_F32, 1, &n);
 }
 
 static void build_score_params(tkp_test_case *c, int32_t dtype)
@@ -196,8 +200,6 @@ static void build_attention_scores(tkp_test_case *c, int32_t i)
             TKP_TEST_NORMAL);
     tkp_test_arg_offsets(c, 6, keys);
     build_candidates(c, 7, batch);
-    if (c->kind == TKP_OP_ATTENTION_RANK)
-        tkp_test_arg_out(c, 9, TKP_DTYPE_I32, 1, (int64_t[]){b});
 }
 
 static void build_attention_rows_reduce(tkp_test_case *c, int32_t i)
