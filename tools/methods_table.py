@@ -21,7 +21,7 @@ HEAD = """# Methods
 Written by `tools/methods_table.py`; do not edit. What each preset is, its source, its options and where it
 departs from its paper is in [policies.md](policies.md) and on the pages in [methods/](methods/).
 
-- *at*: before the language model (`projector`), before a decoder layer (`llm:2`), inside the encoder (`vision:k`),
+- *at*: before the language model (`projector`), before a decoder layer (`llm:2`), inside the encoder (`vision:k`, `vision-mlp:k`),
   after prefill (`kv`).
 - *needs*: inputs that an engine has to have (`enum tkp_need`).
 - *asks*: what is kept depends on the question; without it a picture's result can be used again.
@@ -66,6 +66,22 @@ def page(name):
     return f"[`{name}`](methods/{name}.md)" if own.exists() else f"`{name}`"
 
 
+def places(stages):
+    """Points in order, each once; runs of neighbours as `first to last`."""
+    runs = []
+    for stage in dict.fromkeys(stages):
+        point, _, number = stage.partition(":")
+        if runs and number and runs[-1][0] == point and int(number) == runs[-1][2] + 1:
+            runs[-1][2] += 1
+        else:
+            runs.append([point, int(number or 0), int(number or 0), bool(number)])
+    out = []
+    for point, first, last, counted in runs:
+        name = lambda n: f"{point}:{n}" if counted else point
+        out += [f"{name(first)} to {last}"] if last > first + 1 else [name(n) for n in range(first, last + 1)]
+    return ", ".join(out)
+
+
 def main():
     text = subprocess.run(
         [sys.argv[1], "policy", "list", "--json"],
@@ -84,7 +100,7 @@ def main():
         first = at.get((p["name"], small[0]))
         second = at.get((p["name"], large[0]))
         cells = [
-            page(p["name"]), ", ".join(p["stages"]), ", ".join(p["needs"]),
+            page(p["name"]), places(p["stages"]), ", ".join(p["needs"]),
             yes[p["text_dependent"]], yes[p["merges"]], yes[p["exact_count"]],
             milliseconds(first), share(first, prefill), milliseconds(second)]
         out += "| " + " | ".join(cells) + " |\n"
