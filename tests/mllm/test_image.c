@@ -403,6 +403,34 @@ START_TEST(image_load_memory__no_known_format__says_which_are)
 }
 END_TEST
 
+START_TEST(image_load_memory__video_file__unsupported_not_damaged)
+{
+    static const struct {
+        const char *bytes;
+        tkp_status status;
+    } files[] = {
+        {"\1\1\1\x20"
+         "ftypisom...",
+         TKP_ERR_UNSUPPORTED},
+        {"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\1\1\1", TKP_ERR_UNSUPPORTED},
+        {"RIFF\1\1\1\1AVI LIST", TKP_ERR_UNSUPPORTED},
+        {"\1\1\1\x20"
+         "ftypavif...",
+         TKP_ERR_FORMAT},
+        {"\1\1\1\x20"
+         "ftypiso",
+         TKP_ERR_FORMAT}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        tkp__image out = {0};
+        ck_assert_int_eq(
+            load_exact(
+                &out, (const uint8_t *)files[i].bytes, strlen(files[i].bytes)),
+            files[i].status);
+        assert_message("JPEG, PNG or WebP");
+    }
+}
+END_TEST
+
 START_TEST(image_load_memory__enormous_by_its_header__refused_before_memory)
 {
     /* Width and height of an otherwise good PNG; its own sum is put right. */
@@ -552,6 +580,8 @@ int main(void)
     tcase_add_loop_test(
         hostile, image_load_memory__bytes_changed__no_crash, 0, FORMAT_COUNT);
     tcase_add_test(hostile, image_load_memory__no_known_format__says_which_are);
+    tcase_add_test(
+        hostile, image_load_memory__video_file__unsupported_not_damaged);
     tcase_add_test(
         hostile,
         image_load_memory__enormous_by_its_header__refused_before_memory);

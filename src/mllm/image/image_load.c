@@ -60,6 +60,17 @@ static bool is_webp(const tkp__encoded *in)
            memcmp(in->bytes + 8, "WEBP", 4) == 0;
 }
 
+/* MP4 and QuickTime, Matroska and WebM, AVI. AVIF pictures are boxes too. */
+static bool is_video(const tkp__encoded *in)
+{
+    const uint8_t *b = in->bytes;
+    return in->size >= 12 &&
+           ((memcmp(b + 4, "ftyp", 4) == 0 && memcmp(b + 8, "avif", 4) != 0 &&
+             memcmp(b + 8, "heic", 4) != 0) ||
+            memcmp(b, "\x1a\x45\xdf\xa3", 4) == 0 ||
+            (memcmp(b, "RIFF", 4) == 0 && memcmp(b + 8, "AVI ", 4) == 0));
+}
+
 static tkp_status
 decode_any(tkp__image *out, const tkp__encoded *in, int32_t *orientation)
 {
@@ -69,6 +80,11 @@ decode_any(tkp__image *out, const tkp__encoded *in, int32_t *orientation)
         return tkp__image_decode_png(out, in, orientation);
     if (is_webp(in))
         return tkp__image_decode_webp(out, in, orientation);
+    TKP__CHECK(
+        !is_video(in), TKP_ERR_UNSUPPORTED,
+        "%s: is a video file, which this library has no decoder for; wanted "
+        "its frames as JPEG, PNG or WebP files",
+        in->name);
     return tkp__fail(
         TKP_ERR_FORMAT,
         "%s: begins like no JPEG, PNG or WebP file (%zu bytes), wanted one of "
