@@ -33,6 +33,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rows_reduce.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_scores.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_similarity.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_text_raters.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_topk.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|i.86")
