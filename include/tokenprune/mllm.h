@@ -256,6 +256,13 @@ TKP_API int32_t tkp_mllm_result_picture(
     int32_t image);
 
 /**
+ * Patches that left block `block` of the encoder, of all pictures of the batch;
+ * -1 outside of the vision_layers that run, and before the prompts were read.
+ */
+TKP_API int64_t
+tkp_mllm_result_encoder_patches(const tkp_mllm_result *result, int32_t block);
+
+/**
  * Kept cells of image `image` of request i after the last cut (ascending), as
  * tkp_sequence_kept_cells().
  */

@@ -22,6 +22,8 @@ typedef struct tkp__run_options {
     bool raw, sample, compare, json, quiet;
 } tkp__run_options;
 
+enum { TKP__RUN_MOST_BLOCKS = 256 };
+
 /* An answer, with the median times of the runs that gave it. An interrupted one
  * has what there was of it. */
 typedef struct tkp__run_answer {
@@ -53,6 +55,9 @@ tkp_status tkp__run_ask(tkp__run *run);
 void tkp__run_close(tkp__run *run);
 
 /* Seconds for each token after the first; 0 if there was none. */
+/* Patches that leave each block of the encoder; how many blocks. */
+int32_t
+tkp__run_blocks(const tkp__run *run, int64_t *patches, int32_t capacity);
 double tkp__run_per_token(const tkp__run_answer *answer);
 /* From image files to the last token. */
 double tkp__run_total(const tkp__run_answer *answer);

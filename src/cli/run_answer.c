@@ -300,6 +300,17 @@ void tkp__run_close(tkp__run *run)
     free(run->options.images);
 }
 
+int32_t tkp__run_blocks(const tkp__run *run, int64_t *patches, int32_t capacity)
+{
+    int32_t n = 0;
+    for (; n < capacity; n++) {
+        patches[n] = tkp_mllm_result_encoder_patches(run->answer.result, n);
+        if (patches[n] < 0)
+            break;
+    }
+    return n;
+}
+
 double tkp__run_per_token(const tkp__run_answer *answer)
 {
     return answer->times.decode_steps > 0

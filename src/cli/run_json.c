@@ -71,11 +71,15 @@ static double share(double part, double whole)
     return whole > 0.0 ? part / whole : 1.0;
 }
 
-static json_t *cost_to_json(const tkp_report *r)
+static json_t *cost_to_json(const tkp__run *run)
 {
+    const tkp_report *r = &run->answer.report;
+    int64_t patches[TKP__RUN_MOST_BLOCKS];
+    const int32_t blocks = tkp__run_blocks(run, patches, TKP__RUN_MOST_BLOCKS);
     return json_pack(
-        "{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}",
-        "visual_before", (json_int_t)r->visual_before, "visual_after",
+        "{s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}",
+        "encoder_patches", tkp__cli_json_ints(patches, blocks), "visual_before",
+        (json_int_t)r->visual_before, "visual_after",
         (json_int_t)r->visual_after, "equiv_in",
         tkp__cli_json_real(r->equiv_in), "equiv_out",
         tkp__cli_json_real(r->equiv_out), "layer_visual",
@@ -147,8 +151,8 @@ json_t *tkp__run_to_json(const tkp__run *run)
         "policy", policy_to_json(run->policy), "images", images_to_json(run),
         "answer",
         tkp__cli_json_text(tkp_mllm_result_text(run->answer.result, 0)),
-        "tokens", tokens_to_json(run->answer.result), "cost",
-        cost_to_json(&run->answer.report), "load_seconds", run->load_seconds,
-        "seconds", seconds_to_json(&run->answer), "compare",
-        comparison_to_json(run), "picture", tkp__cli_json_text(o->picture));
+        "tokens", tokens_to_json(run->answer.result), "cost", cost_to_json(run),
+        "load_seconds", run->load_seconds, "seconds",
+        seconds_to_json(&run->answer), "compare", comparison_to_json(run),
+        "picture", tkp__cli_json_text(o->picture));
 }

@@ -5,20 +5,33 @@
 #include "cli/run.h"
 
 /* "0-1: 576, 2-31: 144" */
-static void print_layers(const tkp_report *r)
+static void print_layers(const int64_t *visual, int32_t layers)
 {
-    for (int32_t first = 0; first < r->layers;) {
+    for (int32_t first = 0; first < layers;) {
         int32_t last = first;
-        while (last + 1 < r->layers &&
-               r->layer_visual[last + 1] == r->layer_visual[first])
+        while (last + 1 < layers && visual[last + 1] == visual[first])
             last++;
         printf("%s%d", first ? ", " : "", first);
         if (last > first)
             printf("-%d", last);
-        printf(": %" PRId64, r->layer_visual[first]);
+        printf(": %" PRId64, visual[first]);
         first = last + 1;
     }
     putchar('\n');
+}
+
+/* Where some go inside the encoder. */
+static void print_blocks(const tkp__run *run)
+{
+    int64_t patches[TKP__RUN_MOST_BLOCKS];
+    const int32_t blocks = tkp__run_blocks(run, patches, TKP__RUN_MOST_BLOCKS);
+    bool even = true;
+    for (int32_t i = 1; i < blocks; i++)
+        even &= patches[i] == patches[0];
+    if (even)
+        return;
+    printf("  in encoder    ");
+    print_layers(patches, blocks);
 }
 
 static double percent(double part, double whole)
@@ -74,14 +87,16 @@ static void print_times(const tkp__run_answer *a)
     putchar('\n');
 }
 
-static void print_cost(const tkp_report *r)
+static void print_cost(const tkp__run *run)
 {
+    const tkp_report *r = &run->answer.report;
     printf(
         "visual tokens   %" PRId64 " of %" PRId64 " stay (%.1f %%)\n",
         r->visual_after, r->visual_before,
         percent((double)r->visual_after, (double)r->visual_before));
+    print_blocks(run);
     printf("  in layers     ");
-    print_layers(r);
+    print_layers(r->layer_visual, r->layers);
     printf("  EQUIV_IN      %.1f\n", r->equiv_in);
     printf("decoder work    ");
     print_share(r->macs, r->macs_unpruned, "MACs");
@@ -123,7 +138,7 @@ void tkp__run_print(const tkp__run *run)
     printf(
         "\npolicy          %s\n",
         run->policy ? tkp_policy_name(run->policy) : "none");
-    print_cost(&run->answer.report);
+    print_cost(run);
     printf("time            ");
     print_times(&run->answer);
     if (run->whole.runs > 0)

@@ -73,6 +73,8 @@ typedef struct tkp__engine {
     int64_t patches;           /* rows of the projector: padding, too */
     int64_t seen;      /* that it gives: as many, but for cuts of the encoder */
     int32_t *survivor; /* [patches] which; if some went, visual tokens */
+    int64_t *block_patches; /* [blocks] that left each block of the encoder */
+    int32_t blocks;
     tkp__forward f;
     tkp__workspace *workspace;
     tkp_layout *layout;

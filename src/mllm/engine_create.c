@@ -331,6 +331,7 @@ void tkp__engine_release(tkp__engine *e)
     if (e->workspace)
         tkp__workspace_give(e->model->workspaces, e->workspace);
     tkp__free(e->lists);
+    tkp__free(e->block_patches);
     *e = (tkp__engine){0};
 }
 

@@ -86,6 +86,9 @@ run_blocks(look *l, int32_t to, int64_t patch, const tkp_tensor *x)
     TKP__TRY(tkp__vision_run(
         l->vision, &l->e->f, &l->state, &l->rows, l->biased, l->half, to,
         &wants, x));
+    for (int32_t half = l->half; half < to; half++)
+        if (half % 2) /* a block ends with its MLP */
+            l->e->block_patches[half / 2] += l->rows.patches;
     if (to < 2 * l->vision->layers)
         return TKP_OK;
     return tkp__vision_look_behind(
@@ -315,10 +318,26 @@ static tkp_status look_at_squares(tkp__engine *e)
     return status;
 }
 
+/* All patches leave every block, unless there are points inside. */
+static tkp_status count_blocks(tkp__engine *e)
+{
+    const tkp_mllm *m = e->model;
+    const bool any_size = tkp__any_size(m);
+    e->blocks = any_size ? m->vit.layers : m->vision.layers;
+    e->block_patches =
+        tkp__zalloc((size_t)e->blocks, sizeof(*e->block_patches));
+    if (!e->block_patches)
+        return TKP_ERR_MEMORY;
+    for (int32_t i = 0; any_size && i < e->blocks; i++)
+        e->block_patches[i] = e->patches * m->vit.merge * m->vit.merge;
+    return TKP_OK;
+}
+
 tkp_status tkp__engine_look(tkp__engine *e)
 {
     const double start = tkp__engine_now();
     e->seen = e->patches;
+    TKP__TRY(count_blocks(e));
     if (e->patches == 0)
         return TKP_OK;
     const tkp_status status = tkp__any_size(e->model)

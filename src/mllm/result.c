@@ -38,6 +38,7 @@ void tkp_mllm_result_destroy(tkp_mllm_result *r)
         release_answer(&r->answer[i]);
     tkp__free(r->answer);
     tkp__free(r->layers);
+    tkp__free(r->block_patches);
     tkp__free(r);
 }
 
@@ -107,6 +108,9 @@ tkp_status tkp__result_take_prefill(
     tkp__prompt *prompts)
 {
     TKP__TRY(take_report(r, e));
+    r->block_patches = e->block_patches;
+    r->blocks = e->blocks;
+    e->block_patches = NULL;
     int32_t number = 0; /* of the image in the layout */
     for (int32_t b = 0; b < r->count; b++)
         TKP__TRY(take_images(&r->answer[b], e, &prompts[b], &number));
@@ -125,6 +129,13 @@ find_image(const tkp_mllm_result *r, int32_t i, int32_t image)
 {
     const tkp__answer *a = find(r, i);
     return a && image >= 0 && image < a->images ? &a->image[image] : NULL;
+}
+
+int64_t tkp_mllm_result_encoder_patches(const tkp_mllm_result *r, int32_t block)
+{
+    return r && r->block_patches && block >= 0 && block < r->blocks
+               ? r->block_patches[block]
+               : -1;
 }
 
 int32_t tkp_mllm_result_stopped(const tkp_mllm_result *r)

@@ -27,6 +27,8 @@ struct tkp_mllm_result {
     bool stopped; /* by a callback */
     tkp_report report;
     int64_t *layers; /* what the report's arrays point to; NULL = no report */
+    int64_t *block_patches; /* [blocks] the engine's */
+    int32_t blocks;
     tkp_mllm_times times;
 };
 

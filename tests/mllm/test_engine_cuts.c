@@ -105,6 +105,12 @@ static void check_case(const testbed *bed, int32_t i)
         &seen, "vision.features", -1, fixture_get(bed, "%s.features", name));
     compare(&seen, "logits", 0, fixture_get(bed, "%s.logits", name));
     check_tokens(bed, name, result, 0);
+    const bool folds = !strncmp(name, "fold", 4);
+    static const int64_t left[2][3] = {{50, 38, 29}, {64, 34, 34}};
+    for (int32_t block = 0; block < 3; block++)
+        ck_assert_int_eq(
+            tkp_mllm_result_encoder_patches(result, block), left[folds][block]);
+    ck_assert_int_eq(tkp_mllm_result_encoder_patches(result, 3), -1);
     const int64_t kept = tkp_mllm_result_kept_cells(result, 0, 0, &cells);
     if (tkp_policy_stage_count(policy) != 2) {
         ck_assert_int_eq(kept, patches.shape[0]);
@@ -140,6 +146,9 @@ START_TEST(generate__many_pictures__as_one_by_one)
         tkp_mllm_result *result = generate(&bed, policy, MANY, NULL);
         for (int32_t b = 0; b < MANY; b++)
             check_tokens(&bed, cases[i].name, result, b);
+        ck_assert_int_eq(
+            tkp_mllm_result_encoder_patches(result, 2),
+            MANY * fixture_get(&bed, "%s.patches", cases[i].name).shape[0]);
         tkp_mllm_result_destroy(result);
         tkp_policy_destroy(policy);
     }
