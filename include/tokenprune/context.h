@@ -112,8 +112,9 @@ typedef struct tkp_requirements {
     uint32_t struct_size;
     uint32_t reserved;
     uint64_t workspace_bytes; /* for tkp_exec_set_workspace() */
-    const char *backend;      /* name of the backend that will run */
-    const char *kernel;       /* name of its kernel */
+    const char *backend;      /* of one op: name of the backend that will run;
+                                 NULL where there are several */
+    const char *kernel;       /* of one op: name of its kernel */
 } tkp_requirements;
 
 #define TKP_REQUIREMENTS_INIT                                                  \

@@ -172,6 +172,7 @@ TKP_API void tkp_policy_info_init(tkp_policy_info *info);
  * Before the encoder runs: which of its tensors will be wanted, and whether a
  * result may be kept for other questions about the same picture (it may, if
  * TKP_POLICY_TEXT_DEPENDENT is not set and no cut lies inside the decoder).
+ * tkp_policy_get_point() tells the points apart.
  */
 TKP_API TKP_NODISCARD tkp_status
 tkp_policy_query(const tkp_policy *policy, tkp_policy_info *info);

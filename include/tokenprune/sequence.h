@@ -81,6 +81,24 @@ typedef struct tkp_point {
 TKP_API void tkp_point_init(tkp_point *point);
 
 /**
+ * Before anything runs: what stage i will ask for, as tkp_sequence_next() will
+ * say it. With tkp_policy_query(), which has the needs of all stages together,
+ * an engine knows what to keep on the way, in the encoder, too. What follows
+ * from the batch and the model is not known here: rows_in, rows_out and
+ * query_rows are 0, and a kv_end of 0 stands for all layers. next() passes over
+ * stages that then have nothing to do.
+ *
+ * @param[in]  i      0 to tkp_policy_stage_count() - 1, in the order of the
+ *                    forward
+ * @param[out] point  kind, stage, boundary, score_layer, needs, kv_begin, kv_end
+ * @retval TKP_ERR_ARGUMENT  a pointer is NULL, or i is outside; point untouched
+ * @retval TKP_ERR_OPTION    point was not made by the INIT macro
+ * @since 0.1
+ */
+TKP_API TKP_NODISCARD tkp_status
+tkp_policy_get_point(const tkp_policy *policy, int32_t i, tkp_point *point);
+
+/**
  * The next point that really cuts. Stages that keep everything are passed
  * over, except after prefill when an earlier stage cut: caches of the layers
  * before it still have those rows. Calling it again before prune() gives the

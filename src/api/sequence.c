@@ -73,6 +73,27 @@ tkp_sequence_query(const tkp_sequence *sequence, tkp_requirements *requirements)
         TKP__SIZE_THROUGH(tkp_requirements, kernel), "requirements");
 }
 
+static tkp_status give_point(tkp_point *out, const tkp_point *point)
+{
+    return tkp__util_fill_struct(
+        out, point, sizeof(*point), TKP__SIZE_THROUGH(tkp_point, query_rows),
+        "point");
+}
+
+tkp_status
+tkp_policy_get_point(const tkp_policy *policy, int32_t i, tkp_point *point)
+{
+    tkp_sys_message_clear();
+    TKP__CHECK(policy, TKP_ERR_ARGUMENT, "policy is NULL");
+    TKP__CHECK(point, TKP_ERR_ARGUMENT, "point is NULL");
+    TKP__CHECK(
+        i >= 0 && i < policy->n_stages, TKP_ERR_ARGUMENT,
+        "stage is %d, the policy has %d", i, policy->n_stages);
+    tkp_point p;
+    tkp__stage_point(policy->stages[i], i, &p);
+    return give_point(point, &p);
+}
+
 tkp_status tkp_sequence_next(tkp_sequence *sequence, tkp_point *point)
 {
     tkp_sys_message_clear();
@@ -80,9 +101,7 @@ tkp_status tkp_sequence_next(tkp_sequence *sequence, tkp_point *point)
     TKP__CHECK(point, TKP_ERR_ARGUMENT, "point is NULL");
     tkp_point p;
     TKP__TRY(tkp__sequence_next(sequence, &p));
-    return tkp__util_fill_struct(
-        point, &p, sizeof(p), TKP__SIZE_THROUGH(tkp_point, query_rows),
-        "point");
+    return give_point(point, &p);
 }
 
 int64_t tkp_sequence_query_rows(

@@ -102,6 +102,18 @@ int64_t tkp__run_stage_query_rows(
     return tkp__scorer_query_rows(scorers, n, rows, capacity);
 }
 
+void tkp__stage_point(const tkp__stage *stage, int32_t number, tkp_point *point)
+{
+    *point = (tkp_point)TKP_POINT_INIT;
+    point->kind = stage->point;
+    point->stage = number;
+    point->boundary = stage->boundary;
+    point->score_layer = stage->score_layer;
+    point->needs = tkp__stage_needs(stage);
+    point->kv_begin = stage->kv_begin;
+    point->kv_end = stage->kv_end;
+}
+
 tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
 {
     *point = (tkp_point)TKP_POINT_INIT;
@@ -119,17 +131,11 @@ tkp_status tkp__sequence_next(tkp_sequence *s, tkp_point *point)
     if (!s->ready)
         return TKP_OK;
     const tkp__run_stage *run = &s->stages[s->at];
-    point->kind = run->stage->point;
-    point->stage = s->at;
-    point->boundary = run->stage->boundary;
-    point->score_layer = run->stage->score_layer;
-    point->needs = tkp__stage_needs(run->stage);
+    tkp__stage_point(run->stage, s->at, point);
     point->rows_in = batch_of(s, run)->rows;
     point->rows_out = most_rows(s, run);
-    point->kv_begin = run->stage->kv_begin;
-    point->kv_end = run->stage->point != TKP_POINT_KV ? 0
-                    : run->stage->kv_end              ? run->stage->kv_end
-                                                      : s->model.layers;
+    if (point->kind == TKP_POINT_KV && !point->kv_end)
+        point->kv_end = s->model.layers;
     point->query_rows = tkp__run_stage_query_rows(run, NULL, 0);
     return TKP_OK;
 }

@@ -101,6 +101,12 @@ tkp_status tkp__sequence_begin(
     tkp_policy *policy,
     tkp_layout *layout,
     const tkp_model_desc *model);
+/* What the stage alone says of its point: all but counts of rows, and the end of
+ * "all layers". */
+void tkp__stage_point(
+    const tkp__stage *stage,
+    int32_t number,
+    tkp_point *point);
 tkp_status tkp__sequence_next(tkp_sequence *sequence, tkp_point *point);
 /* Sets inputs->roles for the merger. */
 tkp_status tkp__sequence_prune(

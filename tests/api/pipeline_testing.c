@@ -784,6 +784,22 @@ finish(test_outcome *result, const state *s, const tkp_sequence *sequence)
     free(s->encoder_keys);
 }
 
+/* The policy alone told everything of the point but what the batch decides. */
+static void check_foretold(const tkp_policy *policy, const tkp_point *point)
+{
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    tkp_point known = TKP_POINT_INIT;
+    OK(tkp_policy_query(policy, &info));
+    OK(tkp_policy_get_point(policy, point->stage, &known));
+    ck_assert_uint_eq(known.needs & ~info.needs, 0);
+    known.rows_in = point->rows_in;
+    known.rows_out = point->rows_out;
+    known.query_rows = point->query_rows;
+    if (known.kind == TKP_POINT_KV && !known.kv_end)
+        known.kv_end = TEST_LAYERS;
+    ck_assert_mem_eq(&known, point, sizeof(known));
+}
+
 void test_run(
     test_outcome *result,
     const test_engine *engine_,
@@ -805,6 +821,7 @@ void test_run(
         OK(tkp_sequence_next(sequence, &point));
         if (!point.kind)
             break;
+        check_foretold(policy, &point);
         one_point(&s, result, engine, sequence, policy, &point, form);
     }
     finish(result, &s, sequence);

@@ -1051,6 +1051,79 @@ START_TEST(policy__query__says_which_rows_of_the_encoder)
 }
 END_TEST
 
+/* Before the encoder runs: what all points want together, and each of them. */
+START_TEST(preset__points__want_together_what_the_policy_says)
+{
+    tkp_policy *policy = NULL;
+    tkp_policy_info info = TKP_POLICY_INFO_INIT;
+    uint32_t needs = 0;
+    ck_assert_int_eq(
+        tkp_policy_load_preset(&policy, tkp_policy_preset_name(_i)), TKP_OK);
+    ck_assert_int_eq(tkp_policy_query(policy, &info), TKP_OK);
+    for (int32_t i = 0; i < tkp_policy_stage_count(policy); i++) {
+        tkp_point point = TKP_POINT_INIT;
+        ck_assert_int_eq(tkp_policy_get_point(policy, i, &point), TKP_OK);
+        ck_assert_int_eq(point.stage, i);
+        needs |= point.needs;
+    }
+    ck_assert_uint_eq(needs, info.needs);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
+START_TEST(get_point__stages_of_each_kind__as_next_will_give_them)
+{
+    static const char text[] = "tokenprune: 1\nname: points\nstages:\n"
+                               "  - at: vision:3\n"
+                               "    scorer: {kind: norm}\n"
+                               "    selector: topk\n"
+                               "    budget: {ratio: 1/2}\n"
+                               "  - at: projector\n"
+                               "    scorer: {kind: cls-attention}\n"
+                               "    selector: topk\n"
+                               "    budget: {ratio: 1/2}\n"
+                               "  - at: llm:4\n"
+                               "    score_layer: next\n"
+                               "    scorer: {kind: attention}\n"
+                               "    selector: topk\n"
+                               "    budget: {ratio: 1/2}\n"
+                               "  - at: kv\n"
+                               "    layers: [1, 3]\n"
+                               "    selector: {kind: random}\n"
+                               "    budget: {ratio: 1/2}\n";
+    static const tkp_point wanted[] = {
+        {sizeof(tkp_point), TKP_POINT_VISION, 0, 3, -1, TKP_NEED_VISION, 0, 0,
+         0, 0, 0},
+        {sizeof(tkp_point), TKP_POINT_PROJECTOR, 1, 0, -1,
+         TKP_NEED_CLS_ATTENTION, 0, 0, 0, 0, 0},
+        {sizeof(tkp_point), TKP_POINT_LLM, 2, 4, 4, TKP_NEED_ATTENTION, 0, 0, 0,
+         0, 0},
+        {sizeof(tkp_point), TKP_POINT_KV, 3, 0, -1, 0, 0, 0, 0, 1, 3},
+    };
+    tkp_policy *policy = NULL;
+    tkp_point point = TKP_POINT_INIT;
+    ck_assert_int_eq(
+        tkp_policy_load_text(&policy, text, strlen(text), NULL), TKP_OK);
+    ck_assert_int_eq(tkp_policy_stage_count(policy), 4);
+    for (int32_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(tkp_policy_get_point(policy, i, &point), TKP_OK);
+        ck_assert_mem_eq(&point, &wanted[i], sizeof(point));
+    }
+    /* wrong calls: told, and nothing is written */
+    const tkp_point before = point;
+    ck_assert_int_eq(tkp_policy_get_point(policy, 4, &point), TKP_ERR_ARGUMENT);
+    ck_assert_str_eq(tkp_last_message(), "stage is 4, the policy has 4");
+    ck_assert_int_eq(
+        tkp_policy_get_point(policy, -1, &point), TKP_ERR_ARGUMENT);
+    ck_assert_int_eq(tkp_policy_get_point(NULL, 0, &point), TKP_ERR_ARGUMENT);
+    ck_assert_int_eq(tkp_policy_get_point(policy, 0, NULL), TKP_ERR_ARGUMENT);
+    ck_assert_mem_eq(&point, &before, sizeof(point));
+    point.struct_size = 4;
+    ck_assert_int_eq(tkp_policy_get_point(policy, 0, &point), TKP_ERR_OPTION);
+    tkp_policy_destroy(policy);
+}
+END_TEST
+
 START_TEST(preset__each__is_in_one_of_the_tables)
 {
     const int32_t cases =
@@ -1559,6 +1632,10 @@ int main(void)
     tcase_add_test(t, preset__each__is_in_one_of_the_tables);
     tcase_add_test(t, preset__query__says_who_asks_the_question);
     tcase_add_test(t, policy__query__says_which_rows_of_the_encoder);
+    tcase_add_loop_test(
+        t, preset__points__want_together_what_the_policy_says, 0,
+        tkp_policy_preset_count());
+    tcase_add_test(t, get_point__stages_of_each_kind__as_next_will_give_them);
     tcase_add_test(t, preset__alpha_blend__half_attention_half_unlikeness);
     tcase_add_test(t, preset__unknown_name__nearest_or_all_are_named);
     tcase_add_test(t, manual__every_example__loads_and_round_trips);
