@@ -3,6 +3,15 @@ foreach(subject format shell)
   tkp_add_command_test(NAME style/${subject}
     COMMAND ${CMAKE_CURRENT_LIST_DIR}/${subject} LABELS full)
 endforeach()
+# Code in documents is code of the examples.
+find_program(TKP_PYTHON NAMES python3)
+if(TKP_PYTHON)
+  tkp_add_command_test(NAME style/snippets LABELS smoke
+    COMMAND ${TKP_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/snippets
+      ${PROJECT_SOURCE_DIR} README.md docs/guide.md)
+else()
+  message(STATUS "style/snippets: left out, there is no python3")
+endif()
 tkp_add_command_test(NAME style/compiled_once LABELS ci
   COMMAND ${CMAKE_CURRENT_LIST_DIR}/compiled_once
     ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
