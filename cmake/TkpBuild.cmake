@@ -4,6 +4,7 @@ set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
@@ -18,25 +19,31 @@ if(TKP_CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
     ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
     CCACHE_NOHASHDIR=1 ${TKP_CCACHE})
 endif()
+set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_C_COMPILER_LAUNCHER})
+set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_C_COMPILER_LAUNCHER})
 
 # On every target of ours, tests included.
 add_library(tkp_flags INTERFACE)
 target_compile_definitions(tkp_flags INTERFACE _GNU_SOURCE)
 target_compile_options(tkp_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wpointer-arith -Wundef
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wshadow;-Wpointer-arith;-Wundef>
   $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>
-  $<$<BOOL:${TKP_WERROR}>:-Werror>
+  $<$<AND:$<BOOL:${TKP_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>
   # Results do not depend on the compiler's taste: no contraction into fused
   # multiply-add but where a kernel asks for it, no fast-math anywhere.
-  -ffp-contract=off -fno-math-errno)
+  $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off;-fno-math-errno>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>
+  $<$<AND:$<BOOL:${TKP_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>)
 if(TKP_SANITIZE)
   target_compile_options(tkp_flags INTERFACE
-    -fsanitize=${TKP_SANITIZE} -fno-omit-frame-pointer
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${TKP_SANITIZE}>
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fno-omit-frame-pointer>
     # False alarms: the checks in between hide what is known.
     $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(tkp_flags INTERFACE -fsanitize=${TKP_SANITIZE})
   if(TKP_SANITIZE MATCHES undefined)
-    target_compile_options(tkp_flags INTERFACE -fno-sanitize-recover=undefined)
+    target_compile_options(tkp_flags INTERFACE
+      $<$<COMPILE_LANGUAGE:C,CXX>:-fno-sanitize-recover=undefined>)
   endif()
 endif()
 

@@ -17,10 +17,12 @@ install(TARGETS ${tkp_exports} EXPORT tokenprune-targets
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-if(TARGET tokenprune-cpu)
-  install(TARGETS tokenprune-cpu
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/tokenprune)
-endif()
+foreach(module tokenprune-cpu tokenprune-cuda)
+  if(TARGET ${module})
+    install(TARGETS ${module}
+      LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/tokenprune)
+  endif()
+endforeach()
 if(TARGET tokenprune-cli)
   install(TARGETS tokenprune-cli
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

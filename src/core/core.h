@@ -181,6 +181,11 @@ tkp_status tkp__core_memory_upload(
     void *dst,
     const void *src,
     uint64_t bytes);
+tkp_status tkp__core_memory_download(
+    tkp_exec *exec,
+    void *dst,
+    const void *src,
+    uint64_t bytes);
 
 /* --- plans (op.c) --------------------------------------------------------- */
 

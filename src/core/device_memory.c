@@ -54,3 +54,23 @@ tkp_status tkp__core_memory_upload(
     memcpy(dst, src, (size_t)bytes);
     return TKP_OK;
 }
+
+tkp_status tkp__core_memory_download(
+    tkp_exec *exec,
+    void *dst,
+    const void *src,
+    uint64_t bytes)
+{
+    if (bytes == 0)
+        return TKP_OK;
+    const tkp_backend_vtable *vtable = memory_of(exec->context);
+    if (!vtable) {
+        memcpy(dst, src, (size_t)bytes);
+        return TKP_OK;
+    }
+    TKP__CHECK(
+        vtable->memory_download, TKP_ERR_UNSUPPORTED,
+        "%s: cannot bring memory back to the host", vtable->name);
+    return vtable->memory_download(
+        exec->states[exec->context->memory_backend], dst, src, bytes);
+}

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { guard_bytes = 128, guard_value = 0xa5 };
+#include "op_device.h"
+
+enum { guard_bytes = TKP_TEST_GUARD_BYTES, guard_value = 0xa5 };
 
 /* --- kinds ------------------------------------------------------------------ */
 
@@ -383,44 +385,77 @@ static bool fits(const tkp_test_case *a, const tkp_test_case *b)
 static void describe_plan(
     tkp_tensor *out,
     const tkp_test_case *c,
-    const tkp_test_case *plan_for)
+    const tkp_test_case *plan_for,
+    bool away)
 {
     for (int32_t i = 0; i < c->n_args; i++) {
         out[i] = c->args[i];
         out[i].data = NULL;
+        if (away)
+            out[i].device_type = TKP_DEVICE_CUDA;
         for (int32_t d = 0; plan_for && d < out[i].ndim; d++)
             if (plan_for->args[i].shape[d] > out[i].shape[d])
                 out[i].shape[d] = plan_for->args[i].shape[d];
     }
     /* Constant weights may be given to the plan. */
-    if (c->kind == TKP_OP_LINEAR)
+    if (c->kind == TKP_OP_LINEAR && !away)
         out[1] = c->args[1];
+}
+
+/* A workspace that holds `fill`, on the host or away; the bytes of both. */
+static tkp_status take_workspace(
+    tkp_test_device *d,
+    tkp_test_block *host,
+    void **memory,
+    uint64_t bytes,
+    unsigned char fill)
+{
+    *memory = block_make(host, bytes);
+    memset(*memory, fill, bytes);
+    if (!d->away)
+        return TKP_OK;
+    const size_t all = bytes + 2 * guard_bytes;
+    const tkp_status status = tkp_device_alloc(d->context, memory, all);
+    if (status != TKP_OK) {
+        *memory = NULL;
+        return status;
+    }
+    d->workspace = *memory;
+    *memory = (unsigned char *)d->workspace + guard_bytes;
+    return tkp_device_upload(d->exec, d->workspace, host->memory, all);
 }
 
 static tkp_status run_planned(
     tkp_test_case *c,
-    tkp_context *context,
+    tkp_test_device *d,
     const tkp_op *op,
     unsigned char fill)
 {
     tkp_requirements need = TKP_REQUIREMENTS_INIT;
-    tkp_exec *exec = NULL;
     tkp_test_block workspace = {0};
+    void *memory = NULL;
     tkp_status status = tkp_op_query(op, &need);
     if (status == TKP_OK)
-        status = tkp_exec_create(&exec, context, NULL);
-    if (status == TKP_OK) {
-        void *memory = block_make(&workspace, need.workspace_bytes);
-        memset(memory, fill, need.workspace_bytes);
-        status = tkp_exec_set_workspace(exec, memory, need.workspace_bytes);
-    }
+        status = tkp_exec_create(&d->exec, d->context, NULL);
     if (status == TKP_OK)
-        status = tkp_op_run(op, exec, c->args, c->n_args);
+        status = tkp_test_device_take(d, c);
+    if (status == TKP_OK)
+        status =
+            take_workspace(d, &workspace, &memory, need.workspace_bytes, fill);
+    if (status == TKP_OK)
+        status = tkp_exec_set_workspace(d->exec, memory, need.workspace_bytes);
+    if (status == TKP_OK)
+        status = tkp_op_run(op, d->exec, d->args, c->n_args);
+    if (status == TKP_OK)
+        status = tkp_test_device_give_back(d, c);
+    if (status == TKP_OK && d->away)
+        status = tkp_device_download(
+            d->exec, workspace.memory, d->workspace,
+            need.workspace_bytes + 2 * guard_bytes);
     if (workspace.memory && !block_intact(&workspace)) {
         fprintf(stderr, "%s: guard bytes of the workspace written\n", c->name);
         status = TKP_ERR_INTERNAL;
     }
-    tkp_exec_destroy(exec);
     block_free(&workspace);
     return status;
 }
@@ -434,8 +469,10 @@ tkp_status tkp_test_case_run(
 {
     if (plan_for && !fits(c, plan_for))
         plan_for = NULL;
+    tkp_test_device device = {.context = context};
+    device.away = strncmp(tkp_context_backend_name(context, 0), "cuda", 4) == 0;
     tkp_tensor plan_args[TKP_OP_MAX_ARGS];
-    describe_plan(plan_args, c, plan_for);
+    describe_plan(plan_args, c, plan_for, device.away);
     tkp_op_desc desc = TKP_OP_DESC_INIT;
     desc.kind = c->kind;
     desc.args = plan_args;
@@ -450,7 +487,8 @@ tkp_status tkp_test_case_run(
     if (backend)
         *backend = need.backend;
     if (result == TKP_OK)
-        result = run_planned(c, context, op, fill);
+        result = run_planned(c, &device, op, fill);
+    tkp_test_device_free(&device);
     tkp_op_destroy(op);
     return result;
 }

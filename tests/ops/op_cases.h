@@ -12,6 +12,8 @@
 #include "op_compare.h"
 #include "tokenprune/sys/op.h"
 
+enum { TKP_TEST_GUARD_BYTES = 128 }; /* on both sides of a block */
+
 typedef struct tkp_test_block {
     unsigned char *memory; /* guard, bytes, guard */
     unsigned char *saved;  /* what an input held before the run */

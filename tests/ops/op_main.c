@@ -1,5 +1,7 @@
 #include "op_main.h"
 
+#include "op_device.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@ tkp_context *tkp_test_context(const char *backend, int32_t threads)
 {
     tkp_context_options options = TKP_CONTEXT_OPTIONS_INIT;
     options.backends = backend;
+    options.device_type = tkp_test_device_type(backend);
     options.threads = threads;
     tkp_context *context = NULL;
     if (tkp_context_create(&context, &options) != TKP_OK)

@@ -6,6 +6,7 @@
  *   TKP_TEST_CASE=17       this case only
  *   TKP_TEST_SEED=1        other random numbers
  *   TKP_TEST_STEP=7        only each seventh case
+ *   TKP_TEST_LARGEST=300   no cases with an argument of more rows
  *   TKP_TEST_VERBOSE=1     a line for each case
  *
  * A case is passed when the backend agrees with ref, writes nothing it should
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "op_device.h"
 #include "op_main.h"
 
 static char backends[256];
@@ -45,6 +47,13 @@ static const char *run_twice(
     const char *ran = "";
     tkp_status status = tkp_test_case_run(first, context, larger, 0xff, &ran);
     *unsupported = strcmp(ran, name) != 0;
+    /* On a device there is no ref behind a backend that lacks a kind, and in
+     * place is for the CPU alone where rows move. */
+    if ((status == TKP_ERR_ALIAS || status == TKP_ERR_UNSUPPORTED) &&
+        tkp_test_device_type(name) != TKP_DEVICE_CPU) {
+        *unsupported = true;
+        return NULL;
+    }
     if (status == TKP_OK)
         status = tkp_test_case_run(second, context, larger, 0x5a, NULL);
     if (status != TKP_OK) {
@@ -59,6 +68,16 @@ static const char *run_twice(
     if (!tkp_test_case_same_bits(first, second))
         return "two runs differ";
     return NULL;
+}
+
+/* Of the argument that has most. */
+static int64_t rows_of(const tkp_test_case *c)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < c->n_args; i++)
+        if (c->args[i].ndim > 0 && c->args[i].shape[0] > most)
+            most = c->args[i].shape[0];
+    return most;
 }
 
 static void one_case(
@@ -76,6 +95,8 @@ static void one_case(
     tkp_test_case_make(&second, kind, i, seed);
     tkp_test_case_make(&larger, kind, (i + 1) % kind->cases, seed);
 
+    if (rows_of(&first) > number_from("TKP_TEST_LARGEST", INT32_MAX))
+        goto out;
     tkp_test_report report = {.ok = true};
     bool unsupported = false;
     const char *ran = "";
@@ -85,7 +106,8 @@ static void one_case(
     if (!wrong)
         wrong =
             run_twice(&first, &second, context, name, &larger, &unsupported);
-    if (!wrong && !tkp_test_case_compare(&first, &expected, &report))
+    if (!wrong && !unsupported &&
+        !tkp_test_case_compare(&first, &expected, &report))
         wrong = report.text;
 
     if (wrong) {
@@ -109,6 +131,7 @@ static void one_case(
             wrong         ? "failed"
             : unsupported ? "not supported"
                           : report.text);
+out:
     tkp_test_case_free(&expected);
     tkp_test_case_free(&first);
     tkp_test_case_free(&second);

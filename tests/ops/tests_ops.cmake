@@ -1,5 +1,5 @@
 set(tkp_op_harness
-  op_main.c op_compare.c op_cases.c op_cases_score.c op_cases_select.c
+  op_main.c op_compare.c op_device.c op_cases.c op_cases_score.c op_cases_select.c
   op_cases_greedy.c
   op_cases_rows.c op_cases_forward.c)
 

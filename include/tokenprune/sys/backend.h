@@ -88,6 +88,13 @@ typedef struct tkp_backend_vtable {
         void *dst,
         const void *src,
         uint64_t bytes);
+    /* Device to host; the bytes are there when it returns. NULL = nobody can
+     * ask for them. */
+    tkp_status (*memory_download)(
+        void *exec_state,
+        void *dst,
+        const void *src,
+        uint64_t bytes);
 } tkp_backend_vtable;
 
 /** Symbol a module exports: `const tkp_backend_vtable *tkp_backend_entry(void)`. */

@@ -1,0 +1,38 @@
+/*
+ * All kinds that have kernels here, by the themes of tokenprune/sys/op.h.
+ */
+
+#include "cuda/ops.h"
+
+const tkp__cuda_op *const tkp__cuda_ops[] = {
+    /* scores */
+    &tkp__cuda_attention_scores,
+    &tkp__cuda_attention_rows_reduce,
+    &tkp__cuda_row_norm,
+    &tkp__cuda_cosine,
+    &tkp__cuda_cosine_pairs,
+    &tkp__cuda_blend,
+    &tkp__cuda_temporal,
+    &tkp__cuda_similarity,
+    /* selection */
+    &tkp__cuda_topk,
+    &tkp__cuda_compact,
+    /* groups, rows */
+    &tkp__cuda_group_pool,
+    &tkp__cuda_group_broadcast,
+    &tkp__cuda_gather_rows,
+    &tkp__cuda_scatter_rows,
+    &tkp__cuda_merge_rows,
+    &tkp__cuda_combine_rows,
+    /* forward */
+    &tkp__cuda_linear,
+    &tkp__cuda_rms_norm,
+    &tkp__cuda_layer_norm,
+    &tkp__cuda_rotary_table,
+    &tkp__cuda_rotary,
+    &tkp__cuda_activation,
+    &tkp__cuda_add,
+    &tkp__cuda_patches,
+    &tkp__cuda_cast,
+    nullptr,
+};

@@ -1,0 +1,39 @@
+#ifndef TKP_BACKENDS_CUDA_OPS_H
+#define TKP_BACKENDS_CUDA_OPS_H
+
+#include "cuda/cuda.h"
+
+/* scores */
+extern const tkp__cuda_op tkp__cuda_attention_scores;
+extern const tkp__cuda_op tkp__cuda_attention_rows_reduce;
+extern const tkp__cuda_op tkp__cuda_row_norm;
+extern const tkp__cuda_op tkp__cuda_cosine;
+extern const tkp__cuda_op tkp__cuda_cosine_pairs;
+extern const tkp__cuda_op tkp__cuda_blend;
+extern const tkp__cuda_op tkp__cuda_temporal;
+extern const tkp__cuda_op tkp__cuda_similarity;
+
+/* selection */
+extern const tkp__cuda_op tkp__cuda_topk;
+extern const tkp__cuda_op tkp__cuda_compact;
+
+/* groups, rows */
+extern const tkp__cuda_op tkp__cuda_group_pool;
+extern const tkp__cuda_op tkp__cuda_group_broadcast;
+extern const tkp__cuda_op tkp__cuda_gather_rows;
+extern const tkp__cuda_op tkp__cuda_scatter_rows;
+extern const tkp__cuda_op tkp__cuda_merge_rows;
+extern const tkp__cuda_op tkp__cuda_combine_rows;
+
+/* forward */
+extern const tkp__cuda_op tkp__cuda_linear;
+extern const tkp__cuda_op tkp__cuda_rms_norm;
+extern const tkp__cuda_op tkp__cuda_layer_norm;
+extern const tkp__cuda_op tkp__cuda_rotary_table;
+extern const tkp__cuda_op tkp__cuda_rotary;
+extern const tkp__cuda_op tkp__cuda_activation;
+extern const tkp__cuda_op tkp__cuda_add;
+extern const tkp__cuda_op tkp__cuda_patches;
+extern const tkp__cuda_op tkp__cuda_cast;
+
+#endif
