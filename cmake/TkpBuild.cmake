@@ -104,6 +104,7 @@ function(tkp_backend_module name)
   target_link_libraries(${target} PRIVATE
     tkp_util tokenprune Threads::Threads m)
   tkp_rooms(backends/${name})
+  set_property(GLOBAL APPEND PROPERTY tkp_backend_modules ${target})
 endfunction()
 
 # tkp_rooms(<folder>...): take in the sources.cmake of each room. A room names

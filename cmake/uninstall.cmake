@@ -1,4 +1,6 @@
 # cmake -DMANIFEST=build/install_manifest.txt -P cmake/uninstall.cmake
+# Removes the files of the manifest, and the folders of our own that are empty
+# then: those named after us, and what is in them. bin, lib and the like stay.
 if(NOT EXISTS "${MANIFEST}")
   message(FATAL_ERROR "nothing to remove: ${MANIFEST} is not there")
 endif()
@@ -9,4 +11,14 @@ foreach(file ${files})
     message(STATUS "Removing: ${file}")
     file(REMOVE "${file}")
   endif()
+  cmake_path(GET file PARENT_PATH folder)
+  while(folder MATCHES "/tokenprune(/|$)" AND IS_DIRECTORY "${folder}")
+    file(GLOB left LIST_DIRECTORIES true "${folder}/*" "${folder}/.*")
+    if(left)
+      break()
+    endif()
+    message(STATUS "Removing: ${folder}")
+    file(REMOVE_RECURSE "${folder}")
+    cmake_path(GET folder PARENT_PATH folder)
+  endwhile()
 endforeach()

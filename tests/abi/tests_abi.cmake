@@ -43,6 +43,7 @@ if(NOT TKP_SANITIZE)
       ${CMAKE_INSTALL_INCLUDEDIR})
   set_property(TEST abi/consumer APPEND PROPERTY
     ENVIRONMENT CC=${CMAKE_C_COMPILER})
+  set_tests_properties(abi/consumer PROPERTIES RESOURCE_LOCK install)
 endif()
 if(NOT TKP_SANITIZE)
   tkp_add_command_test(NAME abi/init LABELS ci
