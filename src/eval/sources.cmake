@@ -1,0 +1,15 @@
+target_sources(
+    tokenprune-cli
+    PRIVATE ${CMAKE_CURRENT_LIST_DIR}/box_parse.c
+            ${CMAKE_CURRENT_LIST_DIR}/item.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_box.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_choice.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_exact.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_mme.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_vqa.c
+            ${CMAKE_CURRENT_LIST_DIR}/metric_yesno.c
+            ${CMAKE_CURRENT_LIST_DIR}/stats.c
+            ${CMAKE_CURRENT_LIST_DIR}/table.c
+            ${CMAKE_CURRENT_LIST_DIR}/vqa_text.c
+            ${CMAKE_CURRENT_LIST_DIR}/words.c)
