@@ -13,3 +13,11 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/table.c
             ${CMAKE_CURRENT_LIST_DIR}/vqa_text.c
             ${CMAKE_CURRENT_LIST_DIR}/words.c)
+
+# The store of results.
+target_sources(
+    tokenprune-cli
+    PRIVATE ${CMAKE_CURRENT_LIST_DIR}/store.c
+            ${CMAKE_CURRENT_LIST_DIR}/store_cells.c
+            ${CMAKE_CURRENT_LIST_DIR}/store_read.c
+            ${CMAKE_CURRENT_LIST_DIR}/store_write.c)

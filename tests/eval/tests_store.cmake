@@ -1,0 +1,6 @@
+# The result store; not without the command.
+if(TARGET tokenprune-cli-static)
+  tkp_add_check_test(NAME eval/store
+    SOURCES test_store.c
+    LIBS tokenprune-cli-static PkgConfig::CLI LABELS smoke)
+endif()
