@@ -34,6 +34,36 @@ if(TARGET tokenprune-mllm AND NOT TKP_SANITIZE)
     ENVIRONMENT CC=${CMAKE_C_COMPILER})
 endif()
 
+# A program built with the first headers runs with the library of today, and
+# gets what the same program built with today's headers gets.
+foreach(age old new)
+  add_executable(abi_${age} ${CMAKE_CURRENT_LIST_DIR}/old/program.c)
+  target_link_libraries(abi_${age} PRIVATE tkp_flags)
+  # TKP_..._INIT of the first headers leaves out fields that are zero.
+  target_compile_options(abi_${age} PRIVATE -Wno-missing-field-initializers)
+  set_target_properties(abi_${age} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  # Files, not targets: those would bring today's headers along.
+  foreach(library tokenprune-mllm tokenprune)
+    if(TARGET ${library})
+      target_link_libraries(abi_${age} PRIVATE $<TARGET_FILE:${library}>)
+      add_dependencies(abi_${age} ${library})
+    endif()
+  endforeach()
+  if(TARGET tokenprune-mllm)
+    target_compile_definitions(abi_${age} PRIVATE WITH_MLLM)
+  endif()
+endforeach()
+target_include_directories(abi_old PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/old/include)
+target_include_directories(abi_new PRIVATE
+  ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include)
+tkp_add_command_test(NAME abi/old LABELS smoke
+  COMMAND ${CMAKE_CURRENT_LIST_DIR}/old/run
+    $<TARGET_FILE:abi_old> $<TARGET_FILE:abi_new>
+    ${PROJECT_SOURCE_DIR}/examples/demo/model
+    ${PROJECT_SOURCE_DIR}/examples/demo/images/scene_00.png)
+
 # An installed tree, moved, used by programs that know nothing of this one.
 # (A sanitized library cannot be linked without the same flags.)
 if(NOT TKP_SANITIZE)
