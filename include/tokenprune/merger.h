@@ -46,7 +46,7 @@ typedef struct tkp_merger_options {
     uint32_t struct_size;
     int32_t kind;             /* enum tkp_merger_kind */
     int32_t adaptive_overlap; /* window grids of the budget's own shape: 1 =
-                                 bins may overlap, floor(i h / h') ..
+                                 bins may overlap, floor(i h / h') to
                                  ceil((i + 1) h / h'), as adaptive pooling
                                  does; 0 = the disjoint windows */
     int32_t reserved;
