@@ -13,6 +13,11 @@ _tokenprune_options()
         echo "--tensors --policy --keep --keep-ratio --at --stage --layers" \
             "--seed --out --json --backend --threads --help"
         ;;
+    eval)
+        echo "--model --data --store --policy --keep --keep-ratio --at --fit --seeds" \
+            "--seed --limit --batch --max-new-tokens --quiet --backend --threads" \
+            "--dtype --help"
+        ;;
     doctor)
         echo "--json --help"
         ;;
@@ -42,12 +47,12 @@ _tokenprune()
     local command=${COMP_WORDS[1]-}
     local before=${COMP_WORDS[COMP_CWORD - 1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _tokenprune_from "run select policy doctor help --version --help"
+        _tokenprune_from "run select eval policy doctor help --version --help"
         return
     fi
     case $command:$before in
     help:help)
-        _tokenprune_from "run select policy doctor"
+        _tokenprune_from "run select eval policy doctor"
         ;;
     policy:policy)
         _tokenprune_from "list show check --help"
@@ -68,7 +73,7 @@ _tokenprune()
         _tokenprune_from "projector llm:2 kv"
         ;;
     *:--model | *:-m | *:--image | *:-i | *:--picture | *:--scores | \
-        *:--tensors | *:-t | *:--out | *:-o | policy:*)
+        *:--tensors | *:-t | *:--data | *:-d | *:--store | *:-s | *:--out | *:-o | policy:*)
         _tokenprune_from "" files
         ;;
     *)

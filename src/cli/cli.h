@@ -39,6 +39,8 @@ typedef struct tkp__cli_command {
 } tkp__cli_command;
 
 extern const tkp__cli_command tkp__cli_run;
+extern const tkp__cli_command tkp__cli_eval;
+extern const tkp__cli_command tkp__cli_report;
 extern const tkp__cli_command tkp__cli_policy;
 extern const tkp__cli_command tkp__cli_select;
 extern const tkp__cli_command tkp__cli_doctor;
@@ -140,9 +142,19 @@ tkp__cli_context(tkp_context **out, const char *backend, int32_t threads);
 /* Processors this process may use, or $OMP_NUM_THREADS. */
 int32_t tkp__cli_threads(void);
 
+/* Seconds on a clock that only goes forward. */
+double tkp__cli_now(void);
+
 /* Directory of the demo model; TKP_ERR_IO, with the places, if it is in none of
  * them. */
 tkp_status tkp__cli_demo_model(char *out, size_t bytes);
+
+/* --- Ctrl-C (cli_interrupt.c) ------------------------------------------------- */
+
+/* The first Ctrl-C is noted, the second ends the process. */
+void tkp__cli_listen_for_interrupt(void);
+/* Not 0 after it; a tkp_mllm_stop_fn. */
+int32_t tkp__cli_interrupted(void *user);
 
 /* --- JSON (cli_json.c) -------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -19,6 +20,13 @@ int32_t tkp__cli_threads(void)
         return CPU_COUNT(&set);
     const long there = sysconf(_SC_NPROCESSORS_ONLN);
     return there < 1 ? 1 : there > 1024 ? 1024 : (int32_t)there;
+}
+
+double tkp__cli_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 tkp_status

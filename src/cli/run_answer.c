@@ -1,48 +1,12 @@
 /* Loading the model and asking it, once or several times. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/run.h"
 
 enum { MOST_RUNS = 100, RUNS_BY_ITSELF = 5 };
 static const double seconds_by_itself = 3.0;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* --- stopping -------------------------------------------------------------- */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
-
-/* The first Ctrl-C stops between two layers; the second ends the process. */
-static void listen_for_interrupt(void)
-{
-    struct sigaction action = {
-        .sa_handler = on_interrupt,
-        .sa_flags = (int)SA_RESETHAND | SA_RESTART,
-    };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
-static int32_t stop_if_interrupted(void *user)
-{
-    (void)user;
-    return interrupted != 0;
-}
 
 static int32_t
 put_text(void *user, int32_t request, const char *text, size_t bytes)
@@ -101,7 +65,7 @@ static tkp_status generate(
     options.on_text_user = &aloud;
     if (o->scores)
         options.scores = &run->scores;
-    options.should_stop = stop_if_interrupted;
+    options.should_stop = tkp__cli_interrupted;
     options.keep_stopped = 1;
     return tkp_mllm_generate(out, run->model, &request, 1, &options);
 }
@@ -198,12 +162,12 @@ static bool enough(const tkp__run *run, int32_t done, double since)
     if (run->options.repeat)
         return done >= run->options.repeat;
     return !run->options.compare || done >= RUNS_BY_ITSELF ||
-           now() - since > seconds_by_itself;
+           tkp__cli_now() - since > seconds_by_itself;
 }
 
 static tkp_status measure(tkp__run *run, samples *pruned, samples *whole)
 {
-    const double since = now();
+    const double since = tkp__cli_now();
     const bool compare = run->options.compare;
     if (compare || run->options.repeat > 1)
         TKP__TRY(warm_up(run));
@@ -226,7 +190,7 @@ tkp_status tkp__run_ask(tkp__run *run)
     samples *s = tkp__zalloc(2, sizeof(*s));
     if (!s)
         return TKP_ERR_MEMORY;
-    listen_for_interrupt();
+    tkp__cli_listen_for_interrupt();
     const tkp_status status = measure(run, &s[0], &s[1]);
     if (s[0].count > 0)
         take_medians(&run->answer, &s[0]);
@@ -280,10 +244,10 @@ tkp_status tkp__run_open(tkp__run *run)
     tkp_mllm_options options = TKP_MLLM_OPTIONS_INIT;
     options.dtype = o->dtype;
     options.tiling = o->tiling;
-    const double start = now();
+    const double start = tkp__cli_now();
     TKP__TRY(
         tkp_mllm_load(&run->model, run->context, run->model_dir, &options));
-    run->load_seconds = now() - start;
+    run->load_seconds = tkp__cli_now() - start;
     tkp_mllm_info_init(&run->info);
     TKP__TRY(tkp_mllm_get_info(run->model, &run->info));
     return o->fit && run->policy ? fit(run) : TKP_OK;

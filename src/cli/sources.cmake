@@ -2,10 +2,12 @@ target_sources(
     tokenprune-cli
     PRIVATE ${CMAKE_CURRENT_LIST_DIR}/cli_context.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_error.c
+            ${CMAKE_CURRENT_LIST_DIR}/cli_interrupt.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_json.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_options.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_policy.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_doctor.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_eval.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_policy.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_run.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_select.c
@@ -19,7 +21,13 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/select_file.c
             ${CMAKE_CURRENT_LIST_DIR}/select_inputs.c
             ${CMAKE_CURRENT_LIST_DIR}/select_output.c
-            ${CMAKE_CURRENT_LIST_DIR}/select_stage.c)
+            ${CMAKE_CURRENT_LIST_DIR}/select_stage.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_ask.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_conditions.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_files.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_model.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_progress.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_run.c)
 
 # Where the demo model is installed, seen from the program.
 file(RELATIVE_PATH tkp_datadir

@@ -21,3 +21,9 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/store_cells.c
             ${CMAKE_CURRENT_LIST_DIR}/store_read.c
             ${CMAKE_CURRENT_LIST_DIR}/store_write.c)
+
+# Questions that go together.
+target_sources(
+    tokenprune-cli
+    PRIVATE ${CMAKE_CURRENT_LIST_DIR}/questions.c
+            ${CMAKE_CURRENT_LIST_DIR}/set.c)

@@ -224,11 +224,13 @@ END_TEST
 
 /* --- help and papers ------------------------------------------------------------ */
 
-static const char *const commands[] = {"run", "select", "policy", "doctor"};
+static const char *const commands[] = {
+    "run", "select", "policy", "doctor", "eval"};
+enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 START_TEST(help__every_command__usage_and_examples)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < N_COMMANDS; i++) {
         spoken a = command("help", commands[i], NULL);
         spoken b = command(commands[i], "--help", NULL);
         ck_assert_int_eq(a.code, 0);
@@ -240,7 +242,7 @@ START_TEST(help__every_command__usage_and_examples)
         forget(&b);
     }
     spoken s = command("--help", NULL);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < N_COMMANDS; i++)
         ck_assert_ptr_nonnull(strstr(s.out, commands[i]));
     forget(&s);
 }
@@ -281,7 +283,7 @@ START_TEST(papers__every_option__is_in_them)
     char *manual = read_source("docs/man/tokenprune.1");
     char *completion = read_source("completions/tokenprune.bash");
     without_backslashes(manual);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < N_COMMANDS; i++) {
         spoken s = command("help", commands[i], NULL);
         ck_assert_ptr_nonnull(strstr(manual, commands[i]));
         ck_assert_ptr_nonnull(strstr(completion, commands[i]));

@@ -9,7 +9,10 @@ if(TARGET tokenprune-cli)
   tkp_add_check_test(NAME cli/other
     SOURCES test_cli_other.c cli_testing.c
     LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
-  foreach(name run select other)
+  tkp_add_check_test(NAME cli/eval
+    SOURCES test_cli_eval.c cli_testing.c
+    LIBS tokenprune-mllm-static PkgConfig::MLLM PkgConfig::CLI LABELS ci TIMEOUT 60)
+  foreach(name run select other eval)
     add_dependencies(cli_${name} tokenprune-cli)
     if(TARGET tokenprune-cpu)
       add_dependencies(cli_${name} tokenprune-cpu)
