@@ -207,6 +207,57 @@ static PyObject *capsule_of(PyObject *array, int64_t device_type)
     return out;
 }
 
+/* The table of functions of an object's type; NULL = it has none. */
+static const tkpy_dl_exchange *exchange_of(PyObject *array)
+{
+    /* Of the type that was asked last; kept alive, so that it stays that one. */
+    static PyTypeObject *last_type;
+    static const tkpy_dl_exchange *last;
+    PyTypeObject *type = Py_TYPE(array);
+    if (type == last_type)
+        return last;
+    const tkpy_dl_exchange *table = NULL;
+    PyObject *capsule =
+        PyObject_GetAttrString((PyObject *)type, "__dlpack_c_exchange_api__");
+    if (capsule && PyCapsule_IsValid(capsule, "dlpack_exchange_api"))
+        table = PyCapsule_GetPointer(capsule, "dlpack_exchange_api");
+    PyErr_Clear();
+    Py_XDECREF(capsule);
+    if (table && (table->major != 1 || !table->tensor_from_py_object))
+        table = NULL;
+    PyTypeObject *before = last_type;
+    Py_INCREF(type);
+    last_type = type;
+    last = table;
+    Py_XDECREF(before);
+    return table;
+}
+
+/*
+ * By that table: the tensor is the object's own as long as the object lives.
+ * @return 0 = not this way; nothing is set
+ */
+static int exchange(int64_t *r, PyObject *array, long slot)
+{
+    const tkpy_dl_exchange *table = exchange_of(array);
+    tkpy_dl_tensor t;
+    void *stream = NULL;
+    if (!table || table->tensor_from_py_object(array, &t) != 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    /* Nobody waits for the producer's stream here: it has to be ours. */
+    const int same =
+        t.device_type == TKP_DEVICE_CPU ||
+        (table->current_stream &&
+         table->current_stream(t.device_type, t.device_id, &stream) == 0 &&
+         (int64_t)(intptr_t)stream == wanted_stream);
+    if (same && record_of_dl(r, &t, slot))
+        return 1;
+    PyErr_Clear();
+    return 0;
+}
+
 static int
 take_dlpack(tkpy_call *c, int64_t *r, PyObject *array, long slot, int writable)
 {
@@ -276,7 +327,8 @@ static int take(tkpy_call *c, long slot, PyObject *array)
         Py_XDECREF(type);
         Py_XDECREF(value);
         Py_XDECREF(trace);
-    } else if (!PyObject_HasAttrString(array, "__dlpack__")) {
+    } else if (
+        !exchange_of(array) && !PyObject_HasAttrString(array, "__dlpack__")) {
         char text[200];
         snprintf(
             text, sizeof(text),
@@ -284,7 +336,7 @@ static int take(tkpy_call *c, long slot, PyObject *array)
             Py_TYPE(array)->tp_name);
         return refuse(TKP_ERR_ARGUMENT, slot, text);
     }
-    if (!take_dlpack(c, r, array, slot, writable))
+    if (!exchange(r, array, slot) && !take_dlpack(c, r, array, slot, writable))
         return 0;
     c->n += FLAT_RECORD;
     return 1;

@@ -212,9 +212,29 @@ class Torch(unittest.TestCase):
         self.torch.from_dlpack(b).copy_(t)
         self.assertEqual(b.tolist(), t.tolist())
 
-    def test_a_tensor_that_needs_gradients__is_refused_by_torch(self):
-        with self.assertRaises(BufferError):
-            tkp.describe(self.torch.zeros(3, requires_grad=True))
+    def test_weights_of_a_module__are_read(self):
+        weight = self.torch.nn.Parameter(self.torch.ones(3))
+        self.assertEqual(tkp.describe(weight)[5], weight.data_ptr())
+
+    def test_what_is_no_memory__is_refused(self):
+        for t in (self.torch.zeros(3, device="meta"), self.torch.zeros(3).to_sparse(),
+                  self.torch.zeros(3, dtype=self.torch.float64)):
+            with self.subTest(tensor=t), self.assertRaises((ValueError, BufferError)):
+                tkp.describe(t)
+
+    def test_without_the_c_table__same_address(self):
+        class Slow:
+            def __init__(self, t):
+                self.t = t
+
+            def __dlpack__(self, **words):
+                return self.t.__dlpack__(**words)
+
+            def __dlpack_device__(self):
+                return self.t.__dlpack_device__()
+
+        t = self.torch.zeros(3, 2)[:, :1]
+        self.assertEqual(tkp.describe(Slow(t)), tkp.describe(t))
 
     def test_cuda__same_address_and_device(self):
         if not self.torch.cuda.is_available():
