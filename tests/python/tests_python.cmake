@@ -24,3 +24,12 @@ tkp_add_command_test(NAME python/wheel
   COMMAND ${CMAKE_CURRENT_LIST_DIR}/wheel
     ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}
   NEEDS tkp_python LABELS full)
+
+if(TARGET tkp_python_flat_mllm)
+  tkp_add_command_test(NAME examples/pytorch
+    COMMAND ${Python3_EXECUTABLE} -W ignore
+      ${PROJECT_SOURCE_DIR}/bindings/python/tests/run.py
+      ${PROJECT_SOURCE_DIR}/examples/pytorch/test_pruned.py
+    NEEDS tkp_python LABELS full
+    ENV PYTHONPATH=${PROJECT_BINARY_DIR}/python PYTHONDONTWRITEBYTECODE=1)
+endif()
