@@ -1,3 +1,6 @@
+tkp_add_command_test(NAME packaging/man LABELS smoke
+  COMMAND ${CMAKE_CURRENT_LIST_DIR}/man ${PROJECT_SOURCE_DIR})
+
 # What leaves the build folder: Debian packages, and the sources as a tarball.
 # Both use the build folder's list of what was installed, as abi/consumer does.
 if(PROJECT_IS_TOP_LEVEL AND NOT TKP_SANITIZE)
