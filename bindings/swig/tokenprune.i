@@ -37,15 +37,17 @@
 
 /*
  * Of the library's own headers only plain structs and constants: objects are
- * reached through flat_*. Structs come filled by their init functions.
+ * reached through flat_*. Structs come as their INIT macros make them: zero, but
+ * for the size, which is the size here. (Init functions write as much as the
+ * library that is loaded knows of, which may be newer: docs/abi.md.)
  */
 %define TKP_STRUCT(name)
 %extend name {
     name()
     {
-        name *self = malloc(sizeof(*self));
+        name *self = calloc(1, sizeof(*self));
         if (self)
-            name##_init(self);
+            self->struct_size = (uint32_t)sizeof(*self);
         return self;
     }
     ~name()
