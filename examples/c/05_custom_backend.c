@@ -3,7 +3,9 @@
  * them serves an op, and hold its numbers against the reference.
  *
  *     cc 05_custom_backend.c $(pkg-config --cflags --libs tokenprune) \
- *         -lm -o 05_custom_backend && ./05_custom_backend FOLDER_OF_THE_MODULE
+ *         -lm -o 05_custom_backend && ./05_custom_backend "$PWD"
+ *
+ * It is told in which folder the module lies.
  */
 #include "lesson.h"
 
