@@ -1,5 +1,6 @@
 # The Python package, ready to be imported from build/python; docs/bindings.md.
-option(TKP_WITH_PYTHON "Build the Python package (needs SWIG and Python's headers)" ON)
+option(TKP_WITH_PYTHON "Build the Python package (needs SWIG and Python's headers)"
+  ${PROJECT_IS_TOP_LEVEL})
 if(NOT TKP_WITH_PYTHON)
   return()
 endif()

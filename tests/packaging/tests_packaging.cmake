@@ -1,5 +1,8 @@
 tkp_add_command_test(NAME packaging/man LABELS smoke
   COMMAND ${CMAKE_CURRENT_LIST_DIR}/man ${PROJECT_SOURCE_DIR})
+tkp_add_command_test(NAME packaging/subproject LABELS full
+  COMMAND ${CMAKE_CURRENT_LIST_DIR}/subproject
+    ${CMAKE_COMMAND} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 
 # What leaves the build folder: Debian packages, and the sources as a tarball.
 # Both use the build folder's list of what was installed, as abi/consumer does.
