@@ -99,7 +99,11 @@ set(CPACK_SOURCE_PACKAGE_FILE_NAME tokenprune-${PROJECT_VERSION})
 string(REGEX REPLACE "([][+.*()^$?|])" "\\\\\\1" tkp_root ${PROJECT_SOURCE_DIR})
 set(CPACK_SOURCE_IGNORE_FILES
   "^${tkp_root}/build[^/]*/" "^${tkp_root}/out/" "^${tkp_root}/shared/"
-  "^${tkp_root}/\\.git(/|$)" "/__pycache__/" "\\.pyc$" "~$")
+  "^${tkp_root}/\\.git(/|$)" "~$"
+  # What languages leave behind in the tree.
+  "/__pycache__/" "\\.pyc$" "\\.egg-info/" "/\\.pytest_cache/"
+  "^${tkp_root}/(bindings|examples)/.*/(target|build|dist)/"
+  "\\.(o|a|so|class|jar|whl)$")
 set(CPACK_VERBATIM_VARIABLES ON)
 
 include(CPack)
