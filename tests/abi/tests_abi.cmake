@@ -64,6 +64,22 @@ tkp_add_command_test(NAME abi/old LABELS smoke
     ${PROJECT_SOURCE_DIR}/examples/demo/model
     ${PROJECT_SOURCE_DIR}/examples/demo/images/scene_00.png)
 
+# A backend module of the first day, the one of lesson 5, serves the lesson's
+# program of today.
+add_library(abi_old_module MODULE
+  ${PROJECT_SOURCE_DIR}/examples/c/05_backend_module.c)
+target_link_libraries(abi_old_module PRIVATE
+  tkp_flags $<TARGET_FILE:tokenprune> m)
+add_dependencies(abi_old_module tokenprune)
+target_include_directories(abi_old_module PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/old/include)
+set_target_properties(abi_old_module PROPERTIES
+  OUTPUT_NAME tokenprune-lesson
+  LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/old_modules)
+tkp_add_command_test(NAME abi/old_module LABELS smoke
+  COMMAND example_05_custom_backend
+    $<TARGET_FILE_DIR:abi_old_module>)
+
 # An installed tree, moved, used by programs that know nothing of this one.
 # (A sanitized library cannot be linked without the same flags.)
 if(NOT TKP_SANITIZE)
