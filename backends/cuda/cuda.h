@@ -6,10 +6,10 @@
  * launches them side by side. The kinds mean what backends/ref says they mean.
  *
  * run() only launches: no synchronisation, no allocation, nothing read back, so
- * that it can be captured in a graph. What index and offset arrays contain
- * cannot be looked at; they come from the library, which made them, and entries
- * that are out of range are left out where memory would be at stake. What is
- * TKP_ERR_DATA on the CPU is not reported: each file says what comes out.
+ * that it can be captured in a graph. What index and offset arrays contain cannot
+ * be looked at beforehand and is trusted; they come from the library, which made
+ * them. What is TKP_ERR_DATA on the CPU is not reported: numbers that are not
+ * finite give what arithmetic makes of them.
  *
  * The same files compile for tests with a C++ compiler against tests/simt.
  */

@@ -17,6 +17,10 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     /* selection */
     &tkp__cuda_topk,
     &tkp__cuda_compact,
+    &tkp__cuda_greedy_distance,
+    &tkp__cuda_greedy_cover,
+    &tkp__cuda_greedy_dpp,
+    &tkp__cuda_greedy_tri,
     /* groups, rows */
     &tkp__cuda_group_pool,
     &tkp__cuda_group_broadcast,

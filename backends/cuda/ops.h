@@ -16,6 +16,10 @@ extern const tkp__cuda_op tkp__cuda_similarity;
 /* selection */
 extern const tkp__cuda_op tkp__cuda_topk;
 extern const tkp__cuda_op tkp__cuda_compact;
+extern const tkp__cuda_op tkp__cuda_greedy_distance;
+extern const tkp__cuda_op tkp__cuda_greedy_cover;
+extern const tkp__cuda_op tkp__cuda_greedy_dpp;
+extern const tkp__cuda_op tkp__cuda_greedy_tri;
 
 /* groups, rows */
 extern const tkp__cuda_op tkp__cuda_group_pool;

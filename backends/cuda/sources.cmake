@@ -6,6 +6,10 @@ target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cuda.cu
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cu
   ${CMAKE_CURRENT_LIST_DIR}/gather_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/greedy_cover.cu
+  ${CMAKE_CURRENT_LIST_DIR}/greedy_distance.cu
+  ${CMAKE_CURRENT_LIST_DIR}/greedy_dpp.cu
+  ${CMAKE_CURRENT_LIST_DIR}/greedy_tri.cu
   ${CMAKE_CURRENT_LIST_DIR}/groups.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear.cu
   ${CMAKE_CURRENT_LIST_DIR}/merge_rows.cu
