@@ -67,10 +67,9 @@ static __global__ void tkp__gram_tiles(
                 va = tkp__get(
                     x[g.rows[tkp__candidate(g, row0 + i)] * stride + c0 + c]);
             if (inside && column0 + i < g.n)
-                vb = tkp__get(x
-                                  [g.rows[tkp__candidate(g, column0 + i)] *
-                                       stride +
-                                   c0 + c]);
+                vb = tkp__get(
+                    x[g.rows[tkp__candidate(g, column0 + i)] * stride + c0 +
+                      c]);
             a[c][i] = va;
             b[c][i] = vb;
         }
@@ -102,11 +101,19 @@ tkp__gram_diagonal(const float *matrix, tkp__groups groups, float *squares)
 {
     const tkp__group g = tkp__group_at(groups, blockIdx.y);
     for (int64_t i = tkp__thread(); i < g.n; i += tkp__threads())
-        squares[g.first + i] =
-            matrix[(g.first + i) * groups.most + i];
+        squares[g.first + i] = matrix[(g.first + i) * groups.most + i];
 }
 
-/* Products to cosines, 0 where a length is 0. */
+/* In double: what is equal by arithmetic stays so. 0 where a length is 0. */
+__device__ __forceinline__ double
+tkp__cosine_from(float product, float square_a, float square_b)
+{
+    if (square_a == 0.0f || square_b == 0.0f)
+        return 0.0;
+    return (double)product / sqrt((double)square_a * (double)square_b);
+}
+
+/* Products to cosines. */
 static __global__ void
 tkp__gram_cosines(float *matrix, tkp__groups groups, const float *squares)
 {
@@ -114,21 +121,24 @@ tkp__gram_cosines(float *matrix, tkp__groups groups, const float *squares)
     const int64_t all = (int64_t)g.n * g.n;
     for (int64_t e = tkp__thread(); e < all; e += tkp__threads()) {
         const int64_t i = e / g.n, j = e - i * g.n;
-        const double si = (double)squares[g.first + i];
-        const double sj = (double)squares[g.first + j];
         float *s = &matrix[(g.first + i) * groups.most + j];
-        *s = si == 0.0 || sj == 0.0 ? 0.0f
-                                    : (float)((double)*s / sqrt(si * sj));
+        *s = (float)tkp__cosine_from(
+            *s, squares[g.first + i], squares[g.first + j]);
     }
 }
 
-/* The whole of it: cosines and squared lengths, or squared distances (squares
- * may be NULL then). */
+/* What the matrix is to hold; squared lengths come with all but DISTANCES. */
+enum tkp__gram_kind {
+    TKP__GRAM_COSINES,
+    TKP__GRAM_PRODUCTS,
+    TKP__GRAM_DISTANCES /* squared */
+};
+
 static inline tkp_status tkp__gram(
     const tkp__cuda_run *r,
     const tkp_tensor *x,
     const tkp__groups &groups,
-    bool distance,
+    tkp__gram_kind kind,
     float *matrix,
     float *squares)
 {
@@ -138,20 +148,21 @@ static inline tkp_status tkp__gram(
     const unsigned strips = tkp__cuda_blocks(groups.most, 256);
     TKP__TRY(tkp__cuda_with(x->dtype, [&](auto *type) {
         using T = TKP__TYPE(type);
-        const T *data = static_cast<const T *>(tkp__data(x));
-        return distance
-                   ? tkp__cuda_launch(
-                         r, tkp__gram_tiles<T, true>, grid, TKP__GRAM_THREADS,
-                         0, data, stride, width, groups, matrix)
-                   : tkp__cuda_launch(
-                         r, tkp__gram_tiles<T, false>, grid, TKP__GRAM_THREADS,
-                         0, data, stride, width, groups, matrix);
+        const auto kernel = kind == TKP__GRAM_DISTANCES
+                                ? tkp__gram_tiles<T, true>
+                                : tkp__gram_tiles<T, false>;
+        return tkp__cuda_launch(
+            r, kernel, grid, TKP__GRAM_THREADS, 0,
+            static_cast<const T *>(tkp__data(x)), stride, width, groups,
+            matrix);
     }));
-    if (distance)
+    if (kind == TKP__GRAM_DISTANCES)
         return TKP_OK;
     TKP__TRY(tkp__cuda_launch(
         r, tkp__gram_diagonal, dim3(strips, (unsigned)groups.count), 256, 0,
         matrix, groups, squares));
+    if (kind == TKP__GRAM_PRODUCTS)
+        return TKP_OK;
     const unsigned pieces =
         tkp__cuda_blocks((int64_t)groups.most * groups.most, 256 * 16);
     return tkp__cuda_launch(

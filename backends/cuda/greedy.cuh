@@ -21,8 +21,7 @@ static inline int64_t tkp__greedy_listed(const tkp_tensor *args)
     return tkp__present(members) ? members->shape[0]
                                  : args[greedy::ROWS].shape[0];
 }
-static inline int64_t
-tkp__greedy_most(const tkp_tensor *args, int32_t largest)
+static inline int64_t tkp__greedy_most(const tkp_tensor *args, int32_t largest)
 {
     const int64_t n = tkp__greedy_listed(args);
     return largest > 0 && largest < n ? largest : n;
@@ -98,14 +97,13 @@ __device__ inline int tkp__greedy_best(
     for (int i = threadIdx.x; i < g.n; i += blockDim.x)
         if (!chosen[i] && value[i] > top)
             top = value[i];
-    top = tkp__block_reduce(
-        top, tkp__greater(), -(double)INFINITY, room->values);
+    top =
+        tkp__block_reduce(top, tkp__greater(), -(double)INFINITY, room->values);
     int lowest = INT32_MAX;
     for (int i = threadIdx.x; i < g.n; i += blockDim.x)
         if (!chosen[i] && value[i] == top)
             lowest = min(lowest, tkp__candidate(g, i));
-    lowest =
-        tkp__block_reduce(lowest, tkp__lower(), INT32_MAX, room->entries);
+    lowest = tkp__block_reduce(lowest, tkp__lower(), INT32_MAX, room->entries);
     /* Its entry: two of a group may name one candidate. */
     int entry = INT32_MAX;
     for (int i = threadIdx.x; i < g.n; i += blockDim.x)

@@ -29,8 +29,7 @@ static __global__ void prepare(
     if (p.kernel == TKP_GREEDY_KERNEL_SOFTMAX) {
         for (int j = threadIdx.x; j < g.n; j += blockDim.x)
             top = fmax(top, (double)row[j]);
-        top = tkp__block_reduce(
-            top, tkp__greater(), -(double)INFINITY, room);
+        top = tkp__block_reduce(top, tkp__greater(), -(double)INFINITY, room);
         for (int j = threadIdx.x; j < g.n; j += blockDim.x)
             sum += exp(((double)row[j] - top) / (double)p.temperature);
         sum = tkp__block_reduce(sum, tkp__sum(), 0.0, room);
@@ -48,8 +47,7 @@ static __global__ void prepare(
     state[COVERED * listed + g.first + i] = 0.0;
     state[WANTED * listed + g.first + i] =
         demand ? (double)demand[tkp__candidate(g, i)] : 1.0;
-    reinterpret_cast<unsigned char *>(state + CHOSEN * listed)[g.first + i] =
-        0;
+    reinterpret_cast<unsigned char *>(state + CHOSEN * listed)[g.first + i] = 0;
 }
 
 struct extra_rows {
@@ -92,12 +90,10 @@ static __global__ void choose(
     double *beyond = extra_covered + blockIdx.x * extra_count;
     for (int j = threadIdx.x; j < g.n; j += blockDim.x) {
         const int32_t c = tkp__candidate(g, j);
-        double gain = tkp__gain_of(
-            state + PARTS * listed, listed, g.first + j);
+        double gain = tkp__gain_of(state + PARTS * listed, listed, g.first + j);
         for (int e = begin; e < end; e++)
             gain += fmax(
-                0.0,
-                (double)extra.values[e * extra.stride + c] - beyond[e]);
+                0.0, (double)extra.values[e * extra.stride + c] - beyond[e]);
         if (factor) {
             const double f = pow((double)factor[c], (double)p.power);
             gain = p.add ? gain + f : gain * f;
@@ -122,22 +118,18 @@ static __global__ void choose(
             beyond[e], (double)extra.values[e * extra.stride + chosen_one]);
 }
 
-static tkp_status plan_cover(
-    tkp__cuda_plan *plan,
-    tkp_ledger *ledger,
-    const tkp_tensor *args)
+static tkp_status
+plan_cover(tkp__cuda_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 {
     const tkp_op_greedy_cover *p =
         reinterpret_cast<const tkp_op_greedy_cover *>(plan->params);
-    const int64_t rows =
-        tkp__present(&args[EXTRA]) ? args[EXTRA].shape[0] : 0;
+    const int64_t rows = tkp__present(&args[EXTRA]) ? args[EXTRA].shape[0] : 0;
     int64_t cells;
     TKP__CHECK(
-        tkp__mul_i64(rows, args[greedy::KEEP].shape[0], &cells),
-        TKP_ERR_SHAPE, "extra: too many rows and groups");
+        tkp__mul_i64(rows, args[greedy::KEEP].shape[0], &cells), TKP_ERR_SHAPE,
+        "extra: too many rows and groups");
     TKP__TRY(tkp__greedy_book(plan, ledger, args, p->largest, STATES));
-    return tkp__cuda_book(
-        plan, ledger, SCRATCH_EXTRA, cells, sizeof(double));
+    return tkp__cuda_book(plan, ledger, SCRATCH_EXTRA, cells, sizeof(double));
 }
 
 static tkp_status run_cover(const tkp__cuda_run *r)
@@ -154,7 +146,7 @@ static tkp_status run_cover(const tkp__cuda_run *r)
         r->args[EXTRA].strides[0]};
     const int64_t rows = extra.values ? r->args[EXTRA].shape[0] : 0;
     TKP__TRY(tkp__gram(
-        r, &r->args[greedy::X], groups, false, matrix,
+        r, &r->args[greedy::X], groups, TKP__GRAM_COSINES, matrix,
         tkp__cuda_scratch<float>(r, greedy::SCRATCH_SQUARES)));
     TKP__TRY(tkp__cuda_launch(
         r, prepare, dim3((unsigned)groups.most, (unsigned)groups.count), 128, 0,

@@ -71,10 +71,8 @@ static __global__ void choose(
     }
 }
 
-static tkp_status plan_distance(
-    tkp__cuda_plan *plan,
-    tkp_ledger *ledger,
-    const tkp_tensor *args)
+static tkp_status
+plan_distance(tkp__cuda_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 {
     const tkp_op_greedy_distance *p =
         reinterpret_cast<const tkp_op_greedy_distance *>(plan->params);
@@ -92,13 +90,12 @@ static tkp_status run_distance(const tkp__cuda_run *r)
     const bool far = p->measure == TKP_GREEDY_EUCLIDEAN;
     /* Lengths come with the cosines; distances are written over them. */
     if (!far || p->start == TKP_GREEDY_START_NORM)
-        TKP__TRY(tkp__gram(r, x, groups, false, matrix, squares));
+        TKP__TRY(tkp__gram(r, x, groups, TKP__GRAM_COSINES, matrix, squares));
     if (far)
-        TKP__TRY(tkp__gram(r, x, groups, true, matrix, nullptr));
+        TKP__TRY(tkp__gram(r, x, groups, TKP__GRAM_DISTANCES, matrix, nullptr));
     return tkp__cuda_launch(
         r, choose, dim3((unsigned)groups.count), tkp__greedy_threads(groups), 0,
-        groups, matrix, squares,
-        tkp__cuda_arg<const int32_t>(r, greedy::KEEP),
+        groups, matrix, squares, tkp__cuda_arg<const int32_t>(r, greedy::KEEP),
         tkp__cuda_arg<const int32_t>(r, greedy::OUT_OFFSETS),
         tkp__cuda_arg<const float>(r, greedy::WEIGHTS),
         tkp__cuda_scratch<double>(r, greedy::SCRATCH_STATE),

@@ -73,15 +73,16 @@ static __global__ void choose(
     const tkp__group g = tkp__group_at(groups, blockIdx.y);
     if (t >= keep[blockIdx.y])
         return;
-    const double *left =
-        state + (t % 2 ? LEFT_B : LEFT_A) * listed + g.first;
+    const double *left = state + (t % 2 ? LEFT_B : LEFT_A) * listed + g.first;
     double *next = state + (t % 2 ? LEFT_A : LEFT_B) * listed + g.first;
     const double *w = state + WEIGHT * listed + g.first;
     /* [choice parity][entry]: who was chosen before this choice. */
-    unsigned char *chosen = reinterpret_cast<unsigned char *>(
-        state + CHOSEN * listed) + (t % 2) * listed + g.first;
-    unsigned char *chosen_next = reinterpret_cast<unsigned char *>(
-        state + CHOSEN * listed) + (1 - t % 2) * listed + g.first;
+    unsigned char *chosen =
+        reinterpret_cast<unsigned char *>(state + CHOSEN * listed) +
+        (t % 2) * listed + g.first;
+    unsigned char *chosen_next =
+        reinterpret_cast<unsigned char *>(state + CHOSEN * listed) +
+        (1 - t % 2) * listed + g.first;
     int best = tkp__greedy_best(g, left, chosen, &room);
     if (best < 0)
         return;
@@ -102,16 +103,15 @@ static __global__ void choose(
         (double)matrix[(int64_t)(g.first + best) * groups.most + i], w[best],
         w[i], p);
     for (int s = 0; s < t; s++)
-        sum -= rows[s * listed + g.first + best] * rows[s * listed + g.first + i];
+        sum -=
+            rows[s * listed + g.first + best] * rows[s * listed + g.first + i];
     const double e = sum / sqrt(left[best]);
     rows[t * listed + g.first + i] = e;
     next[i] = left[i] - e * e;
 }
 
-static tkp_status plan_dpp(
-    tkp__cuda_plan *plan,
-    tkp_ledger *ledger,
-    const tkp_tensor *args)
+static tkp_status
+plan_dpp(tkp__cuda_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 {
     const tkp_op_greedy_dpp *p =
         reinterpret_cast<const tkp_op_greedy_dpp *>(plan->params);
@@ -123,8 +123,7 @@ static tkp_status plan_dpp(
         "dst: %lld choices among %lld entries", (long long)k,
         (long long)tkp__greedy_listed(args));
     TKP__TRY(tkp__greedy_book(plan, ledger, args, p->largest, STATES));
-    TKP__TRY(
-        tkp__cuda_book(plan, ledger, SCRATCH_ROWS, cells, sizeof(double)));
+    TKP__TRY(tkp__cuda_book(plan, ledger, SCRATCH_ROWS, cells, sizeof(double)));
     return tkp__cuda_book(
         plan, ledger, SCRATCH_MOST, args[greedy::KEEP].shape[0],
         sizeof(double));
@@ -139,7 +138,7 @@ static tkp_status run_dpp(const tkp__cuda_run *r)
     double *state = tkp__cuda_scratch<double>(r, greedy::SCRATCH_STATE);
     double *most = tkp__cuda_scratch<double>(r, SCRATCH_MOST);
     TKP__TRY(tkp__gram(
-        r, &r->args[greedy::X], groups, false, matrix,
+        r, &r->args[greedy::X], groups, TKP__GRAM_COSINES, matrix,
         tkp__cuda_scratch<float>(r, greedy::SCRATCH_SQUARES)));
     TKP__TRY(tkp__cuda_launch(
         r, prepare, dim3((unsigned)groups.count), tkp__greedy_threads(groups),
@@ -150,12 +149,11 @@ static tkp_status run_dpp(const tkp__cuda_run *r)
     for (int64_t t = 0; t < choices; t++)
         TKP__TRY(tkp__cuda_launch(
             r, choose,
-            dim3(
-                tkp__cuda_blocks(groups.most, STRIP), (unsigned)groups.count),
+            dim3(tkp__cuda_blocks(groups.most, STRIP), (unsigned)groups.count),
             STRIP, 0, groups, matrix,
             tkp__cuda_arg<const int32_t>(r, greedy::KEEP),
-            tkp__cuda_arg<const int32_t>(r, greedy::OUT_OFFSETS), state,
-            listed, tkp__cuda_scratch<double>(r, SCRATCH_ROWS), most,
+            tkp__cuda_arg<const int32_t>(r, greedy::OUT_OFFSETS), state, listed,
+            tkp__cuda_scratch<double>(r, SCRATCH_ROWS), most,
             tkp__cuda_arg<int32_t>(r, DST), (int32_t)t, *p));
     return TKP_OK;
 }

@@ -101,13 +101,11 @@ static __global__ void choose(
         const bool span = p.min_max;
         double low_w, low_d, low_c;
         for (int j = threadIdx.x; j < g.n; j += blockDim.x)
-            s.gain[j] = tkp__gain_of(
-                state + PARTS * listed, listed, g.first + j);
+            s.gain[j] =
+                tkp__gain_of(state + PARTS * listed, listed, g.first + j);
         __syncthreads();
-        const double w =
-            term_by(g, s, weight, 0.0, span, &low_w, room.values);
-        const double d =
-            term_by(g, s, far, NOTHING, span, &low_d, room.values);
+        const double w = term_by(g, s, weight, 0.0, span, &low_w, room.values);
+        const double d = term_by(g, s, far, NOTHING, span, &low_d, room.values);
         const double c =
             term_by(g, s, gain, NOTHING, span, &low_c, room.values);
         for (int j = threadIdx.x; j < g.n; j += blockDim.x) {
@@ -137,10 +135,8 @@ static __global__ void choose(
     }
 }
 
-static tkp_status plan_tri(
-    tkp__cuda_plan *plan,
-    tkp_ledger *ledger,
-    const tkp_tensor *args)
+static tkp_status
+plan_tri(tkp__cuda_plan *plan, tkp_ledger *ledger, const tkp_tensor *args)
 {
     const tkp_op_greedy_tri *p =
         reinterpret_cast<const tkp_op_greedy_tri *>(plan->params);
@@ -154,7 +150,7 @@ static tkp_status run_tri(const tkp__cuda_run *r)
     float *matrix = tkp__cuda_scratch<float>(r, greedy::SCRATCH_MATRIX);
     double *state = tkp__cuda_scratch<double>(r, greedy::SCRATCH_STATE);
     TKP__TRY(tkp__gram(
-        r, &r->args[greedy::X], groups, false, matrix,
+        r, &r->args[greedy::X], groups, TKP__GRAM_COSINES, matrix,
         tkp__cuda_scratch<float>(r, greedy::SCRATCH_SQUARES)));
     TKP__TRY(tkp__cuda_launch(
         r, prepare,
@@ -163,8 +159,8 @@ static tkp_status run_tri(const tkp__cuda_run *r)
     for (int64_t t = 0; t < tkp__cuda_size(r, DST, 0); t++) {
         if (t > 0)
             TKP__TRY(tkp__gain(
-                r, groups, matrix, state + LEFT * listed,
-                state + NEAR * listed, state + PARTS * listed, (int32_t)t));
+                r, groups, matrix, state + LEFT * listed, state + NEAR * listed,
+                state + PARTS * listed, (int32_t)t));
         TKP__TRY(tkp__cuda_launch(
             r, choose, dim3((unsigned)groups.count),
             tkp__greedy_threads(groups), 0, groups, matrix,

@@ -21,6 +21,12 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     &tkp__cuda_greedy_cover,
     &tkp__cuda_greedy_dpp,
     &tkp__cuda_greedy_tri,
+    &tkp__cuda_sample,
+    &tkp__cuda_pivots,
+    &tkp__cuda_density_peaks,
+    &tkp__cuda_cluster_centres,
+    &tkp__cuda_nms,
+    &tkp__cuda_neighbours,
     /* groups, rows */
     &tkp__cuda_group_pool,
     &tkp__cuda_group_broadcast,
@@ -28,6 +34,7 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     &tkp__cuda_scatter_rows,
     &tkp__cuda_merge_rows,
     &tkp__cuda_combine_rows,
+    &tkp__cuda_nearest,
     /* forward */
     &tkp__cuda_linear,
     &tkp__cuda_rms_norm,
@@ -38,5 +45,6 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     &tkp__cuda_add,
     &tkp__cuda_patches,
     &tkp__cuda_cast,
+    &tkp__cuda_attention,
     nullptr,
 };

@@ -20,6 +20,12 @@ extern const tkp__cuda_op tkp__cuda_greedy_distance;
 extern const tkp__cuda_op tkp__cuda_greedy_cover;
 extern const tkp__cuda_op tkp__cuda_greedy_dpp;
 extern const tkp__cuda_op tkp__cuda_greedy_tri;
+extern const tkp__cuda_op tkp__cuda_sample;
+extern const tkp__cuda_op tkp__cuda_pivots;
+extern const tkp__cuda_op tkp__cuda_density_peaks;
+extern const tkp__cuda_op tkp__cuda_cluster_centres;
+extern const tkp__cuda_op tkp__cuda_nms;
+extern const tkp__cuda_op tkp__cuda_neighbours;
 
 /* groups, rows */
 extern const tkp__cuda_op tkp__cuda_group_pool;
@@ -28,6 +34,7 @@ extern const tkp__cuda_op tkp__cuda_gather_rows;
 extern const tkp__cuda_op tkp__cuda_scatter_rows;
 extern const tkp__cuda_op tkp__cuda_merge_rows;
 extern const tkp__cuda_op tkp__cuda_combine_rows;
+extern const tkp__cuda_op tkp__cuda_nearest;
 
 /* forward */
 extern const tkp__cuda_op tkp__cuda_linear;
@@ -39,5 +46,6 @@ extern const tkp__cuda_op tkp__cuda_activation;
 extern const tkp__cuda_op tkp__cuda_add;
 extern const tkp__cuda_op tkp__cuda_patches;
 extern const tkp__cuda_op tkp__cuda_cast;
+extern const tkp__cuda_op tkp__cuda_attention;
 
 #endif

@@ -1,9 +1,11 @@
 target_sources(tokenprune-cuda PRIVATE
+  ${CMAKE_CURRENT_LIST_DIR}/attention.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_scores.cu
   ${CMAKE_CURRENT_LIST_DIR}/blas.cu
   ${CMAKE_CURRENT_LIST_DIR}/blend.cu
   ${CMAKE_CURRENT_LIST_DIR}/compact.cu
   ${CMAKE_CURRENT_LIST_DIR}/cuda.cu
+  ${CMAKE_CURRENT_LIST_DIR}/density_peaks.cu
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cu
   ${CMAKE_CURRENT_LIST_DIR}/gather_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/greedy_cover.cu
@@ -11,13 +13,16 @@ target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/greedy_dpp.cu
   ${CMAKE_CURRENT_LIST_DIR}/greedy_tri.cu
   ${CMAKE_CURRENT_LIST_DIR}/groups.cu
+  ${CMAKE_CURRENT_LIST_DIR}/leaders.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear.cu
   ${CMAKE_CURRENT_LIST_DIR}/merge_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/nearest.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/ops.cu
   ${CMAKE_CURRENT_LIST_DIR}/pair_scores.cu
   ${CMAKE_CURRENT_LIST_DIR}/patches.cu
   ${CMAKE_CURRENT_LIST_DIR}/rotary.cu
   ${CMAKE_CURRENT_LIST_DIR}/row_scores.cu
+  ${CMAKE_CURRENT_LIST_DIR}/sample.cu
   ${CMAKE_CURRENT_LIST_DIR}/scatter_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/topk.cu)
