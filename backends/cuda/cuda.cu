@@ -225,6 +225,17 @@ memory_download(void *exec_state, void *dst, const void *src, uint64_t bytes)
     return tkp__cuda_check(cudaStreamSynchronize(exec->stream), "download");
 }
 
+static int32_t memory_owns(const void *memory)
+{
+    cudaPointerAttributes attributes;
+    if (cudaPointerGetAttributes(&attributes, memory) != cudaSuccess) {
+        cudaGetLastError();
+        return 0;
+    }
+    return attributes.type == cudaMemoryTypeDevice ||
+           attributes.type == cudaMemoryTypeManaged;
+}
+
 /* --- the table ---------------------------------------------------------------------- */
 
 extern "C" TKP_API const tkp_backend_vtable *tkp_backend_entry(void)
@@ -248,6 +259,7 @@ extern "C" TKP_API const tkp_backend_vtable *tkp_backend_entry(void)
         .memory_free = memory_free,
         .memory_upload = memory_upload,
         .memory_download = memory_download,
+        .memory_owns = memory_owns,
     };
     return &vtable;
 }

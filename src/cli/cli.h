@@ -139,6 +139,8 @@ char *tkp__cli_policy_yaml(const tkp_policy *policy);
 /* `backend` NULL or "auto": the library's choice. threads 0: all there are. */
 tkp_status
 tkp__cli_context(tkp_context **out, const char *backend, int32_t threads);
+/* It works on memory that is not the host's. */
+bool tkp__cli_on_device(const tkp_context *context);
 /* Processors this process may use, or $OMP_NUM_THREADS. */
 int32_t tkp__cli_threads(void);
 

@@ -36,7 +36,14 @@ tkp__cli_context(tkp_context **out, const char *backend, int32_t threads)
     o.threads = threads > 0 ? threads : tkp__cli_threads();
     if (backend && strcmp(backend, "auto") != 0)
         o.backends = backend;
+    if (backend && strncmp(backend, "cuda", 4) == 0)
+        o.device_type = TKP_DEVICE_CUDA;
     return tkp_context_create(out, &o);
+}
+
+bool tkp__cli_on_device(const tkp_context *context)
+{
+    return strncmp(tkp_context_backend_name(context, 0), "cuda", 4) == 0;
 }
 
 /* --- the demo model ---------------------------------------------------------- */

@@ -32,7 +32,7 @@ static const tkp__cli_option options[] = {
     {"seed", SEED, "S", "for random policies"},
     {"out", OUT, "FILE", "write the result as safetensors"},
     {"json", JSON, NULL, "one JSON object instead of text"},
-    {"backend", BACKEND, "NAME", "ref, cpu or auto; auto"},
+    {"backend", BACKEND, "NAME", "ref, cpu, cuda or auto; auto"},
     {"threads", THREADS, "N", "OMP_NUM_THREADS, or all processors"},
     {NULL, 0, NULL, NULL}};
 

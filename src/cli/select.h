@@ -145,4 +145,31 @@ tkp_status tkp__select_write(
     const tkp__select_case *c,
     const tkp__select_outcome *o);
 
+/* --- the device (select_device.c) ------------------------------------------- */
+
+enum { TKP__SELECT_DEVICE_MOST = 32 };
+
+typedef struct tkp__select_device {
+    tkp_context *context;
+    tkp_exec *exec;
+    bool away; /* not the host's memory */
+    int32_t count;
+    void *memory[TKP__SELECT_DEVICE_MOST];
+    tkp_tensor views[TKP__SELECT_DEVICE_MOST];
+} tkp__select_device;
+
+/* Memory where the context works; it goes with the others. */
+tkp_status tkp__select_device_alloc(
+    tkp__select_device *d,
+    void **out,
+    uint64_t bytes);
+/* The views of `in` become views of copies there, if it is away. */
+tkp_status tkp__select_device_inputs(
+    tkp__select_device *d,
+    tkp_context *context,
+    tkp_exec *exec,
+    bool away,
+    tkp_inputs *in);
+void tkp__select_device_release(tkp__select_device *d);
+
 #endif

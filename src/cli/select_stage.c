@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/select.h"
+#include "tokenprune/sys/device.h"
 
 /* --- the stage --------------------------------------------------------------- */
 
@@ -322,7 +323,8 @@ static tkp_status take_decision(
 typedef struct bench {
     tkp_exec *exec;
     tkp_sequence *sequence;
-    void *workspace;
+    tkp__select_device device; /* of the inputs and the workspace */
+    tkp_inputs inputs;
     void *after; /* [rows_out, D] */
     int32_t *table;
 } bench;
@@ -339,11 +341,16 @@ static tkp_status prepare(
     TKP__TRY(tkp_sequence_begin(
         b->sequence, b->exec, stage->policy, c->layout, &c->model));
     TKP__TRY(tkp_sequence_query(b->sequence, &needs));
-    b->workspace = tkp__alloc(1, needs.workspace_bytes);
+    b->inputs = c->inputs;
+    TKP__TRY(tkp__select_device_inputs(
+        &b->device, context, b->exec, tkp__cli_on_device(context), &b->inputs));
+    void *workspace;
+    TKP__TRY(tkp__select_device_alloc(
+        &b->device, &workspace, needs.workspace_bytes));
     b->table = tkp__alloc(2 * (size_t)c->length, sizeof(*b->table));
-    if (!b->workspace || !b->table)
+    if (!b->table)
         return TKP_ERR_MEMORY;
-    return tkp_exec_set_workspace(b->exec, b->workspace, needs.workspace_bytes);
+    return tkp_exec_set_workspace(b->exec, workspace, needs.workspace_bytes);
 }
 
 static tkp_status
@@ -351,14 +358,19 @@ gather(bench *b, const tkp__select_case *c, const tkp_decision *d)
 {
     if (!c->inputs.hidden)
         return TKP_OK;
-    b->after = tkp__alloc(
-        (size_t)d->rows_out * (size_t)c->width,
-        tkp_dtype_bytes(c->hidden.dtype));
+    const size_t bytes = (size_t)d->rows_out * (size_t)c->width *
+                         tkp_dtype_bytes(c->hidden.dtype);
+    tkp_tensor dst;
+    void *memory;
+    b->after = tkp__alloc(1, bytes);
     if (!b->after)
         return TKP_ERR_MEMORY;
-    tkp_tensor dst;
-    tkp_tensor_make_2d(&dst, b->after, c->hidden.dtype, d->rows_out, c->width);
-    return tkp_gather_rows(b->sequence, b->exec, &dst, &c->hidden, d);
+    TKP__TRY(tkp__select_device_alloc(&b->device, &memory, bytes));
+    tkp_tensor_make_2d(&dst, memory, c->hidden.dtype, d->rows_out, c->width);
+    dst.device_type = b->inputs.hidden->device_type;
+    TKP__TRY(
+        tkp_gather_rows(b->sequence, b->exec, &dst, b->inputs.hidden, d));
+    return tkp_device_download(b->exec, b->after, memory, bytes);
 }
 
 static tkp_status
@@ -381,7 +393,7 @@ cut(bench *b,
     o->cut = true;
     o->needs = point.needs;
     TKP__TRY(check_needs(c, stage, point.needs));
-    TKP__TRY(tkp_sequence_prune(b->sequence, b->exec, &c->inputs, &decision));
+    TKP__TRY(tkp_sequence_prune(b->sequence, b->exec, &b->inputs, &decision));
     TKP__TRY(gather(b, c, &decision));
     return take_decision(o, c, &decision, b->after, b->table);
 }
@@ -408,7 +420,7 @@ tkp_status tkp__select_apply(
         status = cut(&b, out, c, stage);
     tkp_sequence_destroy(b.sequence);
     tkp_exec_destroy(b.exec);
-    tkp__free(b.workspace);
+    tkp__select_device_release(&b.device);
     tkp__free(b.after);
     tkp__free(b.table);
     return status == TKP_OK ? status

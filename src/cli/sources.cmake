@@ -18,7 +18,8 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/run_answer.c
             ${CMAKE_CURRENT_LIST_DIR}/run_json.c
             ${CMAKE_CURRENT_LIST_DIR}/run_table.c
-            ${CMAKE_CURRENT_LIST_DIR}/select_file.c
+            ${CMAKE_CURRENT_LIST_DIR}/select_device.c
+  ${CMAKE_CURRENT_LIST_DIR}/select_file.c
             ${CMAKE_CURRENT_LIST_DIR}/select_inputs.c
             ${CMAKE_CURRENT_LIST_DIR}/select_output.c
             ${CMAKE_CURRENT_LIST_DIR}/select_stage.c

@@ -11,7 +11,7 @@ enum { max_threads = 1024 };
 TKP__ASSERT_NO_PADDING(tkp_context_options, log_user);
 TKP__ASSERT_NO_PADDING(tkp_requirements, kernel);
 TKP__ASSERT_NO_PADDING(tkp_backend_exec_info, reserved);
-TKP__ASSERT_NO_PADDING(tkp_backend_vtable, memory_download);
+TKP__ASSERT_NO_PADDING(tkp_backend_vtable, memory_owns);
 
 static void log_to_stderr(void *user, int32_t level, const char *line)
 {

@@ -127,6 +127,7 @@ struct tkp_exec {
     void *stream;
     void *workspace;
     size_t workspace_bytes;
+    void *mirror;                    /* its addresses on the host, on a device */
     void *states[TKP__MAX_BACKENDS]; /* parallel to context->backends */
 };
 
@@ -140,9 +141,10 @@ static inline tkp_context *tkp__core_exec_context(const tkp_exec *exec)
 {
     return exec->context;
 }
+/* As the rooms see it: on a device the mirror. */
 static inline void *tkp__core_exec_workspace(const tkp_exec *exec)
 {
-    return exec->workspace;
+    return exec->mirror ? exec->mirror : exec->workspace;
 }
 static inline size_t tkp__core_exec_workspace_bytes(const tkp_exec *exec)
 {
@@ -175,6 +177,13 @@ static inline void *tkp__ledger_at(void *workspace, uint64_t offset)
 tkp_status
 tkp__core_memory_alloc(tkp_context *context, void **out, uint64_t bytes);
 void tkp__core_memory_free(tkp_context *context, void *memory); /* or NULL */
+/* A view that was made of such memory, as what it is. */
+static inline void
+tkp__core_on_device(const tkp_context *context, tkp_tensor *t)
+{
+    t->device_type = context->device_type;
+    t->device_id = context->device_id;
+}
 /* Host to device, in the order of the exec's work; `src` may go at once. */
 tkp_status tkp__core_memory_upload(
     tkp_exec *exec,
@@ -204,6 +213,8 @@ struct tkp_op {
     void *plan;
     const char *kernel;
     uint64_t workspace_bytes;
+    bool staged; /* of the rooms, on a device: see staging.c */
+    uint64_t stage_at[TKP_OP_MAX_ARGS];
     _Alignas(8) unsigned char params[TKP__MAX_PARAMS_BYTES];
     tkp_tensor args[TKP_OP_MAX_ARGS]; /* the description, data and all */
     tkp_op_desc desc; /* what the backend saw: points at params and args */
@@ -224,6 +235,26 @@ tkp_status tkp__core_op_make(
     const void *params,
     uint64_t *most);
 void tkp__core_op_destroy(tkp_op *op); /* NULL is fine */
+
+/* --- tables of the host, ops of a device (staging.c) ------------------------ */
+
+/* The args of a plan as the device's. */
+void tkp__core_stage_relocate(tkp_op *op);
+/* Room for tables behind the op's own workspace. */
+tkp_status tkp__core_stage_plan(tkp_op *op);
+/* The same place in the device's workspace; what is not in the mirror stays. */
+void *tkp__core_stage_workspace(const tkp_exec *exec, void *workspace);
+tkp_status tkp__core_stage_in(
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    tkp_tensor *staged,
+    void *workspace);
+tkp_status tkp__core_stage_out(
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    const tkp_tensor *staged);
 
 static inline uint64_t tkp__core_op_workspace(const tkp_op *op)
 {

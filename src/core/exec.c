@@ -62,6 +62,7 @@ void tkp__core_exec_destroy(tkp_exec *exec)
     if (!exec)
         return;
     destroy_states(exec, exec->context->backend_count);
+    tkp__free(exec->mirror);
     tkp__core_context_release(exec->context);
     tkp__free(exec);
 }
@@ -76,6 +77,13 @@ tkp__core_exec_set_workspace(tkp_exec *exec, void *memory, size_t bytes)
         (uintptr_t)memory % TKP__WORKSPACE_ALIGNMENT == 0, TKP_ERR_WORKSPACE,
         "workspace: %p is not aligned to %d bytes", memory,
         TKP__WORKSPACE_ALIGNMENT);
+    if (exec->context->device_type != TKP_DEVICE_CPU) {
+        void *mirror = bytes ? tkp__alloc(bytes, 1) : NULL;
+        if (bytes && !mirror)
+            return TKP_ERR_MEMORY;
+        tkp__free(exec->mirror);
+        exec->mirror = mirror;
+    }
     exec->workspace = memory;
     exec->workspace_bytes = bytes;
     return TKP_OK;

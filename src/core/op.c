@@ -39,7 +39,7 @@ static tkp_status check_desc(const tkp_op_desc *desc, const tkp__op_rule *rule)
 /* Take the description over into `op` and hold it against the kind's rules.
  * The backends get to see our copies, params complete. The params of a user's
  * kind go through as they are. */
-static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc)
+static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc, bool of_rooms)
 {
     tkp_op_desc *own = &op->desc;
     TKP__TRY(tkp__util_copy_options(
@@ -56,6 +56,8 @@ static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc)
     for (int32_t i = 0; i < own->n_args; i++)
         op->args[i] = own->args[i];
     own->args = op->args;
+    if (of_rooms)
+        tkp__core_stage_relocate(op);
     if (op->rule) {
         TKP__TRY(tkp__core_op_check_params(op->rule, op->params, own->params));
         own->params = op->rule->params_name ? op->params : NULL;
@@ -165,16 +167,24 @@ static void log_run(const tkp_op *op, const tkp_tensor *args, double ms)
 
 /* --- life ------------------------------------------------------------------ */
 
-tkp_status
-tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
+static tkp_status create(
+    tkp_op **out,
+    tkp_context *context,
+    const tkp_op_desc *desc,
+    bool of_rooms)
 {
     tkp_op *op = tkp__zalloc(1, sizeof(*op));
     if (!op)
         return TKP_ERR_MEMORY;
     op->context = context;
-    tkp_status status = take_desc(op, desc);
+    tkp_status status = take_desc(op, desc, of_rooms);
     if (status == TKP_OK)
         status = choose_backend(op, &op->desc);
+    if (status == TKP_OK) {
+        status = tkp__core_stage_plan(op);
+        if (status != TKP_OK)
+            op->vtable->plan_destroy(op->plan);
+    }
     if (status != TKP_OK) {
         tkp__free(op);
         return status;
@@ -185,6 +195,12 @@ tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
     log_plan(op);
     *out = op;
     return TKP_OK;
+}
+
+tkp_status
+tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
+{
+    return create(out, context, desc, false);
 }
 
 tkp_status tkp__core_op_make(
@@ -203,7 +219,7 @@ tkp_status tkp__core_op_make(
         .params = params,
         .n_args = n_args,
     };
-    TKP__TRY(tkp__core_op_create(out, context, &desc));
+    TKP__TRY(create(out, context, &desc, true));
     if (most && (*out)->workspace_bytes > *most)
         *most = (*out)->workspace_bytes;
     return TKP_OK;
@@ -243,6 +259,25 @@ static tkp_status check_run(
     return tkp__core_op_check_args(&call);
 }
 
+static tkp_status run_checked(
+    const tkp_op *op,
+    tkp_exec *exec,
+    const tkp_tensor *args,
+    int32_t n_args,
+    void *workspace)
+{
+    TKP__TRY(check_run(op, exec, args, n_args));
+    const bool trace = op->context->verbose >= 2;
+    const double start = trace ? now_ms() : 0.0;
+    const tkp_status status = op->vtable->run(
+        op->plan, exec->states[op->backend], args, n_args, workspace);
+    if (status != TKP_OK)
+        return tkp__fail_prefix(status, "%s: %s", op->vtable->name, op->name);
+    if (trace)
+        log_run(op, args, now_ms() - start);
+    return TKP_OK;
+}
+
 tkp_status tkp__core_op_run(
     const tkp_op *op,
     tkp_exec *exec,
@@ -251,7 +286,6 @@ tkp_status tkp__core_op_run(
     void *workspace,
     uint64_t workspace_bytes)
 {
-    TKP__TRY(check_run(op, exec, args, n_args));
     TKP__CHECK(
         workspace_bytes >= op->workspace_bytes, TKP_ERR_WORKSPACE,
         "%s: workspace: %llu bytes, wanted %llu", op->name,
@@ -262,14 +296,14 @@ tkp_status tkp__core_op_run(
             (workspace || op->workspace_bytes == 0),
         TKP_ERR_WORKSPACE, "%s: workspace: %p is not aligned to %d bytes",
         op->name, workspace, TKP__WORKSPACE_ALIGNMENT);
-
-    const bool trace = op->context->verbose >= 2;
-    const double start = trace ? now_ms() : 0.0;
-    const tkp_status status = op->vtable->run(
-        op->plan, exec->states[op->backend], args, n_args, workspace);
-    if (status != TKP_OK)
-        return tkp__fail_prefix(status, "%s: %s", op->vtable->name, op->name);
-    if (trace)
-        log_run(op, args, now_ms() - start);
-    return TKP_OK;
+    workspace = tkp__core_stage_workspace(exec, workspace);
+    if (!op->staged)
+        return run_checked(op, exec, args, n_args, workspace);
+    TKP__CHECK(
+        n_args == op->n_args, TKP_ERR_ARGUMENT, "%s: n_args is %d, wanted %d",
+        op->name, n_args, op->n_args);
+    tkp_tensor staged[TKP_OP_MAX_ARGS];
+    TKP__TRY(tkp__core_stage_in(op, exec, args, staged, workspace));
+    TKP__TRY(run_checked(op, exec, staged, n_args, workspace));
+    return tkp__core_stage_out(op, exec, args, staged);
 }

@@ -15,4 +15,5 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/op_check_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/op_check_score.c
   ${CMAKE_CURRENT_LIST_DIR}/op_check_select.c
-  ${CMAKE_CURRENT_LIST_DIR}/registry.c)
+  ${CMAKE_CURRENT_LIST_DIR}/registry.c
+  ${CMAKE_CURRENT_LIST_DIR}/staging.c)

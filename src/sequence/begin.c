@@ -30,6 +30,8 @@ static void clear(tkp_sequence *s)
     tkp__cost_release(&s->cost);
     tkp__batch_release(&s->batch);
     tkp__free(s->memory);
+    tkp__core_memory_free(s->context, s->merged);
+    s->merged = NULL;
     tkp__free(s->next_position);
     tkp__layout_release(s->layout);
     tkp__policy_release(s->policy);
@@ -235,11 +237,25 @@ static void carve_results(tkp_sequence *s, tkp__carver *c)
     s->kept_of = tkp__carve(c, n, sizeof(int32_t));
     if (!merges(s))
         return;
-    const int64_t inside = s->encoder_model.hidden, behind = s->model.hidden;
-    s->merged = tkp__carve(
-        c, n * (inside > behind ? inside : behind),
-        tkp_dtype_bytes(s->model.dtype));
     s->merged_at = tkp__carve(c, n, sizeof(int32_t));
+}
+
+/* Rows of mergers lie where the batch lies. */
+static tkp_status alloc_merged(tkp_sequence *s)
+{
+    const int64_t inside = s->encoder_model.hidden, behind = s->model.hidden;
+    size_t bytes;
+    if (!merges(s))
+        return TKP_OK;
+    TKP__CHECK(
+        tkp__mul_size(
+            (size_t)s->layout->visual,
+            (size_t)(inside > behind ? inside : behind) *
+                tkp_dtype_bytes(s->model.dtype),
+            &bytes),
+        TKP_ERR_SHAPE, "sequence: %lld merged rows do not fit",
+        (long long)s->layout->visual);
+    return tkp__core_memory_alloc(s->context, &s->merged, bytes);
 }
 
 static tkp_status plan_op(
@@ -321,6 +337,7 @@ static tkp_status build(tkp_sequence *s)
         return TKP_ERR_MEMORY;
     s->memory = c.base;
     carve_results(s, &c);
+    TKP__TRY(alloc_merged(s));
     return tkp__cost_create(&s->cost, &s->model, &s->batch);
 }
 
@@ -331,11 +348,6 @@ tkp_status tkp__sequence_begin(
     const tkp_model_desc *model)
 {
     tkp_model_desc shapes;
-    TKP__CHECK(
-        s->context->device_type == TKP_DEVICE_CPU, TKP_ERR_UNSUPPORTED,
-        "sequence: batches on device type %d are not available in this "
-        "version; wanted the CPU",
-        s->context->device_type);
     TKP__TRY(tkp__model_copy(&shapes, model));
     TKP__TRY(tkp__layout_freeze(layout));
     clear(s);

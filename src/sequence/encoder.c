@@ -75,6 +75,7 @@ void tkp__encoder_decision(
         tkp_tensor_make_2d(
             &d->merged, s->merged, s->model.dtype, s->kept,
             s->encoder_model.hidden);
+        tkp__core_on_device(s->context, &d->merged);
         tkp_tensor_make_1d(
             &d->merged_at, s->encoder_rows, TKP_DTYPE_I32, s->kept);
     }

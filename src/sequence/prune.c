@@ -317,6 +317,7 @@ fill_decision(tkp_sequence *s, const tkp__run_stage *run, tkp_decision *d)
     if (run->merger) {
         tkp_tensor_make_2d(
             &d->merged, s->merged, s->model.dtype, kept, s->model.hidden);
+        tkp__core_on_device(s->context, &d->merged);
         tkp_tensor_make_1d(&d->merged_at, s->merged_at, TKP_DTYPE_I32, kept);
     }
     if (s->proportional)
@@ -397,6 +398,7 @@ static tkp_status decide(
         tkp_tensor rows;
         tkp_tensor_make_2d(
             &rows, s->merged, s->model.dtype, s->kept, width_of(s, run));
+        tkp__core_on_device(s->context, &rows);
         const tkp__merging merging = {
             .kept = &selected,
             .rows = &rows,
@@ -507,6 +509,8 @@ static bool as_bytes(const tkp_tensor *t, tkp_tensor *out)
     tkp_tensor_make_2d(
         out, tkp__data(t), TKP_DTYPE_U8, t->shape[0], width * element);
     out->strides[0] = t->strides[0] * element;
+    out->device_type = t->device_type;
+    out->device_id = t->device_id;
     return true;
 }
 

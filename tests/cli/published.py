@@ -3,6 +3,8 @@
 
     python3 tests/cli/published.py TOKENPRUNE FOLDER [METHOD...]
 
+TKP_TEST_BACKENDS names the backends; each case runs on all of them.
+
 FOLDER holds <method>/caseNN.npz and .json: `in_*` is what the authors' function
 was given, `out_*` what it gave back. Each case becomes a safetensors file with
 the names of docs/select.md. Needs Python alone; arrays are nested lists. So are
@@ -13,6 +15,7 @@ import ast
 import fractions
 import json
 import math
+import os
 import pathlib
 import struct
 import subprocess
@@ -466,7 +469,7 @@ def run(command, method, case, folder):
         lines = ["tokenprune: 1", "name: case", "stages:", "  - at: " + stage[0]]
         policy.write_text("\n".join(lines + ["    " + line for line in stage[1:]]) + "\n")
     wrong = []
-    for backend in ("ref", "auto"):
+    for backend in os.environ.get("TKP_TEST_BACKENDS", "ref auto").split():
         done = subprocess.run([command, "select", "--policy", policy, "-t", path, "-o", out, "--backend", backend]
                               + more, capture_output=True, text=True)
         if done.returncode:

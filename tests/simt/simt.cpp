@@ -421,6 +421,14 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
+cudaError_t
+cudaPointerGetAttributes(cudaPointerAttributes *out, const void *memory)
+{
+    out->type = simt::on_device(memory) ? cudaMemoryTypeDevice
+                                        : cudaMemoryTypeUnregistered;
+    out->device = 0;
+    return cudaSuccess;
+}
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     simt::arena *a = simt::the_arena();

@@ -95,6 +95,9 @@ typedef struct tkp_backend_vtable {
         void *dst,
         const void *src,
         uint64_t bytes);
+    /* 1 if that address is the device's memory, whoever allocated it; NULL =
+     * only what the views say counts. */
+    int32_t (*memory_owns)(const void *memory);
 } tkp_backend_vtable;
 
 /** Symbol a module exports: `const tkp_backend_vtable *tkp_backend_entry(void)`. */
