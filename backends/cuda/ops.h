@@ -12,6 +12,15 @@ extern const tkp__cuda_op tkp__cuda_cosine_pairs;
 extern const tkp__cuda_op tkp__cuda_blend;
 extern const tkp__cuda_op tkp__cuda_temporal;
 extern const tkp__cuda_op tkp__cuda_similarity;
+extern const tkp__cuda_op tkp__cuda_curvature;
+extern const tkp__cuda_op tkp__cuda_gaussian_scores;
+extern const tkp__cuda_op tkp__cuda_crop_variance;
+extern const tkp__cuda_op tkp__cuda_relevance;
+extern const tkp__cuda_op tkp__cuda_mean_query;
+extern const tkp__cuda_op tkp__cuda_value_attention;
+extern const tkp__cuda_op tkp__cuda_text_raters;
+extern const tkp__cuda_op tkp__cuda_reconstruction;
+extern const tkp__cuda_op tkp__cuda_attention_rank;
 
 /* selection */
 extern const tkp__cuda_op tkp__cuda_topk;
@@ -26,6 +35,9 @@ extern const tkp__cuda_op tkp__cuda_density_peaks;
 extern const tkp__cuda_op tkp__cuda_cluster_centres;
 extern const tkp__cuda_op tkp__cuda_nms;
 extern const tkp__cuda_op tkp__cuda_neighbours;
+extern const tkp__cuda_op tkp__cuda_parity;
+extern const tkp__cuda_op tkp__cuda_segments;
+extern const tkp__cuda_op tkp__cuda_principal_groups;
 
 /* groups, rows */
 extern const tkp__cuda_op tkp__cuda_group_pool;

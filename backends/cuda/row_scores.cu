@@ -122,6 +122,24 @@ const tkp__cuda_op tkp__cuda_cosine = {
 
 /* --- the frame before --------------------------------------------------------------- */
 
+/* Frames repeat, so that scores tie but for what rounding leaves: in double, as
+ * the definition has it. */
+template <class T>
+static __device__ float cosine_in_double(const T *a, const T *b, int64_t width)
+{
+    double ab = 0.0, aa = 0.0, bb = 0.0;
+    for (int64_t c = threadIdx.x % TKP__WARP; c < width; c += TKP__WARP) {
+        const double u = (double)tkp__get(a[c]), v = (double)tkp__get(b[c]);
+        ab += u * v;
+        aa += u * u;
+        bb += v * v;
+    }
+    ab = tkp__warp_reduce(ab, tkp__sum());
+    aa = tkp__warp_reduce(aa, tkp__sum());
+    bb = tkp__warp_reduce(bb, tkp__sum());
+    return aa == 0.0 || bb == 0.0 ? 0.0f : (float)(ab / (sqrt(aa) * sqrt(bb)));
+}
+
 template <class T>
 static __global__ void temporal(
     const T *x,
@@ -141,8 +159,8 @@ static __global__ void temporal(
     float value = p.threshold > 0.0f ? 1.0f : p.first;
     if (other >= 0 && other < n && rows[i] >= 0 && rows[i] < limit &&
         rows[other] >= 0 && rows[other] < limit) {
-        const float s = tkp__cosine_of(tkp__warp_products(
-            x + rows[i] * stride, x + rows[other] * stride, width));
+        const float s = cosine_in_double(
+            x + rows[i] * stride, x + rows[other] * stride, width);
         value =
             p.threshold > 0.0f ? (s >= p.threshold ? 0.0f : 1.0f) : 1.0f - s;
     }

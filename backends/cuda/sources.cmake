@@ -1,12 +1,15 @@
 target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/attention.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_rank.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_scores.cu
   ${CMAKE_CURRENT_LIST_DIR}/blas.cu
   ${CMAKE_CURRENT_LIST_DIR}/blend.cu
   ${CMAKE_CURRENT_LIST_DIR}/compact.cu
+  ${CMAKE_CURRENT_LIST_DIR}/crop_variance.cu
   ${CMAKE_CURRENT_LIST_DIR}/cuda.cu
   ${CMAKE_CURRENT_LIST_DIR}/density_peaks.cu
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cu
+  ${CMAKE_CURRENT_LIST_DIR}/frames.cu
   ${CMAKE_CURRENT_LIST_DIR}/gather_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/greedy_cover.cu
   ${CMAKE_CURRENT_LIST_DIR}/greedy_distance.cu
@@ -20,9 +23,14 @@ target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/ops.cu
   ${CMAKE_CURRENT_LIST_DIR}/pair_scores.cu
+  ${CMAKE_CURRENT_LIST_DIR}/parity.cu
   ${CMAKE_CURRENT_LIST_DIR}/patches.cu
+  ${CMAKE_CURRENT_LIST_DIR}/principal_groups.cu
+  ${CMAKE_CURRENT_LIST_DIR}/reconstruction.cu
+  ${CMAKE_CURRENT_LIST_DIR}/relevance.cu
   ${CMAKE_CURRENT_LIST_DIR}/rotary.cu
   ${CMAKE_CURRENT_LIST_DIR}/row_scores.cu
   ${CMAKE_CURRENT_LIST_DIR}/sample.cu
   ${CMAKE_CURRENT_LIST_DIR}/scatter_rows.cu
+  ${CMAKE_CURRENT_LIST_DIR}/soft_attention.cu
   ${CMAKE_CURRENT_LIST_DIR}/topk.cu)

@@ -159,10 +159,8 @@ typedef struct tkp__select_device {
 } tkp__select_device;
 
 /* Memory where the context works; it goes with the others. */
-tkp_status tkp__select_device_alloc(
-    tkp__select_device *d,
-    void **out,
-    uint64_t bytes);
+tkp_status
+tkp__select_device_alloc(tkp__select_device *d, void **out, uint64_t bytes);
 /* The views of `in` become views of copies there, if it is away. */
 tkp_status tkp__select_device_inputs(
     tkp__select_device *d,

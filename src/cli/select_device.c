@@ -4,10 +4,8 @@
 
 #include "tokenprune/sys/device.h"
 
-tkp_status tkp__select_device_alloc(
-    tkp__select_device *d,
-    void **out,
-    uint64_t bytes)
+tkp_status
+tkp__select_device_alloc(tkp__select_device *d, void **out, uint64_t bytes)
 {
     TKP__CHECK(
         d->count < TKP__SELECT_DEVICE_MOST, TKP_ERR_INTERNAL,
@@ -46,13 +44,27 @@ tkp_status tkp__select_device_inputs(
     tkp_inputs *in)
 {
     const tkp_tensor **all[] = {
-        &in->q,           &in->k,           &in->lse,
-        &in->block_table, &in->attention_rows, &in->attention,
-        &in->hidden,      &in->norm_weight, &in->cls_attention,
-        &in->scores,      &in->text,        &in->values,
-        &in->vision,      &in->vision_keys, &in->cls_shallow,
-        &in->clip,        &in->clip_text,   &in->clip_tokens,
-        &in->embeddings,  &in->plain_q,     &in->plain_k,
+        &in->q,
+        &in->k,
+        &in->lse,
+        &in->block_table,
+        &in->attention_rows,
+        &in->attention,
+        &in->hidden,
+        &in->norm_weight,
+        &in->cls_attention,
+        &in->scores,
+        &in->text,
+        &in->values,
+        &in->vision,
+        &in->vision_keys,
+        &in->cls_shallow,
+        &in->clip,
+        &in->clip_text,
+        &in->clip_tokens,
+        &in->embeddings,
+        &in->plain_q,
+        &in->plain_k,
     };
     d->context = context;
     d->exec = exec;

@@ -368,8 +368,7 @@ gather(bench *b, const tkp__select_case *c, const tkp_decision *d)
     TKP__TRY(tkp__select_device_alloc(&b->device, &memory, bytes));
     tkp_tensor_make_2d(&dst, memory, c->hidden.dtype, d->rows_out, c->width);
     dst.device_type = b->inputs.hidden->device_type;
-    TKP__TRY(
-        tkp_gather_rows(b->sequence, b->exec, &dst, b->inputs.hidden, d));
+    TKP__TRY(tkp_gather_rows(b->sequence, b->exec, &dst, b->inputs.hidden, d));
     return tkp_device_download(b->exec, b->after, memory, bytes);
 }
 

@@ -127,7 +127,7 @@ struct tkp_exec {
     void *stream;
     void *workspace;
     size_t workspace_bytes;
-    void *mirror;                    /* its addresses on the host, on a device */
+    void *mirror; /* its addresses on the host, on a device */
     void *states[TKP__MAX_BACKENDS]; /* parallel to context->backends */
 };
 
@@ -213,7 +213,8 @@ struct tkp_op {
     void *plan;
     const char *kernel;
     uint64_t workspace_bytes;
-    bool staged; /* of the rooms, on a device: see staging.c */
+    bool staged;  /* of the rooms, on a device: see staging.c */
+    bool on_host; /* of the rooms, of tables alone, by "ref" */
     uint64_t stage_at[TKP_OP_MAX_ARGS];
     _Alignas(8) unsigned char params[TKP__MAX_PARAMS_BYTES];
     tkp_tensor args[TKP_OP_MAX_ARGS]; /* the description, data and all */
@@ -240,6 +241,10 @@ void tkp__core_op_destroy(tkp_op *op); /* NULL is fine */
 
 /* The args of a plan as the device's. */
 void tkp__core_stage_relocate(tkp_op *op);
+/* All of its args are such tables. */
+bool tkp__core_stage_all_tables(const tkp_op *op);
+/* It will run on the host. */
+void tkp__core_stage_on_host(tkp_op *op);
 /* Room for tables behind the op's own workspace. */
 tkp_status tkp__core_stage_plan(tkp_op *op);
 /* The same place in the device's workspace; what is not in the mirror stays. */

@@ -63,7 +63,8 @@ static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc, bool of_rooms)
         own->params = op->rule->params_name ? op->params : NULL;
     }
     TKP__TRY(tkp__core_op_check_views(
-        op->context, op->name, op->rule, op->args, op->n_args, true));
+        op->context->device_type, op->context->device_id, op->name, op->rule,
+        op->args, op->n_args, true));
     if (!op->rule)
         return TKP_OK;
     tkp__check_call call = {
@@ -77,9 +78,12 @@ static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc, bool of_rooms)
 
 /* --- choice of a backend --------------------------------------------------- */
 
-static tkp_status plan_on(tkp_op *op, int32_t backend, const tkp_op_desc *desc)
+static tkp_status plan_with(
+    tkp_op *op,
+    const tkp_backend_vtable *vtable,
+    int32_t backend,
+    const tkp_op_desc *desc)
 {
-    const tkp_backend_vtable *vtable = op->context->backends[backend];
     tkp_sys_message_clear();
     if (vtable->supports(desc) != TKP_OK)
         return TKP_ERR_UNSUPPORTED;
@@ -111,7 +115,8 @@ static tkp_status choose_backend(tkp_op *op, const tkp_op_desc *desc)
     char reasons[reasons_bytes] = "";
     for (int32_t i = 0; i < op->context->backend_count; i++) {
         const char *name = op->context->backends[i]->name;
-        const tkp_status status = plan_on(op, i, desc);
+        const tkp_status status =
+            plan_with(op, op->context->backends[i], i, desc);
         if (status == TKP_OK) {
             tkp_sys_message_clear();
             return TKP_OK;
@@ -119,6 +124,11 @@ static tkp_status choose_backend(tkp_op *op, const tkp_op_desc *desc)
         if (status != TKP_ERR_UNSUPPORTED)
             return tkp__fail_prefix(status, "%s: %s", op->name, name);
         add_reason(reasons, name);
+    }
+    if (tkp__core_stage_all_tables(op)) {
+        op->on_host = true;
+        tkp__core_stage_on_host(op);
+        return plan_with(op, tkp__core_builtin_backends[0], 0, desc);
     }
     return tkp__fail(
         TKP_ERR_UNSUPPORTED, "%s: no backend has it: %s", op->name, reasons);
@@ -247,7 +257,9 @@ static tkp_status check_run(
         n_args == op->n_args, TKP_ERR_ARGUMENT, "%s: n_args is %d, wanted %d",
         op->name, n_args, op->n_args);
     TKP__TRY(tkp__core_op_check_views(
-        op->context, op->name, op->rule, args, n_args, false));
+        op->on_host ? TKP_DEVICE_CPU : op->context->device_type,
+        op->on_host ? 0 : op->context->device_id, op->name, op->rule, args,
+        n_args, false));
     TKP__TRY(tkp__core_op_check_plan(op, args));
     if (!op->rule)
         return TKP_OK;
@@ -270,7 +282,8 @@ static tkp_status run_checked(
     const bool trace = op->context->verbose >= 2;
     const double start = trace ? now_ms() : 0.0;
     const tkp_status status = op->vtable->run(
-        op->plan, exec->states[op->backend], args, n_args, workspace);
+        op->plan, op->on_host ? NULL : exec->states[op->backend], args, n_args,
+        workspace);
     if (status != TKP_OK)
         return tkp__fail_prefix(status, "%s: %s", op->vtable->name, op->name);
     if (trace)
@@ -296,7 +309,8 @@ tkp_status tkp__core_op_run(
             (workspace || op->workspace_bytes == 0),
         TKP_ERR_WORKSPACE, "%s: workspace: %p is not aligned to %d bytes",
         op->name, workspace, TKP__WORKSPACE_ALIGNMENT);
-    workspace = tkp__core_stage_workspace(exec, workspace);
+    if (!op->on_host)
+        workspace = tkp__core_stage_workspace(exec, workspace);
     if (!op->staged)
         return run_checked(op, exec, args, n_args, workspace);
     TKP__CHECK(

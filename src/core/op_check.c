@@ -324,7 +324,8 @@ static const char *arg_name(const tkp__op_rule *rule, int32_t i)
 }
 
 tkp_status tkp__core_op_check_views(
-    const tkp_context *context,
+    int32_t device_type,
+    int32_t device_id,
     const char *kind_name,
     const tkp__op_rule *rule,
     const tkp_tensor *args,
@@ -340,12 +341,11 @@ tkp_status tkp__core_op_check_views(
         if (status != TKP_OK)
             return tkp__fail_prefix(status, "%s", kind_name);
         TKP__CHECK(
-            t->device_type == context->device_type &&
-                t->device_id == context->device_id,
+            t->device_type == device_type && t->device_id == device_id,
             TKP_ERR_ARGUMENT,
             "%s: %s: lies on device %d:%d, the context works on %d:%d",
-            kind_name, name, t->device_type, t->device_id, context->device_type,
-            context->device_id);
+            kind_name, name, t->device_type, t->device_id, device_type,
+            device_id);
     }
     return TKP_OK;
 }

@@ -101,7 +101,8 @@ tkp_status tkp__core_op_check_args(tkp__check_call *call);
 
 /* Args of any kind, a user's too: legal views on the device. */
 tkp_status tkp__core_op_check_views(
-    const tkp_context *context,
+    int32_t device_type,
+    int32_t device_id,
     const char *kind_name,
     const tkp__op_rule *rule,
     const tkp_tensor *args,

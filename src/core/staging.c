@@ -12,7 +12,8 @@
  *
  * Tables (whole numbers, f32 of a few rows) are copied there and, where the op
  * writes them, back: the host waits for those. Matrices of floats are never
- * copied; they live on the device only.
+ * copied; they live on the device only. An op of nothing but tables for which
+ * the device has no kernel (quotas, windows of frames) runs where they are.
  */
 
 #include "core/op_check.h"
@@ -27,9 +28,10 @@ static bool on_device(const tkp_context *context)
 static bool is_table(const tkp_op *op, int32_t i)
 {
     const tkp_tensor *t = &op->args[i];
+    const bool column = t->ndim == 2 && t->shape[1] == 1;
     return t->dtype == TKP_DTYPE_I32 ||
            (t->dtype == TKP_DTYPE_F32 &&
-            (t->ndim <= 1 || t->shape[0] <= FEW_ROWS));
+            (t->ndim <= 1 || column || t->shape[0] <= FEW_ROWS));
 }
 
 void tkp__core_stage_relocate(tkp_op *op)
@@ -38,6 +40,23 @@ void tkp__core_stage_relocate(tkp_op *op)
     for (int32_t i = 0; op->staged && i < op->n_args; i++) {
         op->args[i].device_type = op->context->device_type;
         op->args[i].device_id = op->context->device_id;
+    }
+}
+
+bool tkp__core_stage_all_tables(const tkp_op *op)
+{
+    for (int32_t i = 0; i < op->n_args; i++)
+        if (tkp__present(&op->args[i]) && !is_table(op, i))
+            return false;
+    return op->staged;
+}
+
+void tkp__core_stage_on_host(tkp_op *op)
+{
+    op->staged = false;
+    for (int32_t i = 0; i < op->n_args; i++) {
+        op->args[i].device_type = TKP_DEVICE_CPU;
+        op->args[i].device_id = 0;
     }
 }
 
@@ -60,8 +79,7 @@ tkp_status tkp__core_stage_plan(tkp_op *op)
 }
 
 /* Offset of p in the mirror; false if it is elsewhere. */
-static bool
-in_mirror(const tkp_exec *exec, const void *p, uint64_t *offset)
+static bool in_mirror(const tkp_exec *exec, const void *p, uint64_t *offset)
 {
     const uintptr_t begin = (uintptr_t)exec->mirror, at = (uintptr_t)p;
     if (!exec->mirror || at < begin || at - begin >= exec->workspace_bytes)
@@ -86,7 +104,8 @@ static tkp_status stage_arg(
     char *workspace)
 {
     const tkp_context *context = op->context;
-    const tkp_backend_vtable *memory = context->backends[context->memory_backend];
+    const tkp_backend_vtable *memory =
+        context->backends[context->memory_backend];
     const void *host = tkp__data(t);
     uint64_t offset;
     t->device_type = context->device_type;
@@ -94,7 +113,8 @@ static tkp_status stage_arg(
     t->byte_offset = 0;
     t->data = (void *)host;
     const bool mirrored = in_mirror(exec, host, &offset);
-    if (!host || (!mirrored && memory->memory_owns && memory->memory_owns(host)))
+    if (!host ||
+        (!mirrored && memory->memory_owns && memory->memory_owns(host)))
         return TKP_OK;
     TKP__CHECK(
         mirrored || is_table(op, i), TKP_ERR_ARGUMENT,
