@@ -44,5 +44,16 @@ foreach(order forward mixed)
   tkp_add_command_test(NAME simt/ops_${order}
     COMMAND ops_backend NEEDS tokenprune-simt LABELS ci
     ENV TKP_TEST_BACKEND=cuda TKP_BACKEND_DIR=${simt_dir}
-      TKP_SIMT_ORDER=${order} TKP_TEST_LARGEST=320 TKP_TEST_STEP=2)
+      TKP_SIMT_ORDER=${order} TKP_TEST_LARGEST=200 TKP_TEST_STEP=3)
 endforeach()
+
+# What the published code kept, by policies that run on that device.
+if(TARGET tokenprune-cli AND TKP_PYTHON)
+  foreach(cases published video selections)
+    tkp_add_command_test(NAME simt/${cases}
+      COMMAND ${TKP_PYTHON} ${PROJECT_SOURCE_DIR}/tests/cli/published.py
+        $<TARGET_FILE:tokenprune-cli> ${PROJECT_SOURCE_DIR}/tests/golden/${cases}
+      NEEDS tokenprune-simt LABELS ci
+      ENV TKP_TEST_BACKENDS=cuda TKP_BACKEND_DIR=${simt_dir})
+  endforeach()
+endif()
