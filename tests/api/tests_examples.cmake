@@ -14,8 +14,15 @@ function(tkp_lesson target source)
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
 endfunction()
 
+# tkp_lesson_test(<lesson> <argument>)
+function(tkp_lesson_test name argument)
+  add_test(NAME examples/${name}/${argument}
+    COMMAND example_${name} ${argument})
+  tkp_test_properties(examples/${name}/${argument} smoke 60)
+endfunction()
+
 foreach(name 01_score_and_select 02_policy_from_yaml 03_engine_loop
-    04_custom_scorer 05_custom_backend 06_ragged_batch)
+    04_custom_scorer 05_custom_backend 06_ragged_batch 08_before_the_decoder)
   add_executable(example_${name})
   tkp_lesson(example_${name} ${name}.c)
   set(arguments)
@@ -36,13 +43,14 @@ add_dependencies(example_05_custom_backend example_05_backend_module)
 # Lesson 3 again, with policies that cut more than once, before the decoder, or
 # ask for what it has not got.
 foreach(preset pyramiddrop random pooling fastervlm)
-  add_test(NAME examples/03_engine_loop/${preset}
-    COMMAND example_03_engine_loop ${preset})
-  tkp_test_properties(examples/03_engine_loop/${preset} smoke 60)
+  tkp_lesson_test(03_engine_loop ${preset})
 endforeach()
-
 set_tests_properties(examples/03_engine_loop/fastervlm PROPERTIES
   PASS_REGULAR_EXPRESSION "fastervlm: this engine cannot")
+# And lesson 8, with several tensors of the encoder and with none.
+foreach(preset visionzip hired scope prumerge divprune)
+  tkp_lesson_test(08_before_the_decoder ${preset})
+endforeach()
 
 include(CheckLanguage)
 check_language(CXX)
