@@ -297,6 +297,35 @@ take_dlpack(tkpy_call *c, int64_t *r, PyObject *array, long slot, int writable)
 
 /* --- calls ---------------------------------------------------------------------- */
 
+/*
+ * After a refused buffer, whose exception is set: bf16 has no format there, but
+ * DLPack has it. What is only read-only stays refused.
+ * @return 1 with no exception left
+ */
+static int may_take_dlpack(PyObject *array, Py_buffer *b, int writable)
+{
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    int may = PyObject_HasAttrString(array, "__dlpack__");
+    if (may && writable) {
+        if (PyObject_GetBuffer(array, b, PyBUF_FORMAT | PyBUF_STRIDES) == 0) {
+            PyBuffer_Release(b);
+            may = 0;
+        }
+        PyErr_Clear();
+    }
+    if (!may) {
+        PyErr_Restore(type, value, trace);
+        return 0;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return 1;
+}
+
 static int take(tkpy_call *c, long slot, PyObject *array)
 {
     int64_t *r = c->words + c->n;
@@ -315,18 +344,8 @@ static int take(tkpy_call *c, long slot, PyObject *array)
             c->n += FLAT_RECORD;
             return 1;
         }
-        /* bf16 has no format there, but DLPack has it. */
-        PyObject *type;
-        PyObject *value;
-        PyObject *trace;
-        PyErr_Fetch(&type, &value, &trace);
-        if (!PyObject_HasAttrString(array, "__dlpack__")) {
-            PyErr_Restore(type, value, trace);
+        if (!may_take_dlpack(array, b, writable))
             return 0;
-        }
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(trace);
     } else if (
         !exchange_of(array) && !PyObject_HasAttrString(array, "__dlpack__")) {
         char text[200];

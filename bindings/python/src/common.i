@@ -16,12 +16,12 @@
 
 /* Texts: str, or bytes as os.fsencode() gives them; none is cut at a zero. */
 %typemap(in) const char * {
-    if (!tkpy_text(&$1, NULL, $input))
+    if (!tkpy_text((const char **)&$1, NULL, $input))
         SWIG_fail;
 }
 %typemap(freearg) const char * ""
 %typemap(in) (const char *text, size_t bytes) {
-    if (!tkpy_text(&$1, &$2, $input))
+    if (!tkpy_text((const char **)&$1, &$2, $input))
         SWIG_fail;
 }
 

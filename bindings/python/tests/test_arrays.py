@@ -249,7 +249,8 @@ class Jax(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         try:
-            import jax.numpy
+            import jax
+            import jax.dlpack  # noqa: F401
         except ImportError:
             raise unittest.SkipTest("JAX is not here")
         cls.jax = jax
@@ -259,6 +260,27 @@ class Jax(unittest.TestCase):
         self.assertEqual(
             tkp.describe(a),
             ("f32", 1, 0, (2, 3), (3, 1), a.unsafe_buffer_pointer()))
+        b = self.jax.numpy.ones(3, "bfloat16")
+        self.assertEqual(tkp.describe(b)[::5], ("bf16", b.unsafe_buffer_pointer()))
+
+    def test_out__same_address(self):
+        a = tkp.Array((4, 3))
+        memoryview(a)[1, 2] = 5
+        j = self.jax.dlpack.from_dlpack(a)
+        self.assertEqual(j.unsafe_buffer_pointer(), a.address)
+        del a
+        gc.collect()
+        self.assertEqual(float(j.sum()), 5)
+
+    def test_an_immutable_array__is_no_output(self):
+        context, layout = tkp.Context("ref"), tkp.Layout()
+        layout.add_sequence(8)
+        layout.add_image(1, 2, 3)
+        selector = tkp.Selector(context, layout, "topk", budget={"count": 2})
+        scores = array.array("f", range(6))
+        out = self.jax.numpy.zeros(2, "int32")
+        with self.assertRaises((tkp.ArgumentError, BufferError)):
+            selector.run(tkp.Exec(context), scores, out=out)
 
 
 if __name__ == "__main__":

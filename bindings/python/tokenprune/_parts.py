@@ -108,7 +108,8 @@ class Selector(Object):
         model: Optional[ModelShape] = None,
         **options: Any,
     ) -> None:
-        self._texts = (flow(options_of(kind, options)), flow(budget))
+        self._texts: Optional[tuple[str, str]] = (
+            flow(options_of(kind, options)), flow(budget))
         self._adopt(_flat.flat_selector_create(
             context, *self._texts, layout, model))
         self._count(layout)

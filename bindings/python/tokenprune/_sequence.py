@@ -73,15 +73,20 @@ class Decision:
             self._fields[field] = found
         return self._fields[field]
 
+    def _always(self, field: int) -> Array:
+        found = self._field(field)
+        assert found is not None
+        return found
+
     @property
     def indices(self) -> Array:
         """[rows_out] i32, the old row of each new row."""
-        return self._field(flat.FLAT_DECISION_INDICES)
+        return self._always(flat.FLAT_DECISION_INDICES)
 
     @property
     def offsets(self) -> Array:
         """[B + 1] i32, where each sequence's new rows begin."""
-        return self._field(flat.FLAT_DECISION_OFFSETS)
+        return self._always(flat.FLAT_DECISION_OFFSETS)
 
     @property
     def positions(self) -> Optional[Array]:
@@ -101,12 +106,12 @@ class Decision:
     @property
     def sizes(self) -> Array:
         """[rows_out] f32, tokens that each new row stands for."""
-        return self._field(flat.FLAT_DECISION_SIZES)
+        return self._always(flat.FLAT_DECISION_SIZES)
 
     @property
     def assignment(self) -> Array:
         """[rows_in] i32, the new row each old row went to; -1: dropped."""
-        return self._field(flat.FLAT_DECISION_ASSIGNMENT)
+        return self._always(flat.FLAT_DECISION_ASSIGNMENT)
 
     @property
     def scores(self) -> Optional[Array]:
