@@ -2,8 +2,12 @@
 
 The modules of the native layer are written by SWIG from src/*.i and the shared
 interface in ../swig. Without libtokenprune-mllm, tokenprune.mllm is left out.
+
+TOKENPRUNE_BUNDLE=1 puts the libraries and their backend modules into the package,
+which then runs wherever what they are linked with (libyaml, oneDNN, ...) is there.
 """
 
+import os
 import pathlib
 import shlex
 import shutil
@@ -16,6 +20,7 @@ from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).resolve().parent
 SWIG = HERE.parent / "swig"
+BUNDLE = os.environ.get("TOKENPRUNE_BUNDLE") == "1"
 CORE = ["flat.c", "flat_object.c", "flat_parts.c", "flat_sequence.c"]
 MODULES = {
     # name: (pkg-config, sources of ../swig, sources of src)
@@ -38,6 +43,9 @@ def extension(name):
     package, shared, own = MODULES[name]
     libraries = shlex.split(pkg_config(package, "--libs"))
     folders = [f[2:] for f in libraries if f.startswith("-L")]
+    own_copy = ["-Wl,-rpath,$ORIGIN/lib"] if BUNDLE else []
+    if BUNDLE:
+        folders = []
     return Extension(
         f"tokenprune._{name}",
         [f"src/{name}.i", *(f"../swig/{file}" for file in shared),
@@ -45,14 +53,33 @@ def extension(name):
         include_dirs=["src", str(SWIG)],
         extra_compile_args=["-D_GNU_SOURCE", "-std=c11",
                             *shlex.split(pkg_config(package, "--cflags"))],
-        extra_link_args=libraries,
+        extra_link_args=[*libraries, *own_copy],
         # Of a library outside of the system's folders, remember where it is.
         runtime_library_dirs=[f for f in folders if not f.startswith("/usr/lib")],
         depends=[str(p) for p in SWIG.glob("*.[hi]")])
 
 
+def bundle(package):
+    """Libraries and modules, laid out as where they are installed."""
+    libdir = pathlib.Path(pkg_config("tokenprune", "--variable=libdir"))
+    out = package / "lib"
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "tokenprune").mkdir(parents=True)
+    for name in ("libtokenprune", "libtokenprune-mllm"):
+        link = libdir / f"{name}.so"
+        if link.is_symlink():  # to the SONAME, which is what programs look for
+            shutil.copy(link, out / os.readlink(link))
+    for module in (libdir / "tokenprune").glob("libtokenprune-*.so"):
+        shutil.copy(module, out / "tokenprune" / module.name)
+
+
 class BuildExt(build_ext):
     """SWIG writes its Python half beside the module that it belongs to."""
+
+    def run(self):
+        super().run()
+        if BUNDLE:
+            bundle(pathlib.Path(self.build_lib) / "tokenprune")
 
     def swig_sources(self, sources, ext):
         swig = next(filter(shutil.which, ("swig4.1", "swig4.0", "swig")), None)
