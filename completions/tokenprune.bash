@@ -18,6 +18,9 @@ _tokenprune_options()
             "--seed --limit --batch --max-new-tokens --quiet --backend --threads" \
             "--dtype --help"
         ;;
+    report)
+        echo "--store --table --format --out --charts --model --help"
+        ;;
     doctor)
         echo "--json --help"
         ;;
@@ -47,12 +50,12 @@ _tokenprune()
     local command=${COMP_WORDS[1]-}
     local before=${COMP_WORDS[COMP_CWORD - 1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _tokenprune_from "run select eval policy doctor help --version --help"
+        _tokenprune_from "run select eval report policy doctor help --version --help"
         return
     fi
     case $command:$before in
     help:help)
-        _tokenprune_from "run select eval policy doctor"
+        _tokenprune_from "run select eval report policy doctor"
         ;;
     policy:policy)
         _tokenprune_from "list show check --help"
@@ -62,6 +65,12 @@ _tokenprune()
         ;;
     *:--backend)
         _tokenprune_from "auto cpu ref"
+        ;;
+    report:--table)
+        _tokenprune_from "accuracy differences costs kept 1 2 3 5 6"
+        ;;
+    report:--format)
+        _tokenprune_from "md csv tex html"
         ;;
     *:--dtype)
         _tokenprune_from "auto f32 bf16"
@@ -73,7 +82,7 @@ _tokenprune()
         _tokenprune_from "projector llm:2 kv"
         ;;
     *:--model | *:-m | *:--image | *:-i | *:--picture | *:--scores | \
-        *:--tensors | *:-t | *:--data | *:-d | *:--store | *:-s | *:--out | *:-o | policy:*)
+        *:--tensors | *:-t | *:--data | *:-d | *:--store | *:-s | *:--charts | *:--out | *:-o | policy:*)
         _tokenprune_from "" files
         ;;
     *)

@@ -6,7 +6,7 @@
 
 static const tkp__cli_command *const commands[] = {
     &tkp__cli_run,    &tkp__cli_select, &tkp__cli_eval,
-    &tkp__cli_policy, &tkp__cli_doctor,
+    &tkp__cli_report, &tkp__cli_policy, &tkp__cli_doctor,
 };
 
 const tkp__cli_command *tkp__cli_command_at(int32_t i)

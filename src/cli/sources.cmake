@@ -9,6 +9,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/cmd_doctor.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_eval.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_policy.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_report.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_run.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_select.c
             ${CMAKE_CURRENT_LIST_DIR}/commands.c

@@ -27,3 +27,12 @@ target_sources(
     tokenprune-cli
     PRIVATE ${CMAKE_CURRENT_LIST_DIR}/questions.c
             ${CMAKE_CURRENT_LIST_DIR}/set.c)
+
+# What a store says.
+target_sources(
+    tokenprune-cli
+    PRIVATE ${CMAKE_CURRENT_LIST_DIR}/grid.c
+            ${CMAKE_CURRENT_LIST_DIR}/report_charts.c
+            ${CMAKE_CURRENT_LIST_DIR}/report_figures.c
+            ${CMAKE_CURRENT_LIST_DIR}/report_load.c
+            ${CMAKE_CURRENT_LIST_DIR}/report_tables.c)

@@ -1,1 +1,2 @@
-target_sources(tokenprune-cli PRIVATE ${CMAKE_CURRENT_LIST_DIR}/viz_kept.c)
+target_sources(tokenprune-cli PRIVATE ${CMAKE_CURRENT_LIST_DIR}/chart.c
+            ${CMAKE_CURRENT_LIST_DIR}/viz_kept.c)

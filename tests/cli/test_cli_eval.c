@@ -234,6 +234,68 @@ START_TEST(eval__policy_without_a_place__left_out_and_named)
 }
 END_TEST
 
+/* --- report ----------------------------------------------------------------------- */
+
+static void assert_says(spoken s, const char *part)
+{
+    ck_assert_msg(s.code == 0, "%s", s.err);
+    ck_assert_msg(strstr(s.out, part), "it says %s", s.out);
+    forget(&s);
+}
+
+START_TEST(report__every_format__has_the_tables)
+{
+    char page[PATH_MAX + 64];
+    size_t bytes;
+    run_study(store);
+    assert_says(command("report", "-s", store, NULL), "### Against random");
+    assert_says(
+        command("report", "-s", store, "--table", "costs", NULL),
+        "| fastv | llm:1 | 1/4 | 36.0 | 49.5 | 40.");
+    assert_says(
+        command("report", "-s", store, "--format", "csv", NULL),
+        "\nmethod,cut at,budget,");
+    assert_says(
+        command("report", "-s", store, "--format", "tex", NULL), "MACs \\%");
+    snprintf(page, sizeof(page), "%s/page.html", folder);
+    spoken s = command(
+        "report", "-s", store, "--format", "html", "-o", page, "--charts",
+        folder, NULL);
+    ck_assert_msg(s.code == 0, "%s", s.err);
+    forget(&s);
+    char *html = (char *)read_whole(page, &bytes);
+    ck_assert_ptr_nonnull(strstr(html, "src=\"data:image/svg+xml;base64,"));
+    ck_assert_ptr_null(strstr(html, "http"));
+    ck_assert_ptr_nonnull(strstr(html, "</html>"));
+    free(html);
+    snprintf(page, sizeof(page), "%s/score-llm-1.png", folder);
+    free(read_whole(page, &bytes));
+    ck_assert_uint_gt(bytes, 1000);
+}
+END_TEST
+
+START_TEST(report__nothing_to_tell__says_what_is_missing)
+{
+    assert_refused(command("report", NULL), 2, "--store is missing");
+    assert_refused(
+        command("report", "-s", store, "--table", "9", NULL), 2,
+        "--table is '9'");
+    assert_refused(command("report", "-s", store, NULL), 1, "No such file");
+    assert_refused(
+        command("report", "-s", questions, NULL), 1, "not a database");
+    run_study(store);
+    assert_refused(
+        command("report", "-s", store, "--table", "1", NULL), 1,
+        "none of them is in the store");
+    assert_refused(
+        command("report", "-s", store, "--model", "llava-13", NULL), 1,
+        "has no answers of a model");
+    assert_refused(
+        command("report", "-s", store, "-o", "/nowhere/a.html", NULL), 1,
+        "/nowhere/a.html");
+}
+END_TEST
+
 /* --- what it refuses -------------------------------------------------------------- */
 
 static const char *put(const char *text)
@@ -311,6 +373,8 @@ int main(void)
     tcase_add_test(all, eval__policy_without_a_place__left_out_and_named);
     tcase_add_test(all, eval__bad_command_line__one_line);
     tcase_add_test(all, eval__bad_questions__file_and_place_are_named);
+    tcase_add_test(all, report__every_format__has_the_tables);
+    tcase_add_test(all, report__nothing_to_tell__says_what_is_missing);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

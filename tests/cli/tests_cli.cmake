@@ -11,7 +11,8 @@ if(TARGET tokenprune-cli)
     LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
   tkp_add_check_test(NAME cli/eval
     SOURCES test_cli_eval.c cli_testing.c
-    LIBS tokenprune-mllm-static PkgConfig::MLLM PkgConfig::CLI LABELS ci TIMEOUT 60)
+    LIBS tokenprune-mllm-static PkgConfig::MLLM PkgConfig::CLI LABELS ci
+    ENV TKP_DEMO_MODEL=${PROJECT_SOURCE_DIR}/examples/demo/model)
   foreach(name run select other eval)
     add_dependencies(cli_${name} tokenprune-cli)
     if(TARGET tokenprune-cpu)
