@@ -21,6 +21,13 @@ _tokenprune_options()
     report)
         echo "--store --table --format --out --charts --model --help"
         ;;
+    score)
+        echo "--data --answers --data-root --metric --partial --details --rounds" \
+            "--seed --json --help"
+        ;;
+    data)
+        echo "--data-root --prompt --json --help"
+        ;;
     doctor)
         echo "--json --help"
         ;;
@@ -28,6 +35,11 @@ _tokenprune_options()
         echo "--json --help"
         ;;
     esac
+}
+
+_tokenprune_cards()
+{
+    "${COMP_WORDS[0]}" data list 2>/dev/null | cut -d ' ' -f 1
 }
 
 _tokenprune_presets()
@@ -50,15 +62,24 @@ _tokenprune()
     local command=${COMP_WORDS[1]-}
     local before=${COMP_WORDS[COMP_CWORD - 1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _tokenprune_from "run select eval report policy doctor help --version --help"
+        _tokenprune_from "run select eval report score data policy doctor help --version --help"
         return
     fi
     case $command:$before in
     help:help)
-        _tokenprune_from "run select eval report policy doctor"
+        _tokenprune_from "run select eval report score data policy doctor"
         ;;
     policy:policy)
         _tokenprune_from "list show check --help"
+        ;;
+    data:data)
+        _tokenprune_from "list show check --help"
+        ;;
+    data:show | data:check | score:--data | score:-d)
+        _tokenprune_from "$(_tokenprune_cards)" files
+        ;;
+    *:--data-root | *:--answers | *:-a | *:--details)
+        _tokenprune_from "" files
         ;;
     policy:show | *:--policy)
         _tokenprune_from "$(_tokenprune_presets)" files

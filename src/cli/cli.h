@@ -43,6 +43,8 @@ extern const tkp__cli_command tkp__cli_eval;
 extern const tkp__cli_command tkp__cli_report;
 extern const tkp__cli_command tkp__cli_policy;
 extern const tkp__cli_command tkp__cli_select;
+extern const tkp__cli_command tkp__cli_score;
+extern const tkp__cli_command tkp__cli_data;
 extern const tkp__cli_command tkp__cli_doctor;
 
 /* (policy_list.c) */

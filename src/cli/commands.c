@@ -5,8 +5,16 @@
 #include "cli/cli.h"
 
 static const tkp__cli_command *const commands[] = {
-    &tkp__cli_run,    &tkp__cli_select, &tkp__cli_eval,
-    &tkp__cli_report, &tkp__cli_policy, &tkp__cli_doctor,
+    // clang-format off
+    &tkp__cli_run,
+    &tkp__cli_select,
+    &tkp__cli_eval,
+    &tkp__cli_report,
+    &tkp__cli_score,
+    &tkp__cli_data,
+    &tkp__cli_policy,
+    &tkp__cli_doctor,
+    // clang-format on
 };
 
 const tkp__cli_command *tkp__cli_command_at(int32_t i)

@@ -6,11 +6,13 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/cli_json.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_options.c
             ${CMAKE_CURRENT_LIST_DIR}/cli_policy.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_data.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_doctor.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_eval.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_policy.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_report.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_run.c
+            ${CMAKE_CURRENT_LIST_DIR}/cmd_score.c
             ${CMAKE_CURRENT_LIST_DIR}/cmd_select.c
             ${CMAKE_CURRENT_LIST_DIR}/commands.c
             ${CMAKE_CURRENT_LIST_DIR}/doctor_selftest.c

@@ -100,6 +100,22 @@ static tkp_status score_lmms(
     return score_same(out, answer, item, plain_lmms, plain_lmms);
 }
 
+/* Free texts that nothing but a reader can judge. */
+static tkp_status score_open(
+    tkp__eval_score *out,
+    const tkp__eval_metric *metric,
+    const char *answer,
+    const tkp__eval_item *item)
+{
+    (void)out;
+    (void)metric;
+    (void)answer;
+    return tkp__fail(
+        TKP_ERR_UNSUPPORTED,
+        "question '%.60s' is an open one: a judge has to score its answer",
+        item->id);
+}
+
 const tkp__eval_kind tkp__eval_exact_kinds[] = {
     {"gqa_llava", "lower case, without periods at the end, is the right answer",
      TKP__EVAL_NEED_ANSWER, score_llava, tkp__eval_figures_mean},
@@ -107,4 +123,6 @@ const tkp__eval_kind tkp__eval_exact_kinds[] = {
      TKP__EVAL_NEED_ANSWER, score_vlmeval, tkp__eval_figures_mean},
     {"em_lmms", "both in lower case without punctuation are the same",
      TKP__EVAL_NEED_ANSWER, score_lmms, tkp__eval_figures_mean},
+    {"open", "none: a judge has to score such answers", 0, score_open,
+     tkp__eval_figures_mean},
     {NULL, NULL, 0, NULL, NULL}};

@@ -7,16 +7,22 @@
 
 #include "util/philox.h"
 
+void tkp__eval_set_release(tkp__eval_set *set)
+{
+    for (int64_t i = 0; i < set->n_items; i++)
+        tkp__eval_item_release(&set->items[i]);
+    tkp__free(set->items);
+    tkp__eval_records_release(&set->records);
+    json_decref(set->kept);
+    tkp__free(set->name);
+    tkp__free(set->card);
+    *set = (tkp__eval_set){0};
+}
+
 void tkp__eval_sets_release(tkp__eval_sets *sets)
 {
-    for (int32_t i = 0; i < sets->count; i++) {
-        tkp__eval_set *set = &sets->sets[i];
-        for (int64_t j = 0; j < set->n_items; j++)
-            tkp__eval_item_release(&set->items[j]);
-        tkp__free(set->items);
-        tkp__free(set->name);
-        tkp__free(set->card);
-    }
+    for (int32_t i = 0; i < sets->count; i++)
+        tkp__eval_set_release(&sets->sets[i]);
     tkp__free(sets->sets);
     *sets = (tkp__eval_sets){0};
 }
@@ -79,11 +85,19 @@ void tkp__eval_hash(char out[65], const void *bytes, size_t count)
 
 /* --- limits -------------------------------------------------------------------- */
 
+/* A group, by its first item. */
 typedef struct ranked {
     const tkp__eval_item *item;
-    int64_t position;
+    int64_t number;
     uint64_t draw;
 } ranked;
+
+typedef struct ranking {
+    ranked *groups;
+    int64_t n_groups;
+    int64_t *of_item; /* the item's group */
+    bool *taken;      /* of each group */
+} ranking;
 
 static int by_stratum(const ranked *a, const ranked *b)
 {
@@ -99,54 +113,76 @@ static int by_draw(const void *a, const void *b)
         return stratum;
     if (x->draw != y->draw)
         return x->draw < y->draw ? -1 : 1;
-    return (x->position > y->position) - (x->position < y->position);
+    return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Every item gets a number from its place and the seed. */
-static ranked *rank(const tkp__eval_set *set, uint64_t seed)
+/* Every group gets a number from its place and the seed. */
+static tkp_status rank(ranking *r, const tkp__eval_set *set, uint64_t seed)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    ranked *list = tkp__alloc((size_t)set->n_items, sizeof(*list));
-    for (int64_t i = 0; list && i < set->n_items; i++) {
+    json_t *numbers = json_object();
+    for (int64_t i = 0; i < set->n_items; i++) {
+        const tkp__eval_item *item = &set->items[i];
+        const json_t *known = json_object_get(numbers, item->group);
+        r->of_item[i] = known ? json_integer_value(known) : r->n_groups;
+        if (known)
+            continue;
         const uint32_t counter[4] = {(uint32_t)i, (uint32_t)(i >> 32), 0, 0};
-        list[i] = (ranked){&set->items[i], i, tkp__philox_u64(counter, key)};
+        r->groups[r->n_groups] =
+            (ranked){item, r->n_groups, tkp__philox_u64(counter, key)};
+        if (json_object_set_new_nocheck(
+                numbers, item->group, json_integer(r->n_groups)) != 0) {
+            json_decref(numbers);
+            return tkp__fail(TKP_ERR_MEMORY, "no memory for a subset");
+        }
+        r->n_groups++;
     }
-    if (list)
-        qsort(list, (size_t)set->n_items, sizeof(*list), by_draw);
-    return list;
+    json_decref(numbers);
+    qsort(r->groups, (size_t)r->n_groups, sizeof(*r->groups), by_draw);
+    return TKP_OK;
 }
 
 /*
  * Of the sorted list position i is taken where floor(limit (i + 1) / n) grows:
- * a stratum of m items gives limit m / n of them, up to one, and within a
+ * a stratum of m groups gives limit m / n of them, up to one, and within a
  * stratum the order is random.
  */
-static void mark(bool *taken, const ranked *list, int64_t n, int64_t limit)
+static void mark(ranking *r, int64_t limit)
 {
+    const int64_t n = r->n_groups;
     for (int64_t i = 0; i < n; i++)
-        taken[list[i].position] = (i + 1) * limit / n > i * limit / n;
+        r->taken[r->groups[i].number] = (i + 1) * limit / n > i * limit / n;
 }
 
-tkp_status tkp__eval_set_limit(tkp__eval_set *set, int64_t limit, uint64_t seed)
+static void keep(tkp__eval_set *set, const ranking *r)
 {
-    if (limit <= 0 || limit >= set->n_items)
-        return TKP_OK;
-    ranked *list = rank(set, seed);
-    bool *taken = tkp__zalloc((size_t)set->n_items, sizeof(*taken));
     int64_t kept = 0;
-    if (!list || !taken) {
-        tkp__free(list);
-        tkp__free(taken);
-        return TKP_ERR_MEMORY;
-    }
-    mark(taken, list, set->n_items, limit);
-    tkp__free(list);
     for (int64_t i = 0; i < set->n_items; i++)
-        if (taken[i])
+        if (r->taken[r->of_item[i]])
             set->items[kept++] = set->items[i];
         else
             tkp__eval_item_release(&set->items[i]);
     set->n_items = kept;
-    tkp__free(taken);
-    return TKP_OK;
+}
+
+tkp_status tkp__eval_set_limit(tkp__eval_set *set, int64_t limit, uint64_t seed)
+{
+    const size_t n = (size_t)set->n_items;
+    if (limit <= 0 || limit >= set->n_items)
+        return TKP_OK;
+    ranking r = {
+        .groups = tkp__alloc(n, sizeof(ranked)),
+        .of_item = tkp__alloc(n, sizeof(int64_t)),
+        .taken = tkp__zalloc(n, sizeof(bool))};
+    const tkp_status status =
+        r.groups && r.of_item && r.taken ? rank(&r, set, seed) : TKP_ERR_MEMORY;
+    if (status == TKP_OK) {
+        /* As many groups as hold that many items on average. */
+        mark(&r, (limit * r.n_groups + set->n_items - 1) / set->n_items);
+        keep(set, &r);
+    }
+    tkp__free(r.groups);
+    tkp__free(r.of_item);
+    tkp__free(r.taken);
+    return status;
 }

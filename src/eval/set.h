@@ -7,6 +7,7 @@
  */
 
 #include "eval/metric.h"
+#include "eval/reader.h"
 
 typedef struct tkp__eval_set {
     char *name;
@@ -18,6 +19,8 @@ typedef struct tkp__eval_set {
     int64_t n_items, capacity;
     int64_t rows; /* before a limit */
     tkp__eval_item *items;
+    tkp__eval_records records; /* what pictures of tables lie in */
+    json_t *kept;              /* likewise */
 } tkp__eval_set;
 
 typedef struct tkp__eval_sets {
@@ -25,6 +28,7 @@ typedef struct tkp__eval_sets {
     tkp__eval_set *sets;
 } tkp__eval_sets;
 
+void tkp__eval_set_release(tkp__eval_set *set);
 void tkp__eval_sets_release(tkp__eval_sets *sets);
 /* Another set at the end, empty; it moves when the next is added. */
 tkp_status tkp__eval_sets_add(tkp__eval_set **out, tkp__eval_sets *sets);
@@ -35,8 +39,9 @@ tkp_status tkp__eval_set_add(tkp__eval_set *set, tkp__eval_item *item);
 
 /*
  * Keep `limit` items, spread over splits and categories as all of them are,
- * chosen by the seed; in their old order. The seed and the set decide, not
- * what other sets there are. Nothing happens if there are not more.
+ * chosen by the seed; in their old order. Groups stay whole, so that it may be
+ * a few more or less. The seed and the set decide, not what other sets there
+ * are. Nothing happens if there are not more.
  */
 tkp_status
 tkp__eval_set_limit(tkp__eval_set *set, int64_t limit, uint64_t seed);

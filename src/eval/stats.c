@@ -56,33 +56,33 @@ check_tables(const tkp__eval_table *const *tables, int32_t count)
     return TKP_OK;
 }
 
-static tkp_status figure_of(
-    double *out,
+/* Every figure of one table, added to `sums`. */
+static tkp_status add_figures(
+    double *sums,
+    int32_t figures,
     const tkp__eval_metric *metric,
     const tkp__eval_table *table,
-    int32_t figure,
     const uint32_t *weights)
 {
-    tkp__eval_figures figures;
-    TKP__TRY(tkp__eval_aggregate(&figures, metric, table, weights));
-    const bool there = figure >= 0 && figure < figures.count;
-    const int32_t count = figures.count;
-    if (there)
-        *out = figures.figures[figure].value;
-    tkp__eval_figures_release(&figures);
+    tkp__eval_figures all;
+    TKP__TRY(tkp__eval_aggregate(&all, metric, table, weights));
+    const int32_t count = all.count;
+    for (int32_t f = 0; f < figures && f < count; f++)
+        sums[f] += all.figures[f].value;
+    tkp__eval_figures_release(&all);
     TKP__CHECK(
-        there, TKP_ERR_ARGUMENT, "figure is %d, wanted one of %d", figure,
-        count);
+        figures <= count, TKP_ERR_ARGUMENT,
+        "%d figures are wanted, there are %d", figures, count);
     return TKP_OK;
 }
 
-tkp_status tkp__eval_resample(
+tkp_status tkp__eval_resample_all(
     double *out,
     int32_t rounds,
     const tkp__eval_metric *metric,
     const tkp__eval_table *const *tables,
     int32_t n_tables,
-    int32_t figure,
+    int32_t figures,
     uint64_t seed)
 {
     TKP__CHECK(
@@ -96,22 +96,44 @@ tkp_status tkp__eval_resample(
     tkp_status status = TKP_OK;
     for (int32_t round = 0; round < rounds; round++) {
         const uint32_t r = (uint32_t)round;
-        double sum = 0;
+        double *sums = out + (size_t)round * (size_t)figures;
+        for (int32_t f = 0; f < figures; f++)
+            sums[f] = 0;
         memset(weights, 0, groups * sizeof(uint32_t));
         for (uint32_t i = 0; i < groups; i++)
             weights[draw(seed, STREAM_GROUPS, r, i, groups)]++;
         for (int32_t t = 0; t < n_tables; t++) {
             const uint32_t which =
                 draw(seed, STREAM_TABLES, r, (uint32_t)t, (uint32_t)n_tables);
-            double value = NAN;
             TKP__TRY_OUT(
-                figure_of(&value, metric, tables[which], figure, weights));
-            sum += value;
+                add_figures(sums, figures, metric, tables[which], weights));
         }
-        out[round] = sum / n_tables;
+        for (int32_t f = 0; f < figures; f++)
+            sums[f] /= n_tables;
     }
 out:
     tkp__free(weights);
+    return status;
+}
+
+tkp_status tkp__eval_resample(
+    double *out,
+    int32_t rounds,
+    const tkp__eval_metric *metric,
+    const tkp__eval_table *const *tables,
+    int32_t n_tables,
+    int32_t figure,
+    uint64_t seed)
+{
+    const size_t width = (size_t)figure + 1;
+    double *all = tkp__alloc((size_t)rounds * width, sizeof(double));
+    if (!all)
+        return TKP_ERR_MEMORY;
+    const tkp_status status = tkp__eval_resample_all(
+        all, rounds, metric, tables, n_tables, figure + 1, seed);
+    for (int32_t r = 0; status == TKP_OK && r < rounds; r++)
+        out[r] = all[(size_t)r * width + (size_t)figure];
+    tkp__free(all);
     return status;
 }
 

@@ -33,6 +33,16 @@ tkp_status tkp__eval_resample(
     int32_t figure,
     uint64_t seed);
 
+/* The same of all figures: out[round * figures + figure]. */
+tkp_status tkp__eval_resample_all(
+    double *out,
+    int32_t rounds,
+    const tkp__eval_metric *metric,
+    const tkp__eval_table *const *tables,
+    int32_t n_tables,
+    int32_t figures,
+    uint64_t seed);
+
 /* Between them lie 95 % of the values (linear between ranks; what is no number
  * is left out). */
 tkp_status tkp__eval_percentiles(

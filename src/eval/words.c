@@ -88,6 +88,8 @@ char *tkp__eval_lower(const char *text)
         const utf8proc_ssize_t n = character(text, &c);
         if (c < 0)
             tkp__eval_text_add(&out, text, 1);
+        else if (c == 0x130) /* the one capital with two small characters */
+            tkp__eval_text_puts(&out, "i\xcc\x87");
         else
             tkp__eval_text_add(
                 &out, (const char *)lower,

@@ -4,5 +4,4 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/presets.c
   ${CMAKE_CURRENT_LIST_DIR}/schema.c
   ${CMAKE_CURRENT_LIST_DIR}/yaml_read.c
-  ${CMAKE_CURRENT_LIST_DIR}/yaml_tree.c
   ${CMAKE_CURRENT_LIST_DIR}/yaml_write.c)

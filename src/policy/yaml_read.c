@@ -4,8 +4,8 @@
  * checks them as it checks a C caller's.
  */
 #include "policy/schema.h"
-#include "policy/yaml_tree.h"
 #include "util/text.h"
+#include "yaml/yaml_tree.h"
 
 #include <errno.h>
 #include <stdarg.h>

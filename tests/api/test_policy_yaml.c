@@ -1482,16 +1482,16 @@ START_TEST(load_text__hostile_texts__bounded_and_clean)
 {
     refuse_repeated(
         HEAD "stages: ", "[", 100000, "", TKP_ERR_POLICY,
-        "text:3:16: nested deeper than 8, wanted a policy");
+        "text:3:16: nested deeper than 8, wanted less depth");
     refuse_repeated(
         HEAD "stages: ", "{a: ", 50000, "", TKP_ERR_POLICY,
-        "text:3:37: nested deeper than 8, wanted a policy");
+        "text:3:37: nested deeper than 8, wanted less depth");
     refuse_repeated(
         HEAD "stages:\n", "- ", 9, "x\n", TKP_ERR_POLICY,
-        "text:4:15: nested deeper than 8, wanted a policy");
+        "text:4:15: nested deeper than 8, wanted less depth");
     refuse_repeated(
         HEAD "stages: [", "a,", 50000, "]\n", TKP_ERR_POLICY,
-        "text:3:8188: more than 4096 values, wanted a smaller policy");
+        "text:3:8188: more than 4096 values, wanted a smaller file");
     refuse_repeated(
         "", "#", 256 * 1024 + 1, "", TKP_ERR_POLICY,
         "text:1:1: text has 262145 bytes, wanted at most 262144");

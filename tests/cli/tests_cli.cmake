@@ -9,11 +9,14 @@ if(TARGET tokenprune-cli)
   tkp_add_check_test(NAME cli/other
     SOURCES test_cli_other.c cli_testing.c
     LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
+  tkp_add_check_test(NAME cli/score
+    SOURCES test_cli_score.c cli_testing.c
+    LIBS tokenprune-mllm-static PkgConfig::MLLM LABELS smoke)
   tkp_add_check_test(NAME cli/eval
     SOURCES test_cli_eval.c cli_testing.c
     LIBS tokenprune-mllm-static PkgConfig::MLLM PkgConfig::CLI LABELS ci
     ENV TKP_DEMO_MODEL=${PROJECT_SOURCE_DIR}/examples/demo/model)
-  foreach(name run select other eval)
+  foreach(name run select other score eval)
     add_dependencies(cli_${name} tokenprune-cli)
     if(TARGET tokenprune-cpu)
       add_dependencies(cli_${name} tokenprune-cpu)

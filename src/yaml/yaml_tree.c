@@ -1,4 +1,4 @@
-#include "policy/yaml_tree.h"
+#include "yaml/yaml_tree.h"
 
 #include <yaml.h>
 
@@ -14,7 +14,7 @@ void tkp__yaml_release(tkp__yaml_tree *tree)
 
 /* --- errors ---------------------------------------------------------------- */
 
-/* Refuse what is well formed, but not part of a policy's YAML. */
+/* Refuse what is well formed, but not part of our YAML. */
 static tkp_status
 refuse(const tkp__yaml_tree *tree, const yaml_mark_t *at, const char *what)
 {
@@ -88,7 +88,7 @@ add_node(tkp__yaml_tree *tree, int32_t kind, int32_t parent, yaml_mark_t at)
 {
     if (tree->count == TKP__YAML_MAX_NODES)
         return refuse(
-            tree, &at, "more than 4096 values, wanted a smaller policy");
+            tree, &at, "more than 4096 values, wanted a smaller file");
     TKP__TRY(make_room(tree));
     const int32_t number = tree->count++;
     tree->nodes[number] = (tkp__yaml_node){
@@ -169,7 +169,7 @@ open_node(builder *b, const yaml_event_t *event, int32_t kind, int32_t parent)
     if (b->depth == TKP__YAML_MAX_DEPTH)
         return refuse(
             b->tree, &event->start_mark,
-            "nested deeper than 8, wanted a policy");
+            "nested deeper than 8, wanted less depth");
     TKP__TRY(add_node(b->tree, kind, parent, event->start_mark));
     b->open[b->depth++] = b->tree->count - 1;
     return TKP_OK;
@@ -183,8 +183,7 @@ static tkp_status start_document(builder *b, const yaml_event_t *event)
     if (event->data.document_start.version_directive ||
         event->data.document_start.tag_directives.start !=
             event->data.document_start.tag_directives.end)
-        return refuse(
-            b->tree, &event->start_mark, "a directive, wanted a policy");
+        return refuse(b->tree, &event->start_mark, "a directive, wanted none");
     return TKP_OK;
 }
 

@@ -1,9 +1,9 @@
-#ifndef TKP_POLICY_YAML_TREE_H
-#define TKP_POLICY_YAML_TREE_H
+#ifndef TKP_YAML_YAML_TREE_H
+#define TKP_YAML_YAML_TREE_H
 
 /*
- * YAML text as a small tree: bounded, and only the part of YAML that a policy
- * is written in (one document; no anchors, aliases, tags or directives).
+ * YAML text as a small tree: bounded, and only the part of YAML that our
+ * files are written in (one document; no anchors, aliases, tags or directives).
  */
 
 #include "util/util.h"
