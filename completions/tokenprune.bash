@@ -14,7 +14,8 @@ _tokenprune_options()
             "--seed --out --json --backend --threads --help"
         ;;
     eval)
-        echo "--model --data --store --policy --keep --keep-ratio --at --fit --seeds" \
+        echo "--model --data --data-root --prompt --max-images --store --policy --keep" \
+            "--keep-ratio --at --fit --seeds" \
             "--seed --limit --batch --max-new-tokens --quiet --backend --threads" \
             "--dtype --help"
         ;;
@@ -75,7 +76,7 @@ _tokenprune()
     data:data)
         _tokenprune_from "list show check --help"
         ;;
-    data:show | data:check | score:--data | score:-d)
+    data:show | data:check | score:--data | score:-d | eval:--data | eval:-d)
         _tokenprune_from "$(_tokenprune_cards)" files
         ;;
     *:--data-root | *:--answers | *:-a | *:--details)

@@ -21,6 +21,9 @@ enum {
     SEEDS,
     SEED,
     LIMIT,
+    ROOT,
+    PROMPT,
+    MAX_IMAGES,
     BATCH,
     BACKEND,
     THREADS,
@@ -30,7 +33,13 @@ enum {
 
 static const tkp__cli_option options[] = {
     {"model", MODEL, "DIR", "Hugging Face model directory; the demo model"},
-    {"data", DATA, "LIST", "questions: JSON files, with commas between them"},
+    {"data", DATA, "LIST",
+     "data sets, with commas: cards by name (see data list) or YAML file, or "
+     "JSON files of questions"},
+    {"data-root", ROOT, "DIR", "folder of the cards' files; ."},
+    {"prompt", PROMPT, "NAME",
+     "the cards' prompts: llava, qwen2vl, ...; the model's"},
+    {"max-images", MAX_IMAGES, "N", "of a card's question; all"},
     {"store", STORE, "FILE",
      "result store; is made, or gone on with if it is there"},
     {"policy", POLICY, "LIST",
@@ -188,6 +197,14 @@ read_option(const tkp__cli_command *self, int key, tkp__study_options *o)
         return true;
     case DATA:
         return each_part(self, o, add_data);
+    case ROOT:
+        o->data_root = optarg;
+        return true;
+    case PROMPT:
+        o->prompt = optarg;
+        return true;
+    case MAX_IMAGES:
+        return tkp__cli_int(self, "max-images", 1, 10000, &o->max_images);
     case STORE:
         o->store = optarg;
         return true;
@@ -257,21 +274,6 @@ static int parse(
 
 /* --- the whole ----------------------------------------------------------------- */
 
-static tkp_status read_data(tkp__study *study)
-{
-    for (int32_t i = 0; i < study->options.n_data; i++) {
-        tkp__eval_sets more = {0};
-        TKP__TRY(tkp__eval_questions_read(&more, study->options.data[i]));
-        const tkp_status status = tkp__eval_sets_take(&study->sets, &more);
-        tkp__eval_sets_release(&more);
-        TKP__TRY(status);
-    }
-    for (int32_t i = 0; i < study->sets.count; i++)
-        TKP__TRY(tkp__eval_set_limit(
-            &study->sets.sets[i], study->options.limit, study->options.seed));
-    return TKP_OK;
-}
-
 static void close_study(tkp__study *study)
 {
     tkp__study_release_conditions(study);
@@ -311,8 +313,8 @@ static int finish(const tkp__study *study, tkp_status status)
 static tkp_status evaluate(tkp__study *study)
 {
     study->terminal = isatty(STDERR_FILENO) != 0;
-    TKP__TRY(read_data(study));
     TKP__TRY(tkp__study_open_model(study));
+    TKP__TRY(tkp__study_read_data(study));
     TKP__TRY(tkp__study_make_conditions(study));
     TKP__TRY(
         tkp__store_open(&study->store, study->options.store, TKP__STORE_WRITE));

@@ -28,6 +28,7 @@ target_sources(
             ${CMAKE_CURRENT_LIST_DIR}/select_stage.c
             ${CMAKE_CURRENT_LIST_DIR}/study_ask.c
             ${CMAKE_CURRENT_LIST_DIR}/study_conditions.c
+            ${CMAKE_CURRENT_LIST_DIR}/study_data.c
             ${CMAKE_CURRENT_LIST_DIR}/study_files.c
             ${CMAKE_CURRENT_LIST_DIR}/study_model.c
             ${CMAKE_CURRENT_LIST_DIR}/study_progress.c

@@ -23,11 +23,13 @@ typedef struct tkp__study_point {
 typedef struct tkp__study_options {
     const char *model; /* NULL = the demo model */
     const char *store, *backend;
+    const char *data_root; /* of cards; NULL = the working directory */
+    const char *prompt;    /* family of prompts; NULL = the model's */
     char *data[TKP__STUDY_MOST], *policies[TKP__STUDY_MOST];
     int32_t n_data, n_policies, n_budgets, n_points;
     tkp__study_budget budgets[TKP__STUDY_MOST];
     tkp__study_point points[TKP__STUDY_MOST];
-    int64_t seeds, limit, batch, max_new_tokens, fit, threads;
+    int64_t max_images, seeds, limit, batch, max_new_tokens, fit, threads;
     uint64_t seed;
     int32_t dtype, tiling;
     bool quiet;
@@ -65,6 +67,9 @@ typedef struct tkp__study {
 
 /* study_model.c: the model, what it is and what it runs on. */
 tkp_status tkp__study_open_model(tkp__study *study);
+
+/* study_data.c: what is asked; the model says whose prompts. */
+tkp_status tkp__study_read_data(tkp__study *study);
 
 /* study_conditions.c: controls first, then the policies. */
 tkp_status tkp__study_make_conditions(tkp__study *study);

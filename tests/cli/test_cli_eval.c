@@ -1,6 +1,7 @@
 /* tokenprune eval: what it stores, however often and however rudely it was
  * stopped. The demo model answers its own questions. */
 #include <fcntl.h>
+#include <nettle/base64.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -296,6 +297,116 @@ START_TEST(report__nothing_to_tell__says_what_is_missing)
 }
 END_TEST
 
+/* --- data sets on cards ------------------------------------------------------------ */
+
+/* A table of VLMEvalKit's form: the picture once, three questions about it. */
+static void write_table(char card[PATH_MAX + 64])
+{
+    char path[PATH_MAX + 64];
+    const char *root = getenv("TKP_SOURCE_DIR");
+    snprintf(
+        path, sizeof(path), "%s/examples/demo/images/scene_00.png",
+        root ? root : "..");
+    FILE *picture = fopen(path, "rb");
+    ck_assert_ptr_nonnull(picture);
+    static uint8_t bytes[1 << 18];
+    static char text[BASE64_ENCODE_RAW_LENGTH(sizeof(bytes))];
+    const size_t count = fread(bytes, 1, sizeof(bytes), picture);
+    fclose(picture);
+    ck_assert(count > 0 && count < sizeof(bytes));
+    base64_encode_raw(text, count, bytes);
+
+    snprintf(path, sizeof(path), "%s/demo.tsv", folder);
+    FILE *table = fopen(path, "wb");
+    ck_assert_ptr_nonnull(table);
+    fprintf(
+        table,
+        "index\timage\tquestion\tanswer\n"
+        "7\t%.*s\tWhat color is the diamond?\tpurple\n"
+        "8\t7\tWhat color is the square?\tred\n"
+        "9\t7\tIs there a red square in the image?\tno\n",
+        (int)BASE64_ENCODE_RAW_LENGTH(count), text);
+    fclose(table);
+
+    static const char yaml[] =
+        "name: demo\nreader: {tsv: demo.tsv}\n"
+        "map: {id: index, question: question, answers: answer}\n"
+        "prompt: {llava: \"{question}\\nAnswer the question using a single "
+        "word or phrase.\"}\nmetric: gqa_llava\n";
+    snprintf(card, PATH_MAX + 64, "%s/demo.yaml", folder);
+    write_whole(card, yaml, sizeof(yaml) - 1);
+}
+
+/* What the unpruned model said, as a file that anyone could have written. */
+static void write_answers(const char *path)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(
+        sqlite3_open_v2(store, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_prepare_v2(
+            db,
+            "SELECT item.name, answer.text FROM answer JOIN item ON "
+            "item.id = item JOIN run ON run.id = run WHERE "
+            "condition = 'vanilla'",
+            -1, &s, NULL),
+        SQLITE_OK);
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        json_t *line = json_pack(
+            "{s:s, s:s}", "id", sqlite3_column_text(s, 0), "answer",
+            sqlite3_column_text(s, 1));
+        json_dumpf(line, file, JSON_COMPACT);
+        fputc('\n', file);
+        json_decref(line);
+    }
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    fclose(file);
+}
+
+START_TEST(eval__table_on_a_card__score_of_its_answers_is_the_same)
+{
+    char card[PATH_MAX + 64], said[PATH_MAX + 64];
+    write_table(card);
+    spoken s = command(
+        "eval", "-d", card, "--data-root", folder, "-s", store, "--backend",
+        "cpu", "--seeds", "1", "--at", "llm:1", "-q", NULL);
+    ck_assert_msg(s.code == 0, "%s", s.err);
+    forget(&s);
+    const int64_t right =
+        ask(store,
+            "SELECT sum(value) FROM answer JOIN run ON run.id = run WHERE "
+            "condition = 'vanilla'");
+    ck_assert_int_eq(
+        ask(store, "SELECT count(*) FROM answer JOIN run ON run.id = run "
+                   "WHERE condition = 'vanilla' AND visual_before = 144"),
+        3);
+    ck_assert_int_ge(right, 1); /* it sees the picture that the table holds */
+    snprintf(said, sizeof(said), "%s/said.jsonl", folder);
+    write_answers(said);
+    json_t *json = assert_json(
+        command(
+            "score", "-d", card, "--data-root", folder, "-a", said, "--json",
+            NULL),
+        "score");
+    const json_t *first = json_array_get(json_object_get(json, "figures"), 0);
+    ck_assert_double_eq_tol(
+        json_real_at(first, "value"), 100.0 * (double)right / 3, 1e-6);
+    json_decref(json);
+    assert_refused(
+        command("eval", "-d", "llava-bench", "-s", store, NULL), 1,
+        "questions.jsonl: No such file");
+    assert_refused(
+        command(
+            "eval", "-d", card, "--data-root", folder, "-s", store, "--prompt",
+            "qwen2vl", NULL),
+        1, "the card has no prompt for qwen2vl");
+}
+END_TEST
+
 /* --- what it refuses -------------------------------------------------------------- */
 
 static const char *put(const char *text)
@@ -371,6 +482,8 @@ int main(void)
     tcase_add_test(all, eval__report_of_the_engine__stored_with_the_answer);
     tcase_add_test(all, eval__batches__the_same_answers_as_one_by_one);
     tcase_add_test(all, eval__policy_without_a_place__left_out_and_named);
+    tcase_add_test(
+        all, eval__table_on_a_card__score_of_its_answers_is_the_same);
     tcase_add_test(all, eval__bad_command_line__one_line);
     tcase_add_test(all, eval__bad_questions__file_and_place_are_named);
     tcase_add_test(all, report__every_format__has_the_tables);
