@@ -20,7 +20,7 @@ _tokenprune_options()
             "--dtype --help"
         ;;
     report)
-        echo "--store --table --format --out --charts --model --help"
+        echo "--store --table --format --out --charts --answers --model --help"
         ;;
     score)
         echo "--data --answers --data-root --metric --partial --details --rounds" \
@@ -104,7 +104,7 @@ _tokenprune()
         _tokenprune_from "projector llm:2 kv"
         ;;
     *:--model | *:-m | *:--image | *:-i | *:--picture | *:--scores | \
-        *:--tensors | *:-t | *:--data | *:-d | *:--store | *:-s | *:--charts | *:--out | *:-o | policy:*)
+        *:--tensors | *:-t | *:--data | *:-d | *:--store | *:-s | *:--charts | *:--answers | *:--out | *:-o | policy:*)
         _tokenprune_from "" files
         ;;
     *)

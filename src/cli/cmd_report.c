@@ -15,6 +15,7 @@ enum {
     TABLE = 256,
     FORMAT,
     CHARTS,
+    ANSWERS,
     HELP_SHOWN
 };
 
@@ -26,12 +27,14 @@ static const tkp__cli_option options[] = {
     {"format", FORMAT, "WORD", "md, csv, tex, or html with charts; md"},
     {"out", OUT, "FILE", "instead of standard output"},
     {"charts", CHARTS, "FOLDER", "write the charts there, as SVG and PNG"},
+    {"answers", ANSWERS, "FOLDER",
+     "write a file of answers for each run there, as LLaVA's scripts do"},
     {"model", MODEL, "TEXT",
      "of several models the one with this in its name; the newest"},
     {NULL, 0, NULL, NULL}};
 
 typedef struct report_options {
-    const char *store, *table, *out, *charts, *model;
+    const char *store, *table, *out, *charts, *answers, *model;
     int32_t format;
 } report_options;
 
@@ -80,6 +83,9 @@ read_option(const tkp__cli_command *self, int key, report_options *o)
         return true;
     case CHARTS:
         o->charts = optarg;
+        return true;
+    case ANSWERS:
+        o->answers = optarg;
         return true;
     case MODEL:
         o->model = optarg;
@@ -225,6 +231,11 @@ static tkp_status make(const report_options *o)
     tkp__report report;
     TKP__TRY(tkp__store_open(&store, o->store, TKP__STORE_READ));
     tkp_status status = tkp__report_load(&report, store, o->model);
+    if (status == TKP_OK && o->answers) {
+        status = tkp__report_answers(store, &report, o->answers);
+        if (status != TKP_OK)
+            tkp__report_release(&report);
+    }
     tkp__store_close(store);
     TKP__TRY(status);
     status = tkp__report_compute(&report);

@@ -35,8 +35,9 @@ add(tkp__study *study,
     uint64_t seed)
 {
     const size_t n = (size_t)study->n_conditions;
+    const char *slash = strrchr(name, '/'); /* of a file, wherever it lies */
     tkp__study_condition c = {
-        .name = tkp__strdup(name),
+        .name = tkp__strdup(slash ? slash + 1 : name),
         .control = control,
         .policy = policy,
         .yaml = policy ? tkp__cli_policy_yaml(policy) : strdup(""),

@@ -95,6 +95,14 @@ tkp__report_load(tkp__report *out, tkp__store *store, const char *model);
 /* report_figures.c: values, intervals, means. */
 tkp_status tkp__report_compute(tkp__report *report);
 
+/* report_answers.c: FOLDER/SET-CONDITION....jsonl for every run of the report,
+ * a line {question_id, prompt, text} an answer; all of them, not only those to
+ * questions that all conditions answered. */
+tkp_status tkp__report_answers(
+    tkp__store *store,
+    const tkp__report *report,
+    const char *folder);
+
 /* The row that others are held against; -1 = there is none. */
 int32_t tkp__report_find(
     const tkp__report *report,

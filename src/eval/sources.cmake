@@ -41,6 +41,7 @@ target_sources(
 target_sources(
     tokenprune-cli
     PRIVATE ${CMAKE_CURRENT_LIST_DIR}/grid.c
+            ${CMAKE_CURRENT_LIST_DIR}/report_answers.c
             ${CMAKE_CURRENT_LIST_DIR}/report_charts.c
             ${CMAKE_CURRENT_LIST_DIR}/report_figures.c
             ${CMAKE_CURRENT_LIST_DIR}/report_load.c

@@ -275,6 +275,28 @@ START_TEST(report__every_format__has_the_tables)
 }
 END_TEST
 
+START_TEST(report__answers__a_line_each_in_a_file_a_run)
+{
+    char path[PATH_MAX + 64];
+    json_error_t error;
+    run_study(store);
+    assert_says(
+        command("report", "-s", store, "--answers", folder, NULL), "Accuracy");
+    snprintf(path, sizeof(path), "%s/box-fastv-1_4-llm_1-0.jsonl", folder);
+    json_t *line = json_load_file(path, JSON_DISABLE_EOF_CHECK, &error);
+    ck_assert_msg(line, "%s", error.text);
+    const char *said = json_string_value(json_object_get(line, "text"));
+    ck_assert(said && said[0] == '[');
+    ck_assert_ptr_nonnull(json_object_get(line, "question_id"));
+    json_decref(line);
+    snprintf(path, sizeof(path), "%s/box-random-1_4-llm_1-1.jsonl", folder);
+    ck_assert_int_eq(access(path, R_OK), 0);
+    assert_refused(
+        command("report", "-s", store, "--answers", "/nowhere", NULL), 1,
+        "/nowhere/");
+}
+END_TEST
+
 START_TEST(report__nothing_to_tell__says_what_is_missing)
 {
     assert_refused(command("report", NULL), 2, "--store is missing");
@@ -487,6 +509,7 @@ int main(void)
     tcase_add_test(all, eval__bad_command_line__one_line);
     tcase_add_test(all, eval__bad_questions__file_and_place_are_named);
     tcase_add_test(all, report__every_format__has_the_tables);
+    tcase_add_test(all, report__answers__a_line_each_in_a_file_a_run);
     tcase_add_test(all, report__nothing_to_tell__says_what_is_missing);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
