@@ -297,6 +297,46 @@ START_TEST(report__answers__a_line_each_in_a_file_a_run)
 }
 END_TEST
 
+/* The demo's questions on a card, asked by eval, exported, and scored as anybody
+ * else's answers are. */
+START_TEST(score__of_exported_answers__is_what_eval_says)
+{
+    static const char card[] =
+        "name: demo\nreader: {json: questions.json}\n"
+        "map: {id: _row, question: question, category: task, image: image,"
+        " answers: answer}\nprompt: {llava: \"{question}\"}\n"
+        "metric: gqa_vlmeval\n"
+        "answers: {json: {id: question_id, text: text}}\n";
+    char path[PATH_MAX + 64], root[PATH_MAX], said[PATH_MAX + 64];
+    snprintf(path, sizeof(path), "%s/demo.yaml", folder);
+    write_whole(path, card, strlen(card));
+    snprintf(root, sizeof(root), "%s", questions);
+    *strrchr(root, '/') = '\0';
+    spoken s = command(
+        "eval", "-d", path, "--data-root", root, "-s", store, "--limit", "9",
+        "--seeds", "1", "-q", "--backend", "cpu", NULL);
+    ck_assert_msg(s.code == 0, "%s", s.err);
+    forget(&s);
+    assert_says(
+        command("report", "-s", store, "--answers", folder, NULL), "Accuracy");
+    snprintf(said, sizeof(said), "%s/demo-random-1_4-llm_2-0.jsonl", folder);
+    json_t *score = assert_json(
+        command(
+            "score", "-d", path, "--data-root", root, "-a", said, "--partial",
+            "--json", NULL),
+        "score");
+    const json_t *figure = json_array_get(json_object_get(score, "figures"), 0);
+    const int64_t right =
+        ask(store, "SELECT sum(value) FROM answer JOIN run ON run.id = run"
+                   " WHERE control = 'random'");
+    ck_assert_int_eq(json_int_at(score, "answered"), 9);
+    ck_assert_int_gt(right, 0);
+    ck_assert_double_eq_tol(
+        json_real_at(figure, "value"), 100 * (double)right / 9, 1e-6);
+    json_decref(score);
+}
+END_TEST
+
 START_TEST(report__nothing_to_tell__says_what_is_missing)
 {
     assert_refused(command("report", NULL), 2, "--store is missing");
@@ -510,6 +550,7 @@ int main(void)
     tcase_add_test(all, eval__bad_questions__file_and_place_are_named);
     tcase_add_test(all, report__every_format__has_the_tables);
     tcase_add_test(all, report__answers__a_line_each_in_a_file_a_run);
+    tcase_add_test(all, score__of_exported_answers__is_what_eval_says);
     tcase_add_test(all, report__nothing_to_tell__says_what_is_missing);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -224,8 +224,8 @@ END_TEST
 
 /* --- help and papers ------------------------------------------------------------ */
 
-static const char *const commands[] = {"run",    "select", "policy",
-                                       "doctor", "eval",   "report"};
+static const char *const commands[] = {"run",  "select", "policy", "doctor",
+                                       "eval", "report", "score",  "data"};
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 START_TEST(help__every_command__usage_and_examples)
