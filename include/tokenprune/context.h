@@ -88,6 +88,9 @@ tkp_context_backend_info(const tkp_context *context, int32_t i);
 
 TKP_API int32_t tkp_context_threads(const tkp_context *context);
 
+/** enum tkp_device_type of the memory it works on; TKP_DEVICE_CPU for NULL. */
+TKP_API int32_t tkp_context_device_type(const tkp_context *context);
+
 /**
  * @param[out] out      Destroy with tkp_exec_destroy().
  * @param[in]  context  A reference is kept.

@@ -59,6 +59,11 @@ int32_t tkp_context_threads(const tkp_context *context)
     return context ? context->threads : 0;
 }
 
+int32_t tkp_context_device_type(const tkp_context *context)
+{
+    return context ? context->device_type : TKP_DEVICE_CPU;
+}
+
 tkp_status tkp_exec_create(tkp_exec **out, tkp_context *context, void *stream)
 {
     tkp_sys_message_clear();

@@ -43,7 +43,7 @@ tkp__cli_context(tkp_context **out, const char *backend, int32_t threads)
 
 bool tkp__cli_on_device(const tkp_context *context)
 {
-    return strncmp(tkp_context_backend_name(context, 0), "cuda", 4) == 0;
+    return tkp_context_device_type(context) != TKP_DEVICE_CPU;
 }
 
 /* --- the demo model ---------------------------------------------------------- */

@@ -151,6 +151,11 @@ tkp_status tkp_mllm_load(
     TKP__CHECK(out, TKP_ERR_ARGUMENT, "out is NULL");
     TKP__CHECK(context, TKP_ERR_ARGUMENT, "context is NULL");
     TKP__CHECK(directory, TKP_ERR_ARGUMENT, "directory is NULL");
+    TKP__CHECK(
+        tkp_context_device_type(context) == TKP_DEVICE_CPU, TKP_ERR_UNSUPPORTED,
+        "the reference model runs on the CPU in this version; the context "
+        "works on device type %d",
+        tkp_context_device_type(context));
     tkp_mllm_options o;
     TKP__TRY(check_options(&o, options));
     tkp_mllm *m = tkp__zalloc(1, sizeof(*m));

@@ -470,7 +470,7 @@ tkp_status tkp_test_case_run(
     if (plan_for && !fits(c, plan_for))
         plan_for = NULL;
     tkp_test_device device = {.context = context};
-    device.away = strncmp(tkp_context_backend_name(context, 0), "cuda", 4) == 0;
+    device.away = tkp_context_device_type(context) != TKP_DEVICE_CPU;
     tkp_tensor plan_args[TKP_OP_MAX_ARGS];
     describe_plan(plan_args, c, plan_for, device.away);
     tkp_op_desc desc = TKP_OP_DESC_INIT;
