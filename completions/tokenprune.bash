@@ -14,7 +14,7 @@ _tokenprune_options()
             "--seed --out --json --backend --threads --help"
         ;;
     eval)
-        echo "--model --data --data-root --prompt --max-images --store --policy --keep" \
+        echo "--model --data --data-root --prompt --template --max-images --store --policy --keep" \
             "--keep-ratio --at --fit --seeds" \
             "--seed --limit --batch --max-new-tokens --quiet --backend --threads" \
             "--dtype --help"
@@ -84,6 +84,9 @@ _tokenprune()
         ;;
     policy:show | *:--policy)
         _tokenprune_from "$(_tokenprune_presets)" files
+        ;;
+    *:--template)
+        _tokenprune_from "vicuna_v1 llava_v1 vlmeval_llava hf_llava"
         ;;
     *:--backend)
         _tokenprune_from "auto cpu ref"

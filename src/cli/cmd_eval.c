@@ -24,6 +24,7 @@ enum {
     ROOT,
     PROMPT,
     MAX_IMAGES,
+    TEMPLATE,
     BATCH,
     BACKEND,
     THREADS,
@@ -39,6 +40,9 @@ static const tkp__cli_option options[] = {
     {"data-root", ROOT, "DIR", "folder of the cards' files; ."},
     {"prompt", PROMPT, "NAME",
      "the cards' prompts: llava, qwen2vl, ...; the model's"},
+    {"template", TEMPLATE, "NAME",
+     "around questions: vicuna_v1 (LLaVA's own), llava_v1, vlmeval_llava, "
+     "hf_llava; the model's"},
     {"max-images", MAX_IMAGES, "N", "of a card's question; all"},
     {"store", STORE, "FILE",
      "result store; is made, or gone on with if it is there"},
@@ -202,6 +206,9 @@ read_option(const tkp__cli_command *self, int key, tkp__study_options *o)
         return true;
     case PROMPT:
         o->prompt = optarg;
+        return true;
+    case TEMPLATE:
+        o->chat = optarg;
         return true;
     case MAX_IMAGES:
         return tkp__cli_int(self, "max-images", 1, 10000, &o->max_images);

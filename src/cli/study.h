@@ -25,6 +25,7 @@ typedef struct tkp__study_options {
     const char *store, *backend;
     const char *data_root; /* of cards; NULL = the working directory */
     const char *prompt;    /* family of prompts; NULL = the model's */
+    const char *chat;      /* template around them; NULL = the model's */
     char *data[TKP__STUDY_MOST], *policies[TKP__STUDY_MOST];
     int32_t n_data, n_policies, n_budgets, n_points;
     tkp__study_budget budgets[TKP__STUDY_MOST];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/study.h"
+#include "eval/chat.h"
 
 enum { ANSWER_TOKENS = 32 }; /* where neither the user nor the card says */
 
@@ -149,9 +150,22 @@ static tkp_status put_all(
 
 /* --- asking ---------------------------------------------------------------------- */
 
+/* The template takes the question's place; both are released as texts. */
+static tkp_status wrap(tkp_mllm_request *r, char **text, const char *chat)
+{
+    char *whole;
+    TKP__TRY(tkp__eval_chat(&whole, chat, r->prompt, r->n_images));
+    tkp__free(*text);
+    *text = whole;
+    r->prompt = whole;
+    r->format = TKP_MLLM_FORMAT_RAW;
+    return TKP_OK;
+}
+
 static tkp_status make_requests(
     tkp_mllm_request *requests,
     char **texts,
+    const char *chat,
     const tkp__study_condition *condition,
     const tkp__study_batch *batch)
 {
@@ -172,6 +186,8 @@ static tkp_status make_requests(
             r->images = batch->paths[i];
             r->n_images = item->n_images;
         }
+        if (chat)
+            TKP__TRY(wrap(r, &texts[i], chat));
     }
     return TKP_OK;
 }
@@ -190,7 +206,8 @@ tkp_status tkp__study_ask(
     tkp_status status = TKP_ERR_MEMORY;
     if (!requests || !texts)
         goto out;
-    TKP__TRY_OUT(make_requests(requests, texts, condition, batch));
+    TKP__TRY_OUT(
+        make_requests(requests, texts, study->options.chat, condition, batch));
     options.max_new_tokens = longest(study, batch->set);
     options.policy = condition->policy;
     options.should_stop = tkp__cli_interrupted;

@@ -1,5 +1,6 @@
 /* The data sets of a study: cards by name or file, or plain questions. */
 #include "cli/study.h"
+#include "eval/chat.h"
 #include "eval/data.h"
 
 /* Plain questions are JSON; everything else names a card. */
@@ -50,8 +51,24 @@ read_card(tkp__eval_sets *out, const tkp__study *study, const char *name)
     return status;
 }
 
+/* A name that is none is told before anything is read. */
+static tkp_status check_chat(const tkp__study *study)
+{
+    char *text;
+    if (!study->options.chat)
+        return TKP_OK;
+    TKP__CHECK(
+        strncmp(study->info.kind, "llava", 5) == 0, TKP_ERR_UNSUPPORTED,
+        "template is '%.40s', but the model is %s: templates are for LLaVA",
+        study->options.chat, study->info.kind);
+    TKP__TRY(tkp__eval_chat(&text, study->options.chat, "", 0));
+    tkp__free(text);
+    return TKP_OK;
+}
+
 tkp_status tkp__study_read_data(tkp__study *study)
 {
+    TKP__TRY(check_chat(study));
     for (int32_t i = 0; i < study->options.n_data; i++) {
         const char *name = study->options.data[i];
         tkp__eval_sets more = {0};

@@ -124,10 +124,13 @@ static tkp_status describe(tkp__study *study)
         "{s:o, s:o, s:i, s:s}", "processor", tkp__cli_json_text(name),
         "backends", backends, "threads", tkp_context_threads(study->context),
         "build", tkp_build_info()));
-    study->settings = dumped(json_pack(
+    json_t *settings = json_pack(
         "{s:I, s:s, s:i, s:I, s:s}", "batch", (json_int_t)o->batch, "dtype",
         tkp_dtype_string(study->info.dtype), "tiling", o->tiling,
-        "max_new_tokens", (json_int_t)o->max_new_tokens, "decoding", "greedy"));
+        "max_new_tokens", (json_int_t)o->max_new_tokens, "decoding", "greedy");
+    if (o->chat)
+        json_object_set_new(settings, "template", json_string(o->chat));
+    study->settings = dumped(settings);
     return study->machine && study->settings
                ? TKP_OK
                : tkp__fail(TKP_ERR_MEMORY, "no memory for the study");

@@ -3,6 +3,7 @@ target_sources(
     PRIVATE ${CMAKE_CURRENT_LIST_DIR}/answers.c
             ${CMAKE_CURRENT_LIST_DIR}/box_parse.c
             ${CMAKE_CURRENT_LIST_DIR}/card.c
+            ${CMAKE_CURRENT_LIST_DIR}/chat.c
             ${CMAKE_CURRENT_LIST_DIR}/data.c
             ${CMAKE_CURRENT_LIST_DIR}/data_item.c
             ${CMAKE_CURRENT_LIST_DIR}/expr.c

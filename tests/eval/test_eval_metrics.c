@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "eval/box.h"
+#include "eval/chat.h"
 #include "eval/eval_testing.h"
 #include "eval/vqa_text.h"
 #include "eval/words.h"
@@ -380,6 +381,47 @@ START_TEST(words__unicode_and_broken_bytes__as_python_or_left_alone)
 }
 END_TEST
 
+/* --- templates -------------------------------------------------------------------- */
+
+static void assert_chat_(
+    const char *name,
+    const char *text,
+    int32_t images,
+    const char *wanted,
+    int line)
+{
+    char *met = NULL;
+    ck_assert_int_eq(tkp__eval_chat(&met, name, text, images), TKP_OK);
+    ck_assert_msg(strcmp(met, wanted) == 0, "line %d: '%s'", line, met);
+    tkp__free(met);
+}
+#define assert_chat(name_, text_, images_, wanted_)                            \
+    assert_chat_((name_), (text_), (images_), (wanted_), __LINE__)
+
+START_TEST(chat__four_harnesses__to_the_letter)
+{
+    char *text;
+    assert_chat(
+        "vicuna_v1", "What?", 1,
+        "A chat between a curious user and an artificial intelligence "
+        "assistant. The assistant gives helpful, detailed, and polite answers "
+        "to the user's questions. USER: <image>\nWhat? ASSISTANT:");
+    assert_chat(
+        "llava_v1", "What?", 0,
+        "A chat between a curious human and an artificial intelligence "
+        "assistant. The assistant gives helpful, detailed, and polite answers "
+        "to the human's questions. USER: What? ASSISTANT:");
+    assert_chat(
+        "vlmeval_llava", "What?", 2,
+        "A chat between a curious human and an artificial intelligence "
+        "assistant. The assistant gives helpful, detailed, and polite answers "
+        "to the human's questions. USER:  <image>  <image> What? ASSISTANT: ");
+    assert_chat("hf_llava", "See <image>?", 1, "USER: See <image>? ASSISTANT:");
+    ck_assert_int_eq(tkp__eval_chat(&text, "vicuna", "", 0), TKP_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(tkp_last_message(), "template is 'vicuna'"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("eval/metrics");
@@ -415,6 +457,10 @@ int main(void)
     tcase_add_test(boxes, box_read__notations__four_numbers_or_none);
     tcase_add_test(boxes, box_iou_metric__half_covered__is_a_hit);
     suite_add_tcase(suite, boxes);
+
+    TCase *chats = tcase_create("chats");
+    tcase_add_test(chats, chat__four_harnesses__to_the_letter);
+    suite_add_tcase(suite, chats);
 
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
