@@ -227,7 +227,7 @@ static tkp_status differences_heads(drawing *d)
 {
     static const char *const heads[] = {
         NAME_HEADS, "Avg, mean of ratios",         "minus random, same RETAIN",
-        "",         "minus random, same EQUIV_IN", NULL};
+        "is",       "minus random, same EQUIV_IN", NULL};
     put_heads(d->grid, heads);
     tkp__grid_note(
         d->grid,
