@@ -89,7 +89,7 @@ _tokenprune()
         _tokenprune_from "vicuna_v1 llava_v1 vlmeval_llava hf_llava"
         ;;
     *:--backend)
-        _tokenprune_from "auto cpu ref"
+        _tokenprune_from "auto cpu cuda ref"
         ;;
     report:--table)
         _tokenprune_from "accuracy differences costs kept 1 2 3 5 6"

@@ -91,6 +91,9 @@ TKP_API int32_t tkp_context_threads(const tkp_context *context);
 /** enum tkp_device_type of the memory it works on; TKP_DEVICE_CPU for NULL. */
 TKP_API int32_t tkp_context_device_type(const tkp_context *context);
 
+/** Its number among the devices of that type; 0 on the CPU and for NULL. */
+TKP_API int32_t tkp_context_device_id(const tkp_context *context);
+
 /**
  * @param[out] out      Destroy with tkp_exec_destroy().
  * @param[in]  context  A reference is kept.

@@ -64,6 +64,11 @@ int32_t tkp_context_device_type(const tkp_context *context)
     return context ? context->device_type : TKP_DEVICE_CPU;
 }
 
+int32_t tkp_context_device_id(const tkp_context *context)
+{
+    return context ? context->device_id : 0;
+}
+
 tkp_status tkp_exec_create(tkp_exec **out, tkp_context *context, void *stream)
 {
     tkp_sys_message_clear();

@@ -78,7 +78,7 @@ static const tkp__cli_option options[] = {
     {"top-k", TOP_K, "N", "with --sample: of the N likeliest; all"},
     {"top-p", TOP_P, "X", "with --sample: of the likeliest share X; 1"},
     {"seed", SEED, "S", "for --sample and random policies; 0"},
-    {"backend", BACKEND, "NAME", "ref, cpu or auto; auto"},
+    {"backend", BACKEND, "NAME", "ref, cpu, cuda or auto; auto"},
     {"threads", THREADS, "N", "OMP_NUM_THREADS, or all processors"},
     {"dtype", DTYPE, "TYPE", "of activations: f32, bf16 or auto; auto"},
     {"tiling", TILING, "WORD",

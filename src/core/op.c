@@ -10,15 +10,20 @@
 
 enum { shape_bytes = 128, reasons_bytes = 768 };
 
-TKP__ASSERT_NO_PADDING(tkp_op_desc, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_desc, reserved2);
 
 /* --- description ----------------------------------------------------------- */
 
 static tkp_status check_desc(const tkp_op_desc *desc, const tkp__op_rule *rule)
 {
     TKP__CHECK(
-        desc->reserved == 0, TKP_ERR_OPTION,
-        "op description: reserved is %d, wanted 0", desc->reserved);
+        desc->reserved == 0 && desc->reserved2 == 0, TKP_ERR_OPTION,
+        "op description: reserved is %d and %d, wanted 0", desc->reserved,
+        desc->reserved2);
+    TKP__CHECK(
+        (desc->flags & ~(uint32_t)TKP_OP_HOST_TABLES) == 0, TKP_ERR_OPTION,
+        "op description: flags are 0x%x, wanted 0 or %d", desc->flags,
+        TKP_OP_HOST_TABLES);
     TKP__CHECK(
         rule || desc->kind >= TKP_OP_USER_FIRST, TKP_ERR_ARGUMENT,
         "op description: kind is %d, which is none", desc->kind);
@@ -39,12 +44,12 @@ static tkp_status check_desc(const tkp_op_desc *desc, const tkp__op_rule *rule)
 /* Take the description over into `op` and hold it against the kind's rules.
  * The backends get to see our copies, params complete. The params of a user's
  * kind go through as they are. */
-static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc, bool of_rooms)
+static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc)
 {
     tkp_op_desc *own = &op->desc;
     TKP__TRY(tkp__util_copy_options(
         own, sizeof(*own), desc, desc->struct_size,
-        TKP__SIZE_THROUGH(tkp_op_desc, reserved), "op description"));
+        TKP__SIZE_THROUGH(tkp_op_desc, reserved2), "op description"));
     own->struct_size = (uint32_t)sizeof(*own);
     op->rule = tkp__core_op_rule(own->kind);
     TKP__TRY(check_desc(own, op->rule));
@@ -56,7 +61,7 @@ static tkp_status take_desc(tkp_op *op, const tkp_op_desc *desc, bool of_rooms)
     for (int32_t i = 0; i < own->n_args; i++)
         op->args[i] = own->args[i];
     own->args = op->args;
-    if (of_rooms)
+    if (own->flags & TKP_OP_HOST_TABLES)
         tkp__core_stage_relocate(op);
     if (op->rule) {
         TKP__TRY(tkp__core_op_check_params(op->rule, op->params, own->params));
@@ -177,17 +182,14 @@ static void log_run(const tkp_op *op, const tkp_tensor *args, double ms)
 
 /* --- life ------------------------------------------------------------------ */
 
-static tkp_status create(
-    tkp_op **out,
-    tkp_context *context,
-    const tkp_op_desc *desc,
-    bool of_rooms)
+tkp_status
+tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
 {
     tkp_op *op = tkp__zalloc(1, sizeof(*op));
     if (!op)
         return TKP_ERR_MEMORY;
     op->context = context;
-    tkp_status status = take_desc(op, desc, of_rooms);
+    tkp_status status = take_desc(op, desc);
     if (status == TKP_OK)
         status = choose_backend(op, &op->desc);
     if (status == TKP_OK) {
@@ -207,12 +209,6 @@ static tkp_status create(
     return TKP_OK;
 }
 
-tkp_status
-tkp__core_op_create(tkp_op **out, tkp_context *context, const tkp_op_desc *desc)
-{
-    return create(out, context, desc, false);
-}
-
 tkp_status tkp__core_op_make(
     tkp_op **out,
     tkp_context *context,
@@ -228,8 +224,9 @@ tkp_status tkp__core_op_make(
         .args = args,
         .params = params,
         .n_args = n_args,
+        .flags = TKP_OP_HOST_TABLES,
     };
-    TKP__TRY(create(out, context, &desc, true));
+    TKP__TRY(tkp__core_op_create(out, context, &desc));
     if (most && (*out)->workspace_bytes > *most)
         *most = (*out)->workspace_bytes;
     return TKP_OK;

@@ -15,6 +15,8 @@
 
 #include <time.h>
 
+#include "tokenprune/sys/device.h"
+
 double tkp__engine_now(void)
 {
     struct timespec t;
@@ -24,14 +26,23 @@ double tkp__engine_now(void)
 
 /* --- pictures and text into rows ------------------------------------------- */
 
+/* All of x, as the rows of `dst`. */
+static tkp_status
+copy_rows(tkp__engine *e, const tkp_tensor *x, const tkp__buffer *dst)
+{
+    for (int64_t i = 0; i < e->rows; i++)
+        e->index[i] = (int32_t)i;
+    const tkp_tensor all = tkp__ints(e->index, e->rows);
+    const tkp_tensor to = tkp__rows(dst, e->rows);
+    return tkp__gather_run(e->model->decoder.gather, &e->f, x, &all, &to);
+}
+
 /* What stages ask for of the rows that enter the decoder. */
 static tkp_status keep_embeddings(tkp__engine *e, const tkp_tensor *x)
 {
     tkp__kept_inputs *kept = &e->inputs;
     if (kept->embeddings.data)
-        memcpy(
-            kept->embeddings.data, tkp__data(x),
-            (size_t)tkp_tensor_count(x) * tkp_dtype_bytes(x->dtype));
+        TKP__TRY(copy_rows(e, x, &kept->embeddings));
     if (!kept->text.data || kept->text_count == 0)
         return TKP_OK;
     const tkp_tensor rows = tkp__ints(kept->text_rows, kept->text_count);
@@ -89,7 +100,7 @@ static tkp_status set_positions(tkp__engine *e)
     tkp_tensor_make_2d(
         &view, e->positions, TKP_DTYPE_I32, e->model->decoder.position_rows,
         e->decoder.rows);
-    tkp__trace(&e->f, "positions", -1, &view);
+    tkp__trace_host(&e->f, "positions", -1, &view);
     return tkp__decoder_set_positions(&e->decoder, &e->f, e->positions);
 }
 
@@ -112,13 +123,30 @@ static tkp_status check_scores(const tkp__engine *e, const tkp_tensor *scores)
     return TKP_OK;
 }
 
-static tkp_status check_point(const tkp__engine *e)
+/* The caller's scores of the host go where the forward runs. */
+static tkp_status bring_scores(tkp__engine *e)
+{
+    tkp_context *context = e->model->context;
+    const int64_t n = e->visual_tokens;
+    TKP__TRY(check_scores(e, e->scores));
+    if (e->scores->device_type == tkp_context_device_type(context) || n == 0)
+        return TKP_OK;
+    TKP__TRY(tkp__buffer_alloc(&e->score_copy, context, n, 1, TKP_DTYPE_F32));
+    TKP__TRY(tkp_device_upload(
+        e->f.exec, e->score_copy.data, tkp__data(e->scores),
+        (uint64_t)n * sizeof(float)));
+    e->score_view = tkp__column_from(&e->score_copy, 0, n);
+    e->scores = &e->score_view;
+    return TKP_OK;
+}
+
+static tkp_status take_point(tkp__engine *e)
 {
     const tkp_point *p = &e->point;
     TKP__CHECK(
         !(p->needs & TKP_NEED_SCORES) || e->scores, TKP_ERR_ARGUMENT,
         "stage %d: wants scores of the caller, but none are given", p->stage);
-    return p->needs & TKP_NEED_SCORES ? check_scores(e, e->scores) : TKP_OK;
+    return p->needs & TKP_NEED_SCORES ? bring_scores(e) : TKP_OK;
 }
 
 /* Whether q and k are those of the layer behind the cut: it has not run, and
@@ -139,18 +167,23 @@ static tkp_status make_room(tkp__engine *e)
     const bool apart = e->sequences > 1 || reads_next_layer(&e->point);
     if ((e->point.needs & TKP_NEED_PLAIN_ATTENTION) && !kept->plain_q.data) {
         TKP__TRY(tkp__buffer_alloc(
-            &kept->plain_q, e->rows, d->heads * d->head_dim, d->dtype));
-        TKP__TRY(tkp__buffer_alloc(&kept->plain_k, e->rows, kv, d->dtype));
+            &kept->plain_q, e->model->context, e->rows, d->heads * d->head_dim,
+            d->dtype));
+        TKP__TRY(tkp__buffer_alloc(
+            &kept->plain_k, e->model->context, e->rows, kv, d->dtype));
     }
     if (apart && !kept->k.data)
-        TKP__TRY(tkp__buffer_alloc(&kept->k, e->rows, kv, d->dtype));
+        TKP__TRY(tkp__buffer_alloc(
+            &kept->k, e->model->context, e->rows, kv, d->dtype));
     if (apart && (e->point.needs & TKP_NEED_VALUES) && !kept->v.data)
-        TKP__TRY(tkp__buffer_alloc(&kept->v, e->rows, kv, d->dtype));
+        TKP__TRY(tkp__buffer_alloc(
+            &kept->v, e->model->context, e->rows, kv, d->dtype));
     if (!(e->point.needs & TKP_NEED_ATTENTION) || reads_next_layer(&e->point))
         return TKP_OK;
     if (!kept->all_lse.data)
         TKP__TRY(tkp__buffer_alloc(
-            &kept->all_lse, e->rows, d->heads, TKP_DTYPE_F32));
+            &kept->all_lse, e->model->context, e->rows, d->heads,
+            TKP_DTYPE_F32));
     if (queries <= kept->capacity)
         return TKP_OK;
     tkp__free(kept->rows);
@@ -160,9 +193,11 @@ static tkp_status make_room(tkp__engine *e)
     kept->rows = tkp__alloc((size_t)queries, sizeof(*kept->rows));
     if (!kept->rows)
         return TKP_ERR_MEMORY;
-    TKP__TRY(
-        tkp__buffer_alloc(&kept->q, queries, d->heads * d->head_dim, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&kept->lse, queries, d->heads, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(
+        &kept->q, e->model->context, queries, d->heads * d->head_dim,
+        d->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &kept->lse, e->model->context, queries, d->heads, TKP_DTYPE_F32));
     kept->capacity = queries;
     return TKP_OK;
 }
@@ -179,7 +214,7 @@ tkp_status tkp__engine_next_point(tkp__engine *e)
 {
     tkp_point_init(&e->point);
     TKP__TRY(tkp_sequence_next(e->sequence, &e->point));
-    TKP__TRY(check_point(e));
+    TKP__TRY(take_point(e));
     return reads_layer(&e->point) ? make_room(e) : TKP_OK;
 }
 
@@ -293,7 +328,7 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
             e->key_bias.data, tkp__data(&decision->key_bias),
             (size_t)out * sizeof(float));
         s->key_bias = e->key_bias.data;
-        tkp__trace(
+        tkp__trace_host(
             &e->f, "prune.key_bias", e->point.boundary, &decision->key_bias);
     }
     memcpy(
@@ -303,9 +338,9 @@ static tkp_status apply(tkp__engine *e, const tkp_decision *decision)
     const int32_t at = e->point.kind == TKP_POINT_KV
                            ? e->model->decoder.layers + 1
                            : e->point.boundary;
-    tkp__trace(&e->f, "prune.rows", at, &decision->indices);
+    tkp__trace_host(&e->f, "prune.rows", at, &decision->indices);
     if (tkp__present(&decision->scores))
-        tkp__trace(&e->f, "prune.scores", at, &decision->scores);
+        tkp__trace_host(&e->f, "prune.scores", at, &decision->scores);
     return set_positions(e);
 }
 
@@ -355,7 +390,7 @@ hand_rows(tkp_tensor *view, const tkp__buffer *buffer, int64_t rows)
 static const tkp_tensor *
 hand_scores(tkp_tensor *view, const tkp__buffer *buffer, int64_t count)
 {
-    tkp_tensor_make_1d(view, buffer->data, TKP_DTYPE_F32, count);
+    *view = tkp__column_from(buffer, 0, count);
     return view;
 }
 
@@ -452,6 +487,19 @@ static tkp_status run_layer(tkp__engine *e, int32_t layer)
     return TKP_OK;
 }
 
+/* Whoever picks tokens does so on the host. */
+static tkp_status fetch(tkp__engine *e, tkp_tensor *logits)
+{
+    if (logits->device_type == TKP_DEVICE_CPU)
+        return TKP_OK;
+    const tkp_tensor host = tkp__rows(&e->logits, logits->shape[0]);
+    TKP__TRY(tkp_device_download(
+        e->f.exec, e->logits.data, tkp__data(logits),
+        (uint64_t)tkp_tensor_count(logits) * sizeof(float)));
+    *logits = host;
+    return TKP_OK;
+}
+
 tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
 {
     const int32_t layers = e->model->decoder.layers;
@@ -467,9 +515,10 @@ tkp_status tkp__engine_prefill(tkp__engine *e, tkp_tensor *logits)
     }
     TKP__TRY(prune_before(e, layers));
     TKP__TRY(tkp__decoder_run_head(&e->decoder, &e->f, logits));
+    TKP__TRY(fetch(e, logits));
     TKP__TRY(prune_before(e, layers + 1));
     e->prefill_seconds = tkp__engine_now() - start;
-    tkp__trace(&e->f, "logits", 0, logits);
+    tkp__trace_host(&e->f, "logits", 0, logits);
     return TKP_OK;
 }
 
@@ -517,6 +566,7 @@ tkp_status tkp__engine_decode(
         TKP__TRY(tkp__decoder_run_layer(s, &quiet, layer, NULL));
     }
     TKP__TRY(tkp__decoder_run_head(s, &quiet, logits));
-    tkp__trace(&e->f, "logits", step + 1, logits);
+    TKP__TRY(fetch(e, logits));
+    tkp__trace_host(&e->f, "logits", step + 1, logits);
     return TKP_OK;
 }

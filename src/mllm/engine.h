@@ -86,7 +86,8 @@ typedef struct tkp__engine {
     tkp__kept_inputs inputs;
     tkp__kept_attention kept;
     tkp__history history;
-    tkp__buffer key_bias; /* [R, 1] f32, once a cut says so */
+    tkp__buffer key_bias; /* [R, 1] f32 on the host, once a cut says so */
+    tkp__buffer logits;   /* [B, V] f32 on the host, if the forward is not */
     tkp__buffer visual;   /* [seen, D] projector rows until they are placed */
     int32_t *lists;
     int32_t *positions;       /* [P, R] of the rows as they are */
@@ -94,6 +95,9 @@ typedef struct tkp__engine {
     int32_t *from;            /* [R] scratch */
     int32_t *count;           /* [B] scratch */
     const tkp_tensor *scores; /* [N] the caller's, or NULL */
+    tkp__buffer score_copy;   /* [N, 1] f32 where the forward runs, if that is
+                                 elsewhere */
+    tkp_tensor score_view;    /* of it */
     bool evicts, biases;
     double vision_seconds, prefill_seconds, pruning_seconds;
 } tkp__engine;

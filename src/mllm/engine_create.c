@@ -241,7 +241,7 @@ static tkp_status keep_rows(
 {
     if (!(e->inputs.needs & need) || rows == 0)
         return TKP_OK;
-    return tkp__buffer_alloc(buffer, rows, width, dtype);
+    return tkp__buffer_alloc(buffer, e->model->context, rows, width, dtype);
 }
 
 static tkp_status make_inputs(tkp__engine *e)
@@ -271,12 +271,17 @@ static tkp_status make_memory(tkp__engine *e, int64_t extra)
     const tkp__decoder *d = &e->model->decoder;
     TKP__TRY(tkp__decoder_state_create(
         &e->decoder, d, e->sequences, e->rows, extra));
-    TKP__TRY(tkp__buffer_alloc(&e->visual, e->patches, d->hidden, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &e->visual, e->model->context, e->patches, d->hidden, d->dtype));
     if (e->biases)
-        TKP__TRY(tkp__buffer_alloc(&e->key_bias, e->rows, 1, TKP_DTYPE_F32));
+        TKP__TRY(
+            tkp__buffer_alloc(&e->key_bias, NULL, e->rows, 1, TKP_DTYPE_F32));
     if (e->evicts)
         TKP__TRY(
             tkp__history_create(&e->history, d->layers, e->sequences, e->rows));
+    if (tkp_context_device_type(e->model->context) != TKP_DEVICE_CPU)
+        TKP__TRY(tkp__buffer_alloc(
+            &e->logits, NULL, e->sequences, d->vocab, TKP_DTYPE_F32));
     return make_inputs(e);
 }
 
@@ -313,11 +318,12 @@ void tkp__engine_release(tkp__engine *e)
     tkp__kept_attention *attention = &e->kept;
     tkp__kept_inputs *inputs = &e->inputs;
     tkp__buffer *const buffers[] = {
-        &e->key_bias,     &attention->plain_q, &attention->plain_k,
-        &e->visual,       &attention->q,       &attention->k,
-        &attention->v,    &attention->lse,     &attention->all_lse,
-        &inputs->vision,  &inputs->keys,       &inputs->cls,
-        &inputs->shallow, &inputs->embeddings, &inputs->text};
+        &e->score_copy,      &e->key_bias,        &e->logits,
+        &attention->plain_q, &attention->plain_k, &e->visual,
+        &attention->q,       &attention->k,       &attention->v,
+        &attention->lse,     &attention->all_lse, &inputs->vision,
+        &inputs->keys,       &inputs->cls,        &inputs->shallow,
+        &inputs->embeddings, &inputs->text};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(attention->rows);

@@ -84,6 +84,30 @@ static tkp_status list_cache_rows(
     return TKP_OK;
 }
 
+/* The bias of its keys: a list of the host. */
+static tkp_status shrink_bias(
+    const tkp__engine *e,
+    const tkp__kv_layer *l,
+    tkp__buffer *cache,
+    const int32_t *offsets)
+{
+    const int32_t *new_begin = e->history.begin;
+    tkp__buffer smaller = {0};
+    const float *from = cache->data;
+    if (!from)
+        return TKP_OK;
+    TKP__TRY(tkp__buffer_alloc(
+        &smaller, NULL, new_begin[e->sequences], 1, TKP_DTYPE_F32));
+    float *to = smaller.data;
+    for (int32_t b = 0; b < e->sequences; b++)
+        for (int32_t i = offsets[b]; i < offsets[b + 1]; i++)
+            to[new_begin[b] + i - offsets[b]] =
+                from[l->begin[b] + e->history.scratch[i]];
+    tkp__buffer_free(cache);
+    *cache = smaller;
+    return TKP_OK;
+}
+
 /* One cache of a layer into memory of its new size. */
 static tkp_status shrink(
     const tkp__engine *e,
@@ -95,7 +119,8 @@ static tkp_status shrink(
     const size_t element = tkp_dtype_bytes(cache->dtype);
     tkp__buffer smaller = {0};
     TKP__TRY(tkp__buffer_alloc(
-        &smaller, new_begin[e->sequences], cache->width, cache->dtype));
+        &smaller, cache->context, new_begin[e->sequences], cache->width,
+        cache->dtype));
     tkp_status status = TKP_OK;
     for (int32_t b = 0; b < e->sequences && status == TKP_OK; b++) {
         const int32_t count = offsets[b + 1] - offsets[b];
@@ -126,8 +151,7 @@ evict_layer(tkp__engine *e, int32_t layer, const int32_t *offsets)
                        (int32_t)e->decoder.cache.extra;
     TKP__TRY(shrink(e, &l->k, l, offsets));
     TKP__TRY(shrink(e, &l->v, l, offsets));
-    if (l->bias.data)
-        TKP__TRY(shrink(e, &l->bias, l, offsets));
+    TKP__TRY(shrink_bias(e, l, &l->bias, offsets));
     for (int32_t b = 0; b < e->sequences; b++) {
         l->begin[b + 1] = begin[b + 1];
         l->length[b] = offsets[b + 1] - offsets[b];

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tokenprune/sys/device.h"
+
 enum { NAME_BYTES = 128 };
 
 /* --- loading --------------------------------------------------------------- */
@@ -12,7 +14,7 @@ take_weight(tkp__planner *p, tkp_tensor *out, const char *name)
 {
     TKP__TRY(tkp__weights_get(p->weights, name, out));
     p->parameters += tkp_tensor_count(out);
-    return TKP_OK;
+    return tkp__device_weights_take(p->copies, out);
 }
 
 tkp_status
@@ -49,6 +51,7 @@ tkp_status tkp__planner_op(
     desc.args = args;
     desc.n_args = n_args;
     desc.params = params;
+    desc.flags = TKP_OP_HOST_TABLES;
     TKP__TRY(tkp_op_create(out, p->context, &desc));
     tkp_requirements needs = TKP_REQUIREMENTS_INIT;
     TKP__TRY(tkp_op_query(*out, &needs));
@@ -59,27 +62,72 @@ tkp_status tkp__planner_op(
 
 /* --- rows in memory -------------------------------------------------------- */
 
-tkp_status
-tkp__buffer_alloc(tkp__buffer *b, int64_t rows, int64_t width, int32_t dtype)
+tkp_status tkp__buffer_alloc(
+    tkp__buffer *b,
+    tkp_context *context,
+    int64_t rows,
+    int64_t width,
+    int32_t dtype)
 {
     int64_t bytes;
     TKP__CHECK(
-        tkp__mul_i64(width, (int64_t)tkp_dtype_bytes(dtype), &bytes),
-        TKP_ERR_MEMORY, "rows of %lld %s values do not fit", (long long)width,
-        tkp_dtype_string(dtype));
-    b->data = tkp__alloc((size_t)rows, (size_t)bytes);
-    if (!b->data)
-        return TKP_ERR_MEMORY;
+        tkp__mul_i64(width, (int64_t)tkp_dtype_bytes(dtype), &bytes) &&
+            tkp__mul_i64(bytes, rows, &bytes),
+        TKP_ERR_MEMORY, "%lld rows of %lld %s values do not fit",
+        (long long)rows, (long long)width, tkp_dtype_string(dtype));
+    if (context) {
+        TKP__TRY(tkp_device_alloc(context, &b->data, (uint64_t)bytes));
+    } else {
+        b->data = tkp__alloc(1, (size_t)bytes);
+        if (!b->data)
+            return TKP_ERR_MEMORY;
+    }
     b->rows = rows;
     b->width = width;
     b->dtype = dtype;
+    b->context = context;
     return TKP_OK;
 }
 
 void tkp__buffer_free(tkp__buffer *b)
 {
-    tkp__free(b->data);
+    if (b->context)
+        tkp_device_free(b->context, b->data);
+    else
+        tkp__free(b->data);
     *b = (tkp__buffer){0};
+}
+
+/* --- for who listens ------------------------------------------------------- */
+
+void tkp__trace(
+    const tkp__forward *f,
+    const char *name,
+    int32_t layer,
+    const tkp_tensor *tensor)
+{
+    if (!f->trace)
+        return;
+    tkp_tensor copy = *tensor;
+    const size_t bytes =
+        (size_t)tkp_tensor_count(tensor) * tkp_dtype_bytes(tensor->dtype);
+    if (tensor->device_type == TKP_DEVICE_CPU) {
+        f->trace(f->trace_user, name, layer, tensor);
+        return;
+    }
+    copy.data = tkp__alloc(1, bytes);
+    copy.byte_offset = 0;
+    copy.device_type = TKP_DEVICE_CPU;
+    copy.device_id = 0;
+    /* What cannot be shown is told as a tensor without data. */
+    if (copy.data &&
+        tkp_device_download(f->exec, copy.data, tkp__data(tensor), bytes) !=
+            TKP_OK) {
+        tkp__free(copy.data);
+        copy.data = NULL;
+    }
+    f->trace(f->trace_user, name, layer, &copy);
+    tkp__free(copy.data);
 }
 
 /* --- linear ---------------------------------------------------------------- */
@@ -102,9 +150,7 @@ tkp_status tkp__linear_load(
     TKP__TRY(take_weight(p, &linear->weight, full));
     const int64_t n = linear->weight.shape[0];
     const int64_t k = tkp_tensor_count(&linear->weight) / n;
-    tkp_tensor_make_2d(
-        &linear->weight, tkp__data(&linear->weight), linear->weight.dtype, n,
-        k);
+    linear->weight = tkp__as_rows(&linear->weight, linear->weight.dtype, n, k);
     if (flags & TKP__LINEAR_BIAS) {
         snprintf(full, sizeof(full), "%s.bias", name);
         TKP__TRY(take_weight(p, &linear->bias, full));
@@ -261,11 +307,9 @@ tkp__gather_load(tkp_op **out, tkp__planner *p, int64_t src_rows, int64_t rows)
 
 static tkp_tensor as_bytes(const tkp_tensor *rows)
 {
-    tkp_tensor view;
-    tkp_tensor_make_2d(
-        &view, tkp__data(rows), TKP_DTYPE_U8, rows->shape[0],
+    return tkp__as_rows(
+        rows, TKP_DTYPE_U8, rows->shape[0],
         rows->shape[1] * (int64_t)tkp_dtype_bytes(rows->dtype));
-    return view;
 }
 
 tkp_status tkp__gather_run(
@@ -277,6 +321,24 @@ tkp_status tkp__gather_run(
 {
     const tkp_tensor args[3] = {as_bytes(src), *index, as_bytes(dst)};
     return tkp_op_run(op, f->exec, args, 3);
+}
+
+tkp_status tkp__buffer_take(
+    tkp__buffer *b,
+    const tkp_op *gather,
+    const tkp__forward *f,
+    const int32_t *index,
+    int64_t n)
+{
+    tkp__buffer taken = {0};
+    TKP__TRY(tkp__buffer_alloc(&taken, b->context, n, b->width, b->dtype));
+    const tkp_tensor src = tkp__rows(b, b->rows), rows = tkp__ints(index, n);
+    const tkp_tensor dst = tkp__rows(&taken, n);
+    const tkp_status status = tkp__gather_run(gather, f, &src, &rows, &dst);
+    tkp__buffer_free(status == TKP_OK ? b : &taken);
+    if (status == TKP_OK)
+        *b = taken;
+    return status;
 }
 
 tkp_status tkp__scatter_load(

@@ -8,6 +8,7 @@
  */
 
 #include "mllm/checkpoint/checkpoint.h"
+#include "mllm/device_weights.h"
 #include "tokenprune/mllm.h"
 #include "tokenprune/sys/op.h"
 #include "util/util.h"
@@ -17,13 +18,14 @@
 typedef struct tkp__planner {
     tkp_context *context;
     const tkp__weights *weights;
-    int32_t dtype;            /* of activations: f32 or bf16 */
-    int32_t pack;             /* enum tkp_pack, of linear weights */
-    uint64_t workspace_bytes; /* of the most demanding plan so far */
-    int64_t parameters;       /* elements of the weights taken so far */
+    tkp__device_weights *copies; /* NULL: weights are used where they are */
+    int32_t dtype;               /* of activations: f32 or bf16 */
+    int32_t pack;                /* enum tkp_pack, of linear weights */
+    uint64_t workspace_bytes;    /* of the most demanding plan so far */
+    int64_t parameters;          /* elements of the weights taken so far */
 } tkp__planner;
 
-/* The weight of a name; counted in `parameters`. */
+/* The weight of a name, on the context's device; counted in `parameters`. */
 tkp_status tkp__planner_weight(
     tkp__planner *planner,
     tkp_tensor *out,
@@ -62,7 +64,15 @@ static inline tkp_status tkp__go_on(const tkp__forward *f)
     return TKP_OK;
 }
 
-static inline void tkp__trace(
+/* Rows of a buffer for whoever listens; from a device, a copy of them. */
+void tkp__trace(
+    const tkp__forward *f,
+    const char *name,
+    int32_t layer,
+    const tkp_tensor *tensor);
+
+/* A table of the host likewise. */
+static inline void tkp__trace_host(
     const tkp__forward *f,
     const char *name,
     int32_t layer,
@@ -79,10 +89,12 @@ typedef struct tkp__buffer {
     void *data;
     int64_t rows, width;
     int32_t dtype;
+    tkp_context *context; /* on whose device they lie; NULL: on the host */
 } tkp__buffer;
 
 tkp_status tkp__buffer_alloc(
     tkp__buffer *buffer,
+    tkp_context *context,
     int64_t rows,
     int64_t width,
     int32_t dtype);
@@ -93,6 +105,10 @@ static inline tkp_tensor tkp__rows(const tkp__buffer *b, int64_t rows)
 {
     tkp_tensor view;
     tkp_tensor_make_2d(&view, b->data, b->dtype, rows, b->width);
+    if (b->context) {
+        view.device_type = tkp_context_device_type(b->context);
+        view.device_id = tkp_context_device_id(b->context);
+    }
     return view;
 }
 
@@ -105,6 +121,29 @@ tkp__rows_from(const tkp__buffer *b, int64_t at, int64_t n)
     return view;
 }
 
+/* [n] of a buffer one value wide, from entry `at` on; absent without data. */
+static inline tkp_tensor
+tkp__column_from(const tkp__buffer *b, int64_t at, int64_t n)
+{
+    tkp_tensor view = {0};
+    if (!b->data)
+        return view;
+    view = tkp__rows_from(b, at, n);
+    view.ndim = 1;
+    return view;
+}
+
+/* What is contiguous, seen as [rows, width] of a dtype. */
+static inline tkp_tensor
+tkp__as_rows(const tkp_tensor *t, int32_t dtype, int64_t rows, int64_t width)
+{
+    tkp_tensor view;
+    tkp_tensor_make_2d(&view, tkp__data(t), dtype, rows, width);
+    view.device_type = t->device_type;
+    view.device_id = t->device_id;
+    return view;
+}
+
 /* [rows, heads, width / heads] of a view [rows, width]. */
 static inline tkp_tensor tkp__heads(const tkp_tensor *rows, int64_t heads)
 {
@@ -112,6 +151,8 @@ static inline tkp_tensor tkp__heads(const tkp_tensor *rows, int64_t heads)
     tkp_tensor_make_3d(
         &view, tkp__data(rows), rows->dtype, rows->shape[0], heads,
         rows->shape[1] / heads);
+    view.device_type = rows->device_type;
+    view.device_id = rows->device_id;
     return view;
 }
 
@@ -209,6 +250,14 @@ tkp_status tkp__gather_run(
     const tkp_tensor *src,
     const tkp_tensor *index,
     const tkp_tensor *dst);
+
+/* The buffer becomes n rows: those it had at `index`. */
+tkp_status tkp__buffer_take(
+    tkp__buffer *buffer,
+    const tkp_op *gather,
+    const tkp__forward *f,
+    const int32_t *index,
+    int64_t n);
 
 /* dst[index[i]] = src[i], rows [.., width]. */
 tkp_status tkp__scatter_load(

@@ -11,6 +11,7 @@
  */
 
 #include "mllm/engine.h"
+#include "tokenprune/sys/device.h"
 
 typedef struct look {
     tkp__engine *e;
@@ -26,6 +27,7 @@ typedef struct look {
     bool biased;               /* a merger asked for it */
     int32_t half;              /* half blocks that have run */
     tkp__buffer x;             /* [left + views, D] rows of all views */
+    tkp__buffer closed;        /* likewise, where a point moves them together */
     tkp__buffer tokens, after; /* [left, D] the patches', for a point */
     tkp__buffer keys;          /* [left, D / H] */
     tkp__buffer features, inner, stage;
@@ -36,9 +38,9 @@ tkp__engine_wants(const tkp__engine *e, int64_t at, const tkp_tensor *keys)
 {
     const tkp__kept_inputs *kept = &e->inputs;
     tkp__vision_wants wants = kept->of;
-    wants.cls = kept->cls.data ? (float *)kept->cls.data + at : NULL;
-    wants.shallow =
-        kept->shallow.data ? (float *)kept->shallow.data + at : NULL;
+    const int64_t n = keys->shape[0];
+    wants.cls = tkp__column_from(&kept->cls, at, n);
+    wants.shallow = tkp__column_from(&kept->shallow, at, n);
     wants.keys = kept->keys.data ? keys : NULL;
     return wants;
 }
@@ -69,9 +71,9 @@ static tkp_status embed(look *l, int32_t view, int64_t patch, tkp_tensor *x)
     const int64_t values = l->stage.width;
     (void)patch;
     for (int32_t i = 0; i < l->rows.views; i++)
-        memcpy(
-            (float *)l->stage.data + i * values, l->pixels[view + i],
-            (size_t)values * sizeof(float));
+        TKP__TRY(tkp_device_upload(
+            l->e->f.exec, (float *)l->stage.data + i * values,
+            l->pixels[view + i], (uint64_t)values * sizeof(float)));
     return tkp__vision_embed(
         l->vision, &l->e->f, &l->state, &l->rows, l->stage.data, x);
 }
@@ -142,38 +144,58 @@ static tkp_status arrive(look *l, int32_t view, int64_t patch, tkp_tensor *x)
 
 /* Rows that were kept for later stages go as well: those of a block that has
  * run. */
-static void thin(tkp__buffer *b, bool filled, const int32_t *index, int64_t n)
+static tkp_status
+thin(look *l, tkp__buffer *b, bool filled, const tkp_decision *d)
 {
-    const size_t bytes = (size_t)b->width * tkp_dtype_bytes(b->dtype);
-    char *rows = b->data;
-    for (int64_t i = 0; rows && filled && i < n; i++)
-        memmove(
-            rows + (size_t)i * bytes, rows + (size_t)index[i] * bytes, bytes);
+    if (!b->data || !filled)
+        return TKP_OK;
+    return tkp__buffer_take(
+        b, l->e->model->decoder.gather, &l->e->f, tkp__data(&d->indices),
+        d->rows_out);
 }
 
-/* What is left of each view moves together. */
-static void close_up(look *l, const tkp_decision *d)
+/* dst rows from `to` on = n rows of src from `from` on. */
+static tkp_status move_rows(
+    look *l,
+    const tkp__buffer *src,
+    int64_t from,
+    const tkp__buffer *dst,
+    int64_t to,
+    int64_t n)
+{
+    int32_t *list = l->e->index; /* free until the prompts are read */
+    for (int64_t i = 0; i < n; i++)
+        list[i] = (int32_t)(from + i);
+    const tkp_tensor all = tkp__rows(src, src->rows);
+    const tkp_tensor rows = tkp__ints(list, n);
+    const tkp_tensor at = tkp__rows_from(dst, to, n);
+    return n > 0 ? tkp__gather_run(
+                       l->e->model->decoder.gather, &l->e->f, &all, &rows, &at)
+                 : TKP_OK;
+}
+
+/* What is left of each view moves together, behind its CLS row. */
+static tkp_status close_up(look *l, const tkp_decision *d)
 {
     const int32_t *index = tkp__data(&d->indices);
-    const size_t row = (size_t)l->x.width * tkp_dtype_bytes(l->x.dtype);
-    const char *after = l->after.data;
-    char *x = l->x.data;
-    size_t from = 0, to = 0; /* rows of x */
+    int64_t from = 0, to = 0; /* rows of x */
     int64_t k = 0, end = 0;
     for (int32_t view = 0; view < l->views; view++) {
         const int64_t first = k;
-        memmove(x + to * row, x + from * row, row); /* CLS */
-        from += (size_t)l->count[view] + 1;
+        TKP__TRY(move_rows(l, &l->x, from, &l->closed, to, 1));
+        from += l->count[view] + 1;
         end += l->count[view];
         while (k < d->rows_out && index[k] < end)
             k++;
-        memcpy(
-            x + (to + 1) * row, after + (size_t)first * row,
-            (size_t)(k - first) * row);
+        TKP__TRY(move_rows(l, &l->after, first, &l->closed, to + 1, k - first));
         l->count[view] = (int32_t)(k - first);
-        to += (size_t)(k - first) + 1;
+        to += k - first + 1;
     }
     l->left = k;
+    const tkp__buffer old = l->x;
+    l->x = l->closed;
+    l->closed = old;
+    return TKP_OK;
 }
 
 static tkp_status decide(look *l, tkp_decision *d)
@@ -190,7 +212,8 @@ static tkp_status decide(look *l, tkp_decision *d)
     TKP__TRY(tkp_sequence_prune(e->sequence, e->f.exec, &in, d));
     const tkp_tensor after = tkp__rows(&l->after, d->rows_out);
     TKP__TRY(tkp_gather_rows(e->sequence, e->f.exec, &after, &tokens, d));
-    tkp__trace(&e->f, "vision.prune.rows", half_of(&e->point), &d->indices);
+    tkp__trace_host(
+        &e->f, "vision.prune.rows", half_of(&e->point), &d->indices);
     return TKP_OK;
 }
 
@@ -203,9 +226,9 @@ static tkp_status cut(look *l)
     tkp_decision d = TKP_DECISION_INIT;
     TKP__TRY(decide(l, &d));
     const int32_t *index = tkp__data(&d.indices);
-    thin(&kept->cls, 2 * kept->of.cls_layer < ran, index, d.rows_out);
-    thin(&kept->shallow, 2 * kept->of.shallow_layer < ran, index, d.rows_out);
-    thin(&kept->keys, 2 * (l->vision->layers - 1) < ran, index, d.rows_out);
+    TKP__TRY(thin(l, &kept->cls, 2 * kept->of.cls_layer < ran, &d));
+    TKP__TRY(thin(l, &kept->shallow, 2 * kept->of.shallow_layer < ran, &d));
+    TKP__TRY(thin(l, &kept->keys, 2 * (l->vision->layers - 1) < ran, &d));
     for (int64_t k = 0; k < d.rows_out; k++)
         e->survivor[k] = e->survivor[index[k]];
     l->biased = tkp__present(&d.key_bias);
@@ -213,7 +236,7 @@ static tkp_status cut(look *l)
         memcpy(
             l->bias, tkp__data(&d.key_bias),
             (size_t)d.rows_out * sizeof(*l->bias));
-    close_up(l, &d);
+    TKP__TRY(close_up(l, &d));
     l->half = ran;
     TKP__TRY(tkp__engine_next_point(e));
     e->pruning_seconds += tkp__engine_now() - start;
@@ -257,9 +280,15 @@ static tkp_status make_room(look *l)
     const tkp__vision *v = l->vision;
     if (!inside(&l->e->point))
         return TKP_OK;
-    TKP__TRY(tkp__buffer_alloc(&l->tokens, l->left, v->hidden, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&l->after, l->left, v->hidden, v->dtype));
-    return tkp__buffer_alloc(&l->keys, l->left, v->hidden / v->heads, v->dtype);
+    TKP__TRY(tkp__buffer_alloc(
+        &l->tokens, l->e->model->context, l->left, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &l->after, l->e->model->context, l->left, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &l->closed, l->e->model->context, l->x.rows, v->hidden, v->dtype));
+    return tkp__buffer_alloc(
+        &l->keys, l->e->model->context, l->left, v->hidden / v->heads,
+        v->dtype);
 }
 
 static tkp_status create(look *l)
@@ -277,13 +306,17 @@ static tkp_status create(look *l)
         return TKP_ERR_MEMORY;
     TKP__TRY(tkp__vision_state_create(&l->state, v, at_once));
     TKP__TRY(tkp__vision_rows_create(&l->rows, v));
-    TKP__TRY(tkp__buffer_alloc(&l->x, l->left + l->views, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &l->x, l->e->model->context, l->left + l->views, v->hidden, v->dtype));
     if (!e->inputs.vision.data)
-        TKP__TRY(tkp__buffer_alloc(&l->features, patches, v->hidden, v->dtype));
+        TKP__TRY(tkp__buffer_alloc(
+            &l->features, l->e->model->context, patches, v->hidden, v->dtype));
     TKP__TRY(tkp__buffer_alloc(
-        &l->inner, patches, e->model->projector.inner, e->model->dtype));
+        &l->inner, l->e->model->context, patches, e->model->projector.inner,
+        e->model->dtype));
     TKP__TRY(tkp__buffer_alloc(
-        &l->stage, at_once, 3 * v->image * v->image, TKP_DTYPE_F32));
+        &l->stage, l->e->model->context, at_once, 3 * v->image * v->image,
+        TKP_DTYPE_F32));
     TKP__TRY(make_room(l));
     list_views(l);
     return TKP_OK;
@@ -291,9 +324,9 @@ static tkp_status create(look *l)
 
 static void release(look *l)
 {
-    tkp__buffer *const buffers[] = {&l->x,       &l->tokens, &l->after,
-                                    &l->keys,    &l->inner,  &l->stage,
-                                    &l->features};
+    tkp__buffer *const buffers[] = {&l->x,     &l->closed,  &l->tokens,
+                                    &l->after, &l->keys,    &l->inner,
+                                    &l->stage, &l->features};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__vision_state_release(&l->state);

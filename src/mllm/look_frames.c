@@ -101,9 +101,9 @@ static tkp_status look_at_list(tkp__engine *e, const frame_list *l)
         &state, &m->vit, l->most_patches, l->most_frames));
     if (!e->inputs.vision.data)
         TKP__TRY_OUT(tkp__buffer_alloc(
-            &features, cells, tkp__feature_width(m), m->dtype));
-    TKP__TRY_OUT(
-        tkp__buffer_alloc(&inner, cells, m->projector.inner, m->dtype));
+            &features, m->context, cells, tkp__feature_width(m), m->dtype));
+    TKP__TRY_OUT(tkp__buffer_alloc(
+        &inner, m->context, cells, m->projector.inner, m->dtype));
     for (int64_t first = 0; first < l->count;) {
         int64_t patches;
         const int64_t n = step_from(l, first, &patches);

@@ -14,6 +14,7 @@ struct tkp_mllm {
     tkp_context *context;
     tkp__model_config config;
     tkp__weights *weights;
+    tkp__device_weights *copies; /* NULL: they are used where they are */
     tkp__tokenizer *tokenizer;
     const char *image_token; /* piece of the placeholder: "<image>" */
     const char *video_token; /* likewise; NULL: the model takes no videos */

@@ -82,6 +82,7 @@ static tkp_status plan_parts(tkp_mllm *m, int32_t pack)
     tkp__planner planner = {
         .context = m->context,
         .weights = m->weights,
+        .copies = m->copies,
         .dtype = m->dtype,
         .pack = pack,
     };
@@ -114,11 +115,12 @@ load(tkp_mllm *m, const char *directory, const tkp_mllm_options *o)
         m->dtype = tkp__weights_dtype(m->weights) == TKP_DTYPE_BF16
                        ? TKP_DTYPE_BF16
                        : TKP_DTYPE_F32;
+    TKP__TRY(tkp__device_weights_create(&m->copies, m->context));
     TKP__TRY(plan_parts(m, o->pack));
     m->workspaces = tkp__alloc(1, sizeof(*m->workspaces));
     if (!m->workspaces)
         return TKP_ERR_MEMORY;
-    *m->workspaces = (tkp__workspace_pool)TKP__WORKSPACE_POOL_INIT;
+    *m->workspaces = (tkp__workspace_pool)TKP__WORKSPACE_POOL_INIT(m->context);
     return TKP_OK;
 }
 
@@ -134,6 +136,7 @@ void tkp_mllm_destroy(tkp_mllm *m)
     tkp_op_destroy(m->place_visual);
     tkp_op_destroy(m->place_newlines);
     tkp__tokenizer_destroy(m->tokenizer);
+    tkp__device_weights_destroy(m->copies);
     tkp__weights_close(m->weights);
     if (m->workspaces)
         tkp__workspace_pool_release(m->workspaces);
@@ -151,11 +154,6 @@ tkp_status tkp_mllm_load(
     TKP__CHECK(out, TKP_ERR_ARGUMENT, "out is NULL");
     TKP__CHECK(context, TKP_ERR_ARGUMENT, "context is NULL");
     TKP__CHECK(directory, TKP_ERR_ARGUMENT, "directory is NULL");
-    TKP__CHECK(
-        tkp_context_device_type(context) == TKP_DEVICE_CPU, TKP_ERR_UNSUPPORTED,
-        "the reference model runs on the CPU in this version; the context "
-        "works on device type %d",
-        tkp_context_device_type(context));
     tkp_mllm_options o;
     TKP__TRY(check_options(&o, options));
     tkp_mllm *m = tkp__zalloc(1, sizeof(*m));

@@ -60,25 +60,6 @@ static void list_all(places *out, const tkp__engine *e)
     }
 }
 
-/* The buffer's rows in the order of the visual tokens. */
-static tkp_status
-arrange(tkp__engine *e, tkp__buffer *buffer, const tkp_tensor *from)
-{
-    const int64_t n = e->visual_tokens;
-    tkp__buffer arranged = {0};
-    if (!buffer->data)
-        return TKP_OK;
-    TKP__TRY(tkp__buffer_alloc(&arranged, n, buffer->width, buffer->dtype));
-    const tkp_tensor src = tkp__rows(buffer, e->patches);
-    const tkp_tensor dst = tkp__rows(&arranged, n);
-    const tkp_status status =
-        tkp__gather_run(e->model->pick_patches, &e->f, &src, from, &dst);
-    tkp__buffer_free(status == TKP_OK ? buffer : &arranged);
-    if (status == TKP_OK)
-        *buffer = arranged;
-    return status;
-}
-
 /* Every picture is one grid: what the projector gives are the visual tokens as
  * they come. */
 static bool in_order(const tkp__engine *e)
@@ -86,7 +67,8 @@ static bool in_order(const tkp__engine *e)
     return !e->model->config.image.pinpoints;
 }
 
-static tkp_status arrange_all(tkp__engine *e)
+/* What the encoder gave, in the order of the visual tokens. */
+static tkp_status arrange(tkp__engine *e)
 {
     tkp__kept_inputs *kept = &e->inputs;
     tkp__buffer *const buffers[] = {
@@ -95,34 +77,30 @@ static tkp_status arrange_all(tkp__engine *e)
     if (in_order(e))
         return TKP_OK;
     list_all(&lists, e);
-    const tkp_tensor from = tkp__ints(e->from, e->visual_tokens);
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
-        TKP__TRY(arrange(e, buffers[i], &from));
+        if (buffers[i]->data)
+            TKP__TRY(tkp__buffer_take(
+                buffers[i], e->model->pick_patches, &e->f, e->from,
+                e->visual_tokens));
     return TKP_OK;
 }
 
-/* One row for each visual token again; those that went inside the encoder are
- * never looked at. */
-static void spread(const tkp__engine *e, tkp__buffer *buffer)
-{
-    const size_t bytes = (size_t)buffer->width * tkp_dtype_bytes(buffer->dtype);
-    char *rows = buffer->data;
-    for (int64_t k = e->seen; rows && k-- > 0;)
-        memmove(
-            rows + (size_t)e->survivor[k] * bytes, rows + (size_t)k * bytes,
-            bytes);
-}
-
-static void leave_out(tkp__engine *e, places *lists)
+/* One row for each visual token again, as if none had gone inside the encoder;
+ * those of tokens that did are never looked at. */
+static tkp_status spread(tkp__engine *e)
 {
     tkp__kept_inputs *kept = &e->inputs;
     tkp__buffer *const buffers[] = {
         &kept->vision, &kept->keys, &kept->cls, &kept->shallow};
-    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
-        spread(e, buffers[i]);
+    memset(e->from, 0, (size_t)e->visual_tokens * sizeof(*e->from));
     for (int64_t k = 0; k < e->seen; k++)
-        lists->to[k] = lists->to[e->survivor[k]];
-    lists->tokens = e->seen;
+        e->from[e->survivor[k]] = (int32_t)k;
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
+        if (buffers[i]->data)
+            TKP__TRY(tkp__buffer_take(
+                buffers[i], e->model->decoder.gather, &e->f, e->from,
+                e->visual_tokens));
+    return TKP_OK;
 }
 
 static tkp_status
@@ -149,11 +127,16 @@ tkp_status tkp__engine_pack(tkp__engine *e, const tkp_tensor *x)
 {
     if (e->visual_tokens == 0)
         return TKP_OK;
-    TKP__TRY(arrange_all(e));
+    TKP__TRY(arrange(e));
+    if (e->seen < e->visual_tokens)
+        TKP__TRY(spread(e));
     places lists = {.to = e->index, .newlines = e->from};
     list_all(&lists, e);
-    if (e->seen < e->visual_tokens)
-        leave_out(e, &lists);
+    if (e->seen < e->visual_tokens) {
+        for (int64_t k = 0; k < e->seen; k++)
+            lists.to[k] = lists.to[e->survivor[k]];
+        lists.tokens = e->seen;
+    }
     TKP__TRY(place(e, x, &lists));
     tkp__buffer_free(&e->visual);
     return TKP_OK;

@@ -1,6 +1,7 @@
 target_sources(
     tokenprune-mllm
     PRIVATE
+        ${CMAKE_CURRENT_LIST_DIR}/device_weights.c
         ${CMAKE_CURRENT_LIST_DIR}/engine.c
         ${CMAKE_CURRENT_LIST_DIR}/engine_create.c
         ${CMAKE_CURRENT_LIST_DIR}/evict.c

@@ -1,5 +1,7 @@
 #include "mllm/workspace_pool.h"
 
+#include "tokenprune/sys/device.h"
+
 static tkp__workspace *pop(tkp__workspace_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
@@ -23,9 +25,9 @@ void tkp__workspace_give(tkp__workspace_pool *pool, tkp__workspace *w)
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void destroy(tkp__workspace *w)
+static void destroy(tkp__workspace_pool *pool, tkp__workspace *w)
 {
-    tkp__free(w->data);
+    tkp_device_free(pool->context, w->data);
     tkp__free(w);
 }
 
@@ -41,13 +43,15 @@ tkp_status tkp__workspace_take(
         return TKP_ERR_MEMORY;
     if (!w->data || w->bytes < bytes) {
         /* The largest there is has to make room for a larger one. */
-        tkp__free(w->data);
-        w->data = tkp__alloc(1, bytes);
+        tkp_device_free(pool->context, w->data);
+        w->data = NULL;
         w->bytes = bytes;
-    }
-    if (!w->data) {
-        destroy(w);
-        return TKP_ERR_MEMORY;
+        const tkp_status status =
+            tkp_device_alloc(pool->context, &w->data, bytes);
+        if (status != TKP_OK) {
+            destroy(pool, w);
+            return status;
+        }
     }
     *out = w;
     return TKP_OK;
@@ -56,6 +60,6 @@ tkp_status tkp__workspace_take(
 void tkp__workspace_pool_release(tkp__workspace_pool *pool)
 {
     while (pool->idle)
-        destroy(pop(pool));
+        destroy(pool, pop(pool));
     pthread_mutex_destroy(&pool->lock);
 }

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "tokenprune/context.h"
 #include "util/util.h"
 
 typedef struct tkp__workspace {
@@ -20,11 +21,12 @@ typedef struct tkp__workspace {
 typedef struct tkp__workspace_pool {
     pthread_mutex_t lock;
     tkp__workspace *idle; /* largest first */
+    tkp_context *context; /* on whose device they lie */
 } tkp__workspace_pool;
 
-#define TKP__WORKSPACE_POOL_INIT                                               \
+#define TKP__WORKSPACE_POOL_INIT(context)                                      \
     {                                                                          \
-        PTHREAD_MUTEX_INITIALIZER, NULL                                        \
+        PTHREAD_MUTEX_INITIALIZER, NULL, context                               \
     }
 
 /* One of at least `bytes`; what it holds is left from before. */

@@ -444,6 +444,9 @@ START_TEST(op_create__wrong_pointers_and_counts__refused)
     desc.reserved = 1;
     try_create("reserved", context, &desc, TKP_ERR_OPTION, "reserved");
     desc = good;
+    desc.flags = 2;
+    try_create("flags", context, &desc, TKP_ERR_OPTION, "flags are 0x2");
+    desc = good;
     desc.struct_size = 8;
     try_create("struct_size", context, &desc, TKP_ERR_OPTION, "INIT macro");
     struct {

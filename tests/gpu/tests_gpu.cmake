@@ -18,6 +18,17 @@ if(TARGET tokenprune-cli AND TKP_PYTHON)
     list(APPEND gpu_tests gpu/${cases})
   endforeach()
 endif()
+# The reference forward, held against transformers as on the CPU.
+if(TARGET tokenprune-mllm)
+  tkp_test_program(gpu_on_device on_device.c tokenprune)
+  foreach(part parity next qwen video cuts methods generate)
+    tkp_add_command_test(NAME gpu/engine_${part}
+      COMMAND gpu_on_device $<TARGET_FILE:mllm_engine_${part}>
+      NEEDS tokenprune-cuda LABELS full
+      ENV TKP_TEST_BACKEND=cuda)
+    list(APPEND gpu_tests gpu/engine_${part})
+  endforeach()
+endif()
 find_program(TKP_COMPUTE_SANITIZER compute-sanitizer
   HINTS ${CUDAToolkit_BIN_DIR})
 if(TKP_COMPUTE_SANITIZER)

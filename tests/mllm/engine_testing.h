@@ -26,7 +26,8 @@ typedef struct testbed {
     tkp_mllm *model;
 } testbed;
 
-/* Is there such a backend? "ref" always is. */
+/* Is there such a backend? "ref" always is. TKP_TEST_BACKEND in the environment
+ * names one that takes the place of "ref"; others are not there then. */
 bool testbed_has_backend(const char *backend);
 
 /* dtype: of activations, 0 = as the weights say. */
@@ -36,6 +37,9 @@ void testbed_open(
     const char *backend,
     int32_t dtype);
 void testbed_close(testbed *bed);
+
+/* Whether the prompt has more tokens than TKP_TEST_LARGEST allows. */
+bool testbed_is_large(const testbed *bed);
 
 /* The prompt of the fixture with its picture, raw. */
 tkp_mllm_request testbed_request(const testbed *bed, const char **images);

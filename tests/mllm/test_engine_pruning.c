@@ -209,8 +209,8 @@ static void run_masked_layer(by_hand *h, int32_t layer, const mask *m)
     const tkp__forward *f = &h->f;
     const int64_t n = h->s.rows, kv = d->kv_heads * d->head_dim;
     tkp__buffer keys = {0}, values = {0};
-    assert_ok(tkp__buffer_alloc(&keys, n, kv, TKP_DTYPE_F32));
-    assert_ok(tkp__buffer_alloc(&values, n, kv, TKP_DTYPE_F32));
+    assert_ok(tkp__buffer_alloc(&keys, NULL, n, kv, TKP_DTYPE_F32));
+    assert_ok(tkp__buffer_alloc(&values, NULL, n, kv, TKP_DTYPE_F32));
     const tkp_tensor x = tkp__rows(&h->s.x, n), y = tkp__rows(&h->s.h, n);
     const tkp_tensor q = tkp__rows(&h->s.q, n), k = tkp__rows(&keys, n);
     const tkp_tensor v = tkp__rows(&values, n);

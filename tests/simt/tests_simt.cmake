@@ -47,6 +47,20 @@ foreach(order forward mixed)
       TKP_SIMT_ORDER=${order} TKP_TEST_LARGEST=200 TKP_TEST_STEP=3)
 endforeach()
 
+# The reference forward, held against transformers as on the CPU.
+if(TARGET tokenprune-mllm)
+  foreach(part parity next qwen video cuts methods generate)
+    set(label full)
+    if(part MATCHES "video|methods")
+      set(label ci) # seconds
+    endif()
+    tkp_add_command_test(NAME simt/engine_${part}
+      COMMAND mllm_engine_${part} NEEDS tokenprune-simt LABELS ${label}
+      ENV TKP_TEST_BACKEND=cuda TKP_BACKEND_DIR=${simt_dir}
+        TKP_TEST_LARGEST=1000)
+  endforeach()
+endif()
+
 # What the published code kept, by policies that run on that device.
 if(TARGET tokenprune-cli AND TKP_PYTHON)
   foreach(cases published video selections)

@@ -1051,6 +1051,15 @@ typedef struct tkp_op_patches {
 
 typedef struct tkp_op tkp_op;
 
+enum tkp_op_flag {
+    /** On a device, arguments that lie on the host may be handed over at run:
+     * tables (whole numbers; f32 of one dimension, one column or few rows) are
+     * brought there as part of run, which waits for those that the op writes.
+     * A kind that has no kernel there, and nothing but tables, runs on the
+     * host. No difference on the CPU. */
+    TKP_OP_HOST_TABLES = 1
+};
+
 typedef struct tkp_op_desc {
     uint32_t struct_size;
     int32_t kind;           /* enum tkp_op_kind */
@@ -1060,11 +1069,13 @@ typedef struct tkp_op_desc {
     const void *params;     /* the kind's struct, or NULL where it has none */
     int32_t n_args;
     int32_t reserved;
+    uint32_t flags; /* enum tkp_op_flag */
+    int32_t reserved2;
 } tkp_op_desc;
 
 #define TKP_OP_DESC_INIT                                                       \
     {                                                                          \
-        (uint32_t)sizeof(tkp_op_desc), 0, NULL, NULL, 0, 0                     \
+        (uint32_t)sizeof(tkp_op_desc), 0, NULL, NULL, 0, 0, 0, 0               \
     }
 
 /** The bytes of the INIT macro, for languages without macros. */

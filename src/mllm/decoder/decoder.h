@@ -16,6 +16,7 @@ typedef struct tkp__decoder_layer {
 
 /* Immutable after load. */
 typedef struct tkp__decoder {
+    tkp_context *context;
     int32_t layers, heads, kv_heads, dtype;
     int64_t head_dim, hidden, intermediate, vocab, max_positions;
     int32_t position_rows; /* P: 1; 3 with M-RoPE */
@@ -60,7 +61,8 @@ typedef struct tkp__decoder_state {
     int32_t *q_offsets, *k_offsets; /* [2 B + 1] */
     int32_t *last_rows;             /* [B] */
     int32_t *new_keys;              /* [R] cache rows of the step's keys */
-    const float *key_bias; /* [rows] of the step's keys; NULL = 0. A layer whose
+    const float *
+        key_bias; /* [rows] on the host, of the step's keys; NULL = 0. A layer whose
                               cache began without has none */
     /* Where q and k of the next projection go before they are rotated; NULL =
      * nowhere. */

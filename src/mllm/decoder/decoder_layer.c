@@ -43,11 +43,12 @@ static tkp_status rotate(
     const tkp__decoder_state *s,
     const tkp__forward *f,
     const tkp_tensor *rows,
-    int64_t heads)
+    int64_t heads,
+    const tkp_tensor *dst)
 {
-    const tkp_tensor x = tkp__heads(rows, heads);
     const tkp_tensor args[4] = {
-        x, tkp__rows(&s->cos, s->rows), tkp__rows(&s->sin, s->rows), x};
+        tkp__heads(rows, heads), tkp__rows(&s->cos, s->rows),
+        tkp__rows(&s->sin, s->rows), tkp__heads(dst, heads)};
     return tkp_op_run(s->decoder->rotary, f->exec, args, 4);
 }
 
@@ -99,14 +100,6 @@ static void store_bias(tkp__decoder_state *s, int32_t layer)
         bias[s->new_keys[r]] = s->key_bias ? s->key_bias[r] : 0.0f;
 }
 
-static void keep_plain(const tkp_tensor *dst, const tkp_tensor *src)
-{
-    if (dst)
-        memcpy(
-            tkp__data(dst), tkp__data(src),
-            (size_t)tkp_tensor_count(src) * tkp_dtype_bytes(src->dtype));
-}
-
 tkp_status tkp__decoder_project(
     tkp__decoder_state *s,
     const tkp__forward *f,
@@ -119,15 +112,15 @@ tkp_status tkp__decoder_project(
     const tkp__decoder_layer *l = &d->layer[layer];
     const tkp_tensor x = tkp__rows(&s->x, s->rows);
     const tkp_tensor h = tkp__rows(&s->h, s->rows);
+    const tkp_tensor *plain_q = s->plain_q ? s->plain_q : q;
+    const tkp_tensor *plain_k = s->plain_k ? s->plain_k : k;
     TKP__TRY(tkp__norm_run(&l->input_norm, f, &x, &h));
-    TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, q));
-    TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, k));
+    TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, plain_q));
+    TKP__TRY(tkp__linear_run(&l->k, f, &h, NULL, plain_k));
     if (v)
         TKP__TRY(tkp__linear_run(&l->v, f, &h, NULL, v));
-    keep_plain(s->plain_q, q);
-    keep_plain(s->plain_k, k);
-    TKP__TRY(rotate(s, f, q, d->heads));
-    return rotate(s, f, k, d->kv_heads);
+    TKP__TRY(rotate(s, f, plain_q, d->heads, q));
+    return rotate(s, f, plain_k, d->kv_heads, k);
 }
 
 tkp_status tkp__decoder_run_layer(

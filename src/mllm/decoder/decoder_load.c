@@ -44,9 +44,11 @@ static tkp_status load_layer(
 /* Scores of hidden rows want this weight in the dtype of the rows. */
 static tkp_status convert_norm_weight(tkp__decoder *d, tkp__planner *p)
 {
+    tkp_tensor file;
     d->norm_weight = d->norm.weight;
     if (d->norm.weight.dtype == p->dtype)
         return TKP_OK;
+    TKP__TRY(tkp__weights_get(p->weights, "lm.norm.weight", &file));
     d->norm_copy = tkp__alloc((size_t)d->hidden, tkp_dtype_bytes(p->dtype));
     if (!d->norm_copy)
         return TKP_ERR_MEMORY;
@@ -54,8 +56,8 @@ static tkp_status convert_norm_weight(tkp__decoder *d, tkp__planner *p)
     for (int64_t i = 0; i < d->hidden; i++)
         tkp__store_f32(
             d->norm_copy, p->dtype, i,
-            tkp__load_f32(tkp__data(&d->norm.weight), d->norm.weight.dtype, i));
-    return TKP_OK;
+            tkp__load_f32(tkp__data(&file), file.dtype, i));
+    return tkp__device_weights_take(p->copies, &d->norm_weight);
 }
 
 static tkp_status
@@ -137,6 +139,7 @@ static tkp_status load_attention(tkp__decoder *d, tkp__planner *p)
 static tkp_status
 take_shapes(tkp__decoder *d, const tkp__planner *p, const tkp__text_config *c)
 {
+    d->context = p->context;
     d->dtype = p->dtype;
     d->layers = (int32_t)c->layers;
     d->heads = (int32_t)c->heads;

@@ -27,25 +27,31 @@ tkp_status tkp__decoder_state_create(
     const int64_t q = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
     *s = (tkp__decoder_state){.decoder = d, .sequences = sequences};
     TKP__TRY(alloc_lists(s, rows));
-    TKP__TRY(tkp__buffer_alloc(&s->x, rows, d->hidden, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->h, rows, d->hidden, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->q, rows, q, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->mixed, rows, q, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->x, d->context, rows, d->hidden, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->h, d->context, rows, d->hidden, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->q, d->context, rows, q, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->mixed, d->context, rows, q, d->dtype));
     if (sequences > 1) {
-        TKP__TRY(tkp__buffer_alloc(&s->k, rows, kv, d->dtype));
-        TKP__TRY(tkp__buffer_alloc(&s->v, rows, kv, d->dtype));
+        TKP__TRY(tkp__buffer_alloc(&s->k, d->context, rows, kv, d->dtype));
+        TKP__TRY(tkp__buffer_alloc(&s->v, d->context, rows, kv, d->dtype));
     }
-    TKP__TRY(tkp__buffer_alloc(&s->gate, rows, d->intermediate, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->up, rows, d->intermediate, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->cos, rows, d->head_dim / 2, TKP_DTYPE_F32));
-    TKP__TRY(tkp__buffer_alloc(&s->sin, rows, d->head_dim / 2, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(
+        &s->gate, d->context, rows, d->intermediate, d->dtype));
+    TKP__TRY(
+        tkp__buffer_alloc(&s->up, d->context, rows, d->intermediate, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &s->cos, d->context, rows, d->head_dim / 2, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(
+        &s->sin, d->context, rows, d->head_dim / 2, TKP_DTYPE_F32));
     if (d->embedding.dtype != d->dtype)
         TKP__TRY(tkp__buffer_alloc(
-            &s->looked_up, rows, d->hidden, d->embedding.dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->last, sequences, d->hidden, d->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->logits, sequences, d->vocab, TKP_DTYPE_F32));
+            &s->looked_up, d->context, rows, d->hidden, d->embedding.dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &s->last, d->context, sequences, d->hidden, d->dtype));
+    TKP__TRY(tkp__buffer_alloc(
+        &s->logits, d->context, sequences, d->vocab, TKP_DTYPE_F32));
     return tkp__kv_cache_create(
-        &s->cache, d->layers, sequences, kv, extra, d->dtype);
+        &s->cache, d->context, d->layers, sequences, kv, extra, d->dtype);
 }
 
 void tkp__decoder_state_release(tkp__decoder_state *s)

@@ -2,6 +2,7 @@
 
 tkp_status tkp__kv_cache_create(
     tkp__kv_cache *c,
+    tkp_context *context,
     int32_t layers,
     int32_t sequences,
     int64_t width,
@@ -10,6 +11,7 @@ tkp_status tkp__kv_cache_create(
 {
     const size_t b = (size_t)sequences;
     *c = (tkp__kv_cache){
+        .context = context,
         .layers = layers,
         .sequences = sequences,
         .dtype = dtype,
@@ -51,11 +53,11 @@ tkp_status tkp__kv_cache_open(
         l->length[b] = 0;
     }
     const int64_t rows = l->begin[c->sequences];
-    TKP__TRY(tkp__buffer_alloc(&l->k, rows, c->width, c->dtype));
-    TKP__TRY(tkp__buffer_alloc(&l->v, rows, c->width, c->dtype));
+    TKP__TRY(tkp__buffer_alloc(&l->k, c->context, rows, c->width, c->dtype));
+    TKP__TRY(tkp__buffer_alloc(&l->v, c->context, rows, c->width, c->dtype));
     if (!biased)
         return TKP_OK;
-    TKP__TRY(tkp__buffer_alloc(&l->bias, rows, 1, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(&l->bias, NULL, rows, 1, TKP_DTYPE_F32));
     memset(l->bias.data, 0, (size_t)rows * sizeof(float));
     return TKP_OK;
 }

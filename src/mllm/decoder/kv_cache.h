@@ -11,12 +11,14 @@
 
 typedef struct tkp__kv_layer {
     tkp__buffer k, v; /* [rows, G C]; no data until the layer is opened */
-    tkp__buffer bias; /* [rows, 1] f32 of each key; no data: there is none */
+    tkp__buffer bias; /* [rows, 1] f32 of each key, on the host; no data: there
+                         is none */
     int32_t *begin;   /* [B + 1] first row of each sequence */
     int32_t *length;  /* [B] rows in use */
 } tkp__kv_layer;
 
 typedef struct tkp__kv_cache {
+    tkp_context *context;
     int32_t layers, sequences, dtype;
     int64_t width, extra;
     tkp__kv_layer *layer;
@@ -25,6 +27,7 @@ typedef struct tkp__kv_cache {
 
 tkp_status tkp__kv_cache_create(
     tkp__kv_cache *cache,
+    tkp_context *context,
     int32_t layers,
     int32_t sequences,
     int64_t width,

@@ -72,7 +72,7 @@ static tkp_status cls_attention(
     const tkp__vision_rows *r,
     const tkp_op *op,
     int32_t layer,
-    float *cls)
+    const tkp_tensor *cls)
 {
     const tkp_tensor q = tkp__rows(&s->q, r->rows);
     const tkp_tensor k = tkp__rows(&s->k, r->rows);
@@ -87,7 +87,7 @@ static tkp_status cls_attention(
     args[6] = tkp__ints(r->row_offsets, r->views + 1);
     args[7] = tkp__ints(r->patch_offsets, r->views + 1);
     args[8] = tkp__ints(r->patch_keys, r->patches);
-    tkp_tensor_make_1d(&args[9], cls, TKP_DTYPE_F32, r->patches);
+    args[9] = *cls;
     TKP__TRY(tkp_op_run(op, f->exec, args, 10));
     tkp__trace(f, "vision.cls_attention", layer, &args[9]);
     return TKP_OK;
@@ -102,9 +102,9 @@ tkp_status tkp__vision_mean_keys(
     const tkp_tensor *dst)
 {
     tkp_tensor args[5] = {0};
-    tkp_tensor_make_2d(
-        &args[0], s->k.data, s->k.dtype, r->rows * v->heads,
-        v->hidden / v->heads);
+    const tkp_tensor k = tkp__rows(&s->k, r->rows);
+    args[0] =
+        tkp__as_rows(&k, k.dtype, r->rows * v->heads, v->hidden / v->heads);
     args[1] = tkp__ints(r->head_offsets, r->patches + 1);
     args[2] = tkp__ints(r->patch_heads, r->patches * v->heads);
     args[4] = *dst;
@@ -120,14 +120,14 @@ static tkp_status keep(
     int32_t layer,
     const tkp__vision_wants *w)
 {
-    if (w->cls && layer == w->cls_layer)
+    if (tkp__present(&w->cls) && layer == w->cls_layer)
         TKP__TRY(cls_attention(
             v, f, s, r, w->cls_logits ? v->cls_logits : v->cls_scores, layer,
-            w->cls));
-    if (w->shallow && layer == w->shallow_layer)
+            &w->cls));
+    if (tkp__present(&w->shallow) && layer == w->shallow_layer)
         TKP__TRY(cls_attention(
             v, f, s, r, w->shallow_logits ? v->cls_logits : v->cls_scores,
-            layer, w->shallow));
+            layer, &w->shallow));
     if (!w->keys || layer != v->layers - 1)
         return TKP_OK;
     TKP__TRY(tkp__vision_mean_keys(v, f, s, r, w->keys));
@@ -220,8 +220,8 @@ tkp_status tkp__vision_look_behind(
     const tkp_tensor h = tkp__rows(&s->h, r->rows);
     const tkp_tensor q = tkp__rows(&s->q, r->rows);
     const tkp_tensor k = tkp__rows(&s->k, r->rows);
-    if (!(wants->cls && wants->cls_layer == v->layers) &&
-        !(wants->shallow && wants->shallow_layer == v->layers))
+    if (!(tkp__present(&wants->cls) && wants->cls_layer == v->layers) &&
+        !(tkp__present(&wants->shallow) && wants->shallow_layer == v->layers))
         return TKP_OK;
     TKP__TRY(tkp__norm_run(&l->norm1, f, x, &h));
     TKP__TRY(tkp__linear_run(&l->q, f, &h, NULL, &q));

@@ -71,9 +71,8 @@ load_embeddings(tkp__vision *v, tkp__planner *p, const tkp__vision_config *c)
         "vit.embeddings.patch_embedding"));
     TKP__TRY(tkp__planner_weight(
         p, &v->class_embedding, "vit.embeddings.class_embedding"));
-    tkp_tensor_make_2d(
-        &v->class_embedding, tkp__data(&v->class_embedding),
-        v->class_embedding.dtype, 1, v->hidden);
+    v->class_embedding = tkp__as_rows(
+        &v->class_embedding, v->class_embedding.dtype, 1, v->hidden);
     TKP__TRY(tkp__planner_weight(
         p, &v->position_embedding, "vit.embeddings.position_embedding.weight"));
     TKP__TRY(tkp__scatter_load(
@@ -147,6 +146,7 @@ take_shapes(tkp__vision *v, const tkp__planner *p, const tkp__vision_config *c)
         c->drop_cls, TKP_ERR_UNSUPPORTED,
         "config.json: vision_feature_select_strategy is \"full\"; only "
         "\"default\" is available in this version");
+    v->context = p->context;
     v->dtype = p->dtype;
     v->layers = (int32_t)c->feature_layer;
     v->depth = (int32_t)c->layers;

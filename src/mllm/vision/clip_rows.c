@@ -74,12 +74,14 @@ tkp_status tkp__vision_state_create(
 {
     const int64_t n = views * v->patches;
     const int64_t rows = n + views;
-    TKP__TRY(tkp__buffer_alloc(&s->cut, n, v->patch_values, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->h, rows, v->hidden, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->q, rows, v->hidden, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->k, rows, v->hidden, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->v, rows, v->hidden, v->dtype));
-    return tkp__buffer_alloc(&s->mlp, rows, v->intermediate, v->dtype);
+    TKP__TRY(
+        tkp__buffer_alloc(&s->cut, v->context, n, v->patch_values, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->h, v->context, rows, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->q, v->context, rows, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->k, v->context, rows, v->hidden, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->v, v->context, rows, v->hidden, v->dtype));
+    return tkp__buffer_alloc(
+        &s->mlp, v->context, rows, v->intermediate, v->dtype);
 }
 
 void tkp__vision_state_release(tkp__vision_state *s)

@@ -18,6 +18,7 @@ typedef struct tkp__vision_layer {
 
 /* Immutable after load. V views, N patches a view, N + 1 rows with CLS. */
 typedef struct tkp__vision {
+    tkp_context *context;
     int32_t layers, heads;
     int32_t depth;     /* blocks of the whole encoder */
     int32_t last_seen; /* block whose attention there is at most: one that does
@@ -86,15 +87,14 @@ tkp_status tkp__vision_state_create(
     int64_t views);
 void tkp__vision_state_release(tkp__vision_state *state);
 
-/* What a policy wants of the encoder besides its features; NULL = not that. */
+/* What a policy wants of the encoder besides its features; absent = not that. */
 typedef struct tkp__vision_wants {
-    float *cls;     /* [patches] what the CLS row of a block attends to,
-                               heads meaned */
-    float *shallow; /* [patches] likewise, of an early block */
-    const tkp_tensor
-        *keys;         /* [patches, D / H] keys of the last block that runs,
-                               heads meaned */
-    int32_t cls_layer; /* blocks, from 0 */
+    tkp_tensor cls;     /* [patches] f32: what the CLS row of a block attends
+                               to, heads meaned */
+    tkp_tensor shallow; /* [patches] likewise, of an early block */
+    const tkp_tensor *keys; /* [patches, D / H] of the last block that runs,
+                               heads meaned; or NULL */
+    int32_t cls_layer;      /* blocks, from 0 */
     int32_t shallow_layer;
     bool cls_logits, shallow_logits; /* scaled, in place of probabilities */
 } tkp__vision_wants;

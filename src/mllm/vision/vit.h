@@ -17,6 +17,7 @@ typedef struct tkp__vit_layer {
 
 /* Immutable after load. */
 typedef struct tkp__vit {
+    tkp_context *context;
     int32_t layers, heads, dtype;
     int64_t hidden, intermediate;
     int64_t patch_values; /* 3 channels, frames, side, side: E */
@@ -47,6 +48,7 @@ typedef struct tkp__vit_frame {
 
 /* Memory of one call, for up to N patches in F frames. */
 typedef struct tkp__vit_state {
+    tkp__buffer pixels;   /* [N, E] f32, where the encoder runs on a device */
     tkp__buffer cut;      /* [N, E] */
     tkp__buffer x, h;     /* [N, D] */
     tkp__buffer qkv;      /* [N, 3 D] */

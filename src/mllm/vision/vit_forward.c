@@ -1,6 +1,7 @@
 /* Qwen2-VL's vision transformer: the forward. */
 
 #include "mllm/vision/vit.h"
+#include "tokenprune/sys/device.h"
 
 static tkp_status
 make_lists(tkp__vit_state *s, const tkp__vit *v, int64_t n, int64_t frames)
@@ -41,25 +42,34 @@ tkp_status tkp__vit_state_create(
     const int64_t n = patches, d = v->hidden, quarter = d / v->heads / 4;
     *s = (tkp__vit_state){0};
     TKP__TRY(make_lists(s, v, n, frames));
-    TKP__TRY(tkp__buffer_alloc(&s->cut, n, v->patch_values, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->x, n, d, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->h, n, d, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->qkv, n, 3 * d, v->dtype));
-    TKP__TRY(tkp__buffer_alloc(&s->turned, n, 2 * d, v->dtype));
+    if (tkp_context_device_type(v->context) != TKP_DEVICE_CPU)
+        TKP__TRY(tkp__buffer_alloc(
+            &s->pixels, v->context, n, v->patch_values, TKP_DTYPE_F32));
+    TKP__TRY(
+        tkp__buffer_alloc(&s->cut, v->context, n, v->patch_values, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->x, v->context, n, d, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->h, v->context, n, d, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->qkv, v->context, n, 3 * d, v->dtype));
+    TKP__TRY(tkp__buffer_alloc(&s->turned, v->context, n, 2 * d, v->dtype));
     if (v->widen)
-        TKP__TRY(tkp__buffer_alloc(&s->wide, n, 2 * d, TKP_DTYPE_F32));
-    TKP__TRY(tkp__buffer_alloc(&s->cos, 2 * n, quarter, TKP_DTYPE_F32));
-    TKP__TRY(tkp__buffer_alloc(&s->sin, 2 * n, quarter, TKP_DTYPE_F32));
-    TKP__TRY(tkp__buffer_alloc(&s->lse, n, v->heads, TKP_DTYPE_F32));
-    TKP__TRY(tkp__buffer_alloc(&s->received, n, 1, TKP_DTYPE_F32));
-    return tkp__buffer_alloc(&s->mlp, n, v->intermediate, v->dtype);
+        TKP__TRY(
+            tkp__buffer_alloc(&s->wide, v->context, n, 2 * d, TKP_DTYPE_F32));
+    TKP__TRY(
+        tkp__buffer_alloc(&s->cos, v->context, 2 * n, quarter, TKP_DTYPE_F32));
+    TKP__TRY(
+        tkp__buffer_alloc(&s->sin, v->context, 2 * n, quarter, TKP_DTYPE_F32));
+    TKP__TRY(
+        tkp__buffer_alloc(&s->lse, v->context, n, v->heads, TKP_DTYPE_F32));
+    TKP__TRY(tkp__buffer_alloc(&s->received, v->context, n, 1, TKP_DTYPE_F32));
+    return tkp__buffer_alloc(&s->mlp, v->context, n, v->intermediate, v->dtype);
 }
 
 void tkp__vit_state_release(tkp__vit_state *s)
 {
-    tkp__buffer *const buffers[] = {&s->cut, &s->x,    &s->h,       &s->qkv,
-                                    &s->cos, &s->sin,  &s->lse,     &s->turned,
-                                    &s->mlp, &s->wide, &s->received};
+    tkp__buffer *const buffers[] = {&s->pixels, &s->cut,  &s->x,
+                                    &s->h,      &s->qkv,  &s->cos,
+                                    &s->sin,    &s->lse,  &s->turned,
+                                    &s->mlp,    &s->wide, &s->received};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         tkp__buffer_free(buffers[i]);
     tkp__free(s->lists);
@@ -96,6 +106,26 @@ static tkp_tensor heads_of(const tkp_tensor *rows, int64_t heads)
     return view;
 }
 
+/* The pixels of a frame, where the encoder runs. */
+static tkp_status take_pixels(
+    const tkp__vit *v,
+    const tkp__forward *f,
+    const tkp__vit_state *s,
+    const tkp__vit_frame *frame,
+    tkp_tensor *pixels)
+{
+    const int64_t n = frame->rows * frame->cols;
+    tkp_tensor_make_2d(
+        pixels, (void *)(uintptr_t)frame->pixels, TKP_DTYPE_F32, n,
+        v->patch_values);
+    if (!s->pixels.data)
+        return TKP_OK;
+    *pixels = tkp__rows(&s->pixels, n);
+    return tkp_device_upload(
+        f->exec, s->pixels.data, frame->pixels,
+        (uint64_t)(n * v->patch_values) * sizeof(float));
+}
+
 /* x = what the patches show; where they are, in the tables. Gives how many. */
 static tkp_status embed(
     const tkp__vit *v,
@@ -110,9 +140,7 @@ static tkp_status embed(
     for (int64_t i = 0; i < count; i++) {
         const int64_t inside = frames[i].rows * frames[i].cols;
         tkp_tensor pixels, cut = tkp__rows(&s->cut, inside);
-        tkp_tensor_make_2d(
-            &pixels, (void *)(uintptr_t)frames[i].pixels, TKP_DTYPE_F32, inside,
-            v->patch_values);
+        TKP__TRY(take_pixels(v, f, s, &frames[i], &pixels));
         cut.byte_offset =
             (uint64_t)(n * v->patch_values) * tkp_dtype_bytes(v->dtype);
         TKP__TRY(tkp_op_run(
@@ -151,8 +179,10 @@ static tkp_status rotate(
         {0},
         {0},
         heads_of(turned, 2 * v->heads)};
-    tkp_tensor_make_2d(&args[1], s->cos.data, TKP_DTYPE_F32, n, pairs);
-    tkp_tensor_make_2d(&args[2], s->sin.data, TKP_DTYPE_F32, n, pairs);
+    const tkp_tensor cos = tkp__rows(&s->cos, 2 * n);
+    const tkp_tensor sin = tkp__rows(&s->sin, 2 * n);
+    args[1] = tkp__as_rows(&cos, TKP_DTYPE_F32, n, pairs);
+    args[2] = tkp__as_rows(&sin, TKP_DTYPE_F32, n, pairs);
     if (!v->widen)
         return tkp_op_run(v->rotary, f->exec, args, 4);
     args[0] = args[3] = heads_of(&wide, 2 * v->heads);
@@ -197,7 +227,7 @@ static tkp_status columns_of(
     int32_t layer,
     const tkp_tensor *turned,
     bool logits,
-    float *dst)
+    const tkp_tensor *dst)
 {
     const int64_t d = v->hidden, n = turned->shape[0];
     const int64_t cells = n / (v->merge * v->merge);
@@ -215,13 +245,13 @@ static tkp_status columns_of(
         tkp__ints(s->inside, n)};
     if (!logits)
         args[2] = tkp__rows(&s->lse, n);
-    tkp_tensor_make_1d(&args[9], s->received.data, TKP_DTYPE_F32, n);
+    args[9] = tkp__column_from(&s->received, 0, n);
     TKP__TRY(tkp_op_run(
         logits ? v->column_logits : v->column_scores, f->exec, args, 10));
     tkp_tensor mean[5] = {
         tkp__rows(&s->received, n), tkp__ints(s->cell_offsets, cells + 1),
         tkp__ints(s->cell_patches, n)};
-    tkp_tensor_make_2d(&mean[4], dst, TKP_DTYPE_F32, cells, 1);
+    mean[4] = tkp__as_rows(dst, TKP_DTYPE_F32, cells, 1);
     TKP__TRY(tkp_op_run(v->mean_scores, f->exec, mean, 5));
     tkp__trace(f, "vision.cls_attention", layer, &mean[4]);
     return TKP_OK;
@@ -239,9 +269,8 @@ static tkp_status mean_keys(
         {0},
         tkp__ints(s->head_offsets, dst->shape[0] + 1),
         tkp__ints(s->cell_heads, n * heads)};
-    tkp_tensor_make_2d(
-        &args[0], tkp__data(turned), turned->dtype, 2 * n * heads,
-        v->hidden / heads);
+    args[0] =
+        tkp__as_rows(turned, turned->dtype, 2 * n * heads, v->hidden / heads);
     args[4] = *dst;
     TKP__TRY(tkp_op_run(v->mean_keys, f->exec, args, 5));
     tkp__trace(f, "vision.keys", v->layers - 1, dst);
@@ -250,8 +279,8 @@ static tkp_status mean_keys(
 
 static bool wants_columns(const tkp__vision_wants *w, int32_t layer)
 {
-    return (w->cls && layer == w->cls_layer) ||
-           (w->shallow && layer == w->shallow_layer);
+    return (tkp__present(&w->cls) && layer == w->cls_layer) ||
+           (tkp__present(&w->shallow) && layer == w->shallow_layer);
 }
 
 /* What the policy wants of a block. */
@@ -264,12 +293,12 @@ static tkp_status keep(
     const tkp_tensor *turned,
     const tkp__vision_wants *w)
 {
-    if (w->cls && layer == w->cls_layer)
+    if (tkp__present(&w->cls) && layer == w->cls_layer)
         TKP__TRY(
-            columns_of(v, f, s, frames, layer, turned, w->cls_logits, w->cls));
-    if (w->shallow && layer == w->shallow_layer)
+            columns_of(v, f, s, frames, layer, turned, w->cls_logits, &w->cls));
+    if (tkp__present(&w->shallow) && layer == w->shallow_layer)
         TKP__TRY(columns_of(
-            v, f, s, frames, layer, turned, w->shallow_logits, w->shallow));
+            v, f, s, frames, layer, turned, w->shallow_logits, &w->shallow));
     if (w->keys && layer == v->layers - 1)
         TKP__TRY(mean_keys(v, f, s, turned, w->keys));
     return TKP_OK;
@@ -325,9 +354,8 @@ tkp_status tkp__vit_run(
     }
     /* The patches of a cell lie behind each other: together they are a row. */
     const tkp_tensor x = tkp__rows(&s->x, n);
-    tkp_tensor patches;
-    tkp_tensor_make_2d(
-        &patches, tkp__data(features), features->dtype, n, v->hidden);
+    const tkp_tensor patches =
+        tkp__as_rows(features, features->dtype, n, v->hidden);
     TKP__TRY(tkp__norm_run(&v->cell_norm, f, &x, &patches));
     tkp__trace(f, "vision.features", -1, features);
     return TKP_OK;

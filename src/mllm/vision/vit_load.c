@@ -136,6 +136,7 @@ static tkp_status take_shapes(
     const tkp__vision_config *c,
     int64_t tokens)
 {
+    v->context = p->context;
     v->dtype = p->dtype;
     v->layers = (int32_t)c->layers;
     v->heads = (int32_t)c->heads;
