@@ -7,6 +7,7 @@
 static const tkp__ref_op *const ops[] = {
     &tkp__ref_attention_scores,
     &tkp__ref_attention_rank,
+    &tkp__ref_attention_heads,
     &tkp__ref_attention_rows_reduce,
     &tkp__ref_row_norm,
     &tkp__ref_cosine,

@@ -28,6 +28,7 @@ typedef struct tkp__ref_plan {
         uint32_t struct_size; /* begins each of them */
         tkp_op_attention_scores attention_scores;
         tkp_op_attention_rank attention_rank;
+        tkp_op_attention_heads attention_heads;
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;
@@ -87,6 +88,7 @@ extern const tkp_backend_vtable tkp__ref_backend;
 
 extern const tkp__ref_op tkp__ref_attention_scores;
 extern const tkp__ref_op tkp__ref_attention_rank;
+extern const tkp__ref_op tkp__ref_attention_heads;
 extern const tkp__ref_op tkp__ref_attention_rows_reduce;
 extern const tkp__ref_op tkp__ref_row_norm;
 extern const tkp__ref_op tkp__ref_cosine;

@@ -136,6 +136,21 @@ tkp__ref_head_mean_row(const tkp__ref_head_mean *m, int64_t b, int64_t q)
     return visible;
 }
 
+double tkp__ref_head_mean_one(
+    const tkp__ref_head_mean *m,
+    int64_t b,
+    int64_t q,
+    int64_t h,
+    int64_t j)
+{
+    double value = logit(m, b, q, h, j);
+    if (!(m->flags & TKP_ATTENTION_LOGITS))
+        value = exp(value - m->lse[h]);
+    return m->flags & TKP_ATTENTION_EMULATE_HALF
+               ? (double)tkp__ref_round((float)value, m->args[Q].dtype)
+               : value;
+}
+
 double tkp__ref_head_mean_at(
     const tkp__ref_head_mean *m,
     int64_t b,
@@ -146,13 +161,8 @@ double tkp__ref_head_mean_at(
     const bool half = m->flags & TKP_ATTENTION_EMULATE_HALF;
     const int64_t heads = args[Q].shape[1];
     double sum = 0.0;
-    for (int64_t h = 0; h < heads; h++) {
-        double value = logit(m, b, q, h, j);
-        if (!(m->flags & TKP_ATTENTION_LOGITS))
-            value = exp(value - m->lse[h]);
-        sum +=
-            half ? (double)tkp__ref_round((float)value, args[Q].dtype) : value;
-    }
+    for (int64_t h = 0; h < heads; h++)
+        sum += tkp__ref_head_mean_one(m, b, q, h, j);
     const double mean = sum / (double)heads;
     return half ? (double)tkp__ref_round((float)mean, args[Q].dtype) : mean;
 }

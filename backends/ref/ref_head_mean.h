@@ -17,6 +17,13 @@ tkp_status tkp__ref_head_mean_check(const tkp_tensor *args);
 /* Turns to query row q of sequence b; how many keys it sees. */
 int64_t
 tkp__ref_head_mean_row(const tkp__ref_head_mean *m, int64_t b, int64_t q);
+/* Of one head: a probability, or a logit. */
+double tkp__ref_head_mean_one(
+    const tkp__ref_head_mean *m,
+    int64_t b,
+    int64_t q,
+    int64_t h,
+    int64_t j);
 /* a[q, j]: the mean over heads of probabilities, or of logits. */
 double tkp__ref_head_mean_at(
     const tkp__ref_head_mean *m,

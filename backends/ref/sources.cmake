@@ -4,6 +4,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_activation.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_add.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_attention_heads.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention_rank.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention_rows_reduce.c
   ${CMAKE_CURRENT_LIST_DIR}/ref_attention_scores.c

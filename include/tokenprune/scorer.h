@@ -143,13 +143,17 @@ typedef struct tkp_scorer_options {
                                      least one; 0 / 0 = none */
     int32_t sine;                 /* rotary: 1 = a quarter turn */
     int32_t reserved;
+    int32_t heads; /* attention: only so many, those that attend most to the
+                      candidates (sys/op.h, ATTENTION_HEADS); 0 = all */
+    int32_t level; /* attention: 1 = divided by what distance alone makes of it
+                      (ATTENTION_HEADS) */
 } tkp_scorer_options;
 
 #define TKP_SCORER_OPTIONS_INIT                                                \
     {                                                                          \
         (uint32_t)sizeof(tkp_scorer_options), 0, 0, 0, 0, 0, 0, 0, 0.0f, 0,    \
             NULL, NULL, 0, 0, 0.0f, 0.0f, 0.0f, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0,  \
-            0, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0, 0, 0, 0                           \
+            0, 0, 0, 0.0f, 0, 0, 0, 0.0f, 0, 0, 0, 0, 0, 0                     \
     }
 TKP_API void tkp_scorer_options_init(tkp_scorer_options *options);
 

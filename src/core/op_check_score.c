@@ -8,6 +8,7 @@
 
 TKP__ASSERT_NO_PADDING(tkp_op_attention_scores, scale);
 TKP__ASSERT_NO_PADDING(tkp_op_attention_rank, tolerance);
+TKP__ASSERT_NO_PADDING(tkp_op_attention_heads, theta);
 TKP__ASSERT_NO_PADDING(tkp_op_row_norm, norm);
 TKP__ASSERT_NO_PADDING(tkp_op_cosine_pairs, reduce);
 TKP__ASSERT_NO_PADDING(tkp_op_blend, combine);
@@ -49,6 +50,19 @@ static const tkp__arg_rule attention_rank_args[] = {
     {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
     {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
     {"dst",         "B",        TKP__ARG_I32,      TKP__ARG_OUT,       0},
+};
+static const tkp__arg_rule attention_heads_args[] = {
+    {"q",           "QHC",      TKP__ARG_FLOAT,    0,                  0},
+    {"k",           "RGC|*LGC", TKP__ARG_AS_FIRST, TKP__ARG_ROWS_FREE, 0},
+    {"lse",         "QH",       TKP__ARG_F32,      TKP__ARG_OPTIONAL,  0},
+    {"block_table", "BT",       TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"q_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"q_positions", "Q",        TKP__ARG_I32,      0,                  0},
+    {"k_offsets",   "b",        TKP__ARG_I32,      0,                  0},
+    {"offsets",     "b",        TKP__ARG_I32,      0,                  0},
+    {"candidates",  "N",        TKP__ARG_I32,      0,                  0},
+    {"positions",   "PM",       TKP__ARG_I32,      TKP__ARG_OPTIONAL,  0},
+    {"dst",         "N",        TKP__ARG_F32,      TKP__ARG_OUT,       0},
 };
 static const tkp__arg_rule attention_rows_reduce_args[] = {
     {"probs",       "QHL|BLHL", TKP__ARG_FLOAT,    TKP__ARG_ALL_FREE,  0},
@@ -226,6 +240,33 @@ static tkp_status attention_rank_params(void *params)
     return TKP_OK;
 }
 
+static tkp_status attention_heads_params(void *params)
+{
+    tkp_op_attention_heads *p = params;
+    TKP__CHECK(
+        (p->flags & ~(uint32_t)TKP_ATTENTION_CAUSAL) == 0, TKP_ERR_OPTION,
+        "flags: is 0x%x, wanted TKP_ATTENTION_CAUSAL or 0", p->flags);
+    TKP__CHECK(
+        p->row_reduce >= TKP_ROW_REDUCE_DEFAULT &&
+            p->row_reduce < TKP_ROW_REDUCE_MAX,
+        TKP_ERR_OPTION, "row_reduce: is %d, wanted 0 to %d", p->row_reduce,
+        TKP_ROW_REDUCE_MAX - 1);
+    TKP__CHECK(
+        isfinite(p->scale), TKP_ERR_OPTION, "scale: is %g", (double)p->scale);
+    TKP__CHECK(
+        p->heads >= 0, TKP_ERR_OPTION, "heads: is %d, wanted 0 or more",
+        p->heads);
+    TKP__CHECK(
+        p->reserved == 0, TKP_ERR_OPTION, "reserved: is %d, wanted 0",
+        p->reserved);
+    TKP__CHECK(
+        p->theta >= 0.0 && isfinite(p->theta), TKP_ERR_OPTION,
+        "theta: is %g, wanted 0 or more", p->theta);
+    if (p->row_reduce == TKP_ROW_REDUCE_DEFAULT)
+        p->row_reduce = TKP_ROW_REDUCE_LAST;
+    return TKP_OK;
+}
+
 static tkp_status attention_scores_relations(const tkp__check_call *call)
 {
     const tkp_tensor *k = &call->args[1];
@@ -243,6 +284,24 @@ static tkp_status attention_scores_relations(const tkp__check_call *call)
     TKP__ARG_CHECK(
         call, 1, paged || k->ndim == 3 || k->shape[0] == b, TKP_ERR_SHAPE,
         "dim 0 (B) is %lld, wanted %lld", (long long)k->shape[0], (long long)b);
+    return TKP_OK;
+}
+
+static tkp_status attention_heads_relations(const tkp__check_call *call)
+{
+    const tkp_op_attention_heads *p = call->params;
+    const int64_t c = tkp__dim(&call->dims, 'C');
+    TKP__TRY(attention_scores_relations(call));
+    TKP__ARG_CHECK(
+        call, 9, p->theta == 0.0 || tkp__present(&call->args[9]),
+        TKP_ERR_ARGUMENT, "is missing; theta is %g", p->theta);
+    TKP__ARG_CHECK(
+        call, 9, p->theta == 0.0 || call->args[9].shape[0] > 0, TKP_ERR_SHAPE,
+        "dim 0 (P) is %lld, wanted 1 or more",
+        (long long)call->args[9].shape[0]);
+    TKP__ARG_CHECK(
+        call, 0, p->theta == 0.0 || (c > 0 && c % 2 == 0), TKP_ERR_SHAPE,
+        "dim 2 (C) is %lld; with theta an even number is wanted", (long long)c);
     return TKP_OK;
 }
 
@@ -555,6 +614,9 @@ const tkp__op_rule tkp__core_rules_score[] = {
     {TKP_OP_ATTENTION_RANK, TKP__RULE_ARGS(attention_rank_args),
      "attention_rank", TKP__RULE_PARAMS(tkp_op_attention_rank, tolerance),
      attention_rank_params, attention_scores_relations},
+    {TKP_OP_ATTENTION_HEADS, TKP__RULE_ARGS(attention_heads_args),
+     "attention_heads", TKP__RULE_PARAMS(tkp_op_attention_heads, theta),
+     attention_heads_params, attention_heads_relations},
     {TKP_OP_ATTENTION_ROWS_REDUCE, TKP__RULE_ARGS(attention_rows_reduce_args),
      "attention_rows_reduce", TKP__RULE_PARAMS(tkp_op_attention_scores, scale),
      attention_scores_params, NULL},

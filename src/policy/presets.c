@@ -27,6 +27,14 @@
     "           scorer: {kind: attention, query: text, reduce: max}}\n"        \
     "    selector: threshold\n"
 
+/* A cut of SparseVLM+. */
+#define SPARSEVLM_PLUS(layer, left)                                            \
+    "  - at: llm:" layer "\n"                                                  \
+    "    scorer: {kind: attention, query: raters, reduce: mean,\n"             \
+    "             heads: 14, level: true}\n"                                   \
+    "    selector: topk\n"                                                     \
+    "    budget: {ratio: " left "/576, of: original}\n"
+
 #define PRESET(name_, summary_, source_, stages_)                              \
     {                                                                          \
         name_, summary_,                                                       \
@@ -374,6 +382,12 @@ const tkp__preset tkp__presets[] = {
         "       selector: density}]}\n"
         "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
         "    budget: {ratio: 110/576, of: original}\n"),
+
+    PRESET("sparsevlm-plus", "By the words that rate, of the heads that look most, distance taken out",
+        "SparseVLM+, github.com/Gumpest/SparseVLMs (2.0), 192 tokens on average",
+        "\n"
+        SPARSEVLM_PLUS("3", "300") SPARSEVLM_PLUS("7", "200")
+        SPARSEVLM_PLUS("16", "118")),
 
     PRESET("sparsevlm-v1", "The same, by the rank of the raters' attention",
         "Zhang et al. 2024, SparseVLM, code of the first release, 192 tokens",

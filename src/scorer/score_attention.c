@@ -62,6 +62,36 @@ static tkp_op_attention_scores score_params(const tkp__leaf *leaf)
     };
 }
 
+/* Not of all heads, or not as they are. */
+static bool of_heads(const tkp__leaf *leaf)
+{
+    return leaf->options.heads || leaf->options.level;
+}
+
+/* The op that turns q and k into scores. Of `args` the
+ * last is `dst`; positions stand before it. */
+static tkp_status plan_score_op(tkp__leaf *leaf, int32_t form, tkp_tensor *args)
+{
+    const tkp_layout *layout = leaf->batch->layout;
+    const tkp_op_attention_scores scores = score_params(leaf);
+    const tkp_op_attention_heads heads = {
+        .struct_size = sizeof(heads),
+        .flags = scores.flags,
+        .row_reduce = scores.row_reduce,
+        .heads = leaf->options.heads,
+        .theta = leaf->options.level ? leaf->model.rope_theta : 0.0,
+    };
+    if (!of_heads(leaf))
+        return tkp__leaf_op(
+            leaf, form, TKP_OP_ATTENTION_SCORES, args, 10, &scores);
+    tkp_tensor with[11];
+    memcpy(with, args, 9 * sizeof(*with));
+    tkp_tensor_make_2d(
+        &with[9], NULL, TKP_DTYPE_I32, layout->position_rows, layout->rows);
+    with[10] = args[9];
+    return tkp__leaf_op(leaf, form, TKP_OP_ATTENTION_HEADS, with, 11, &heads);
+}
+
 /* Where ranks are asked for: the same rows, for each form of q and k. */
 static tkp_status plan_rank(tkp__leaf *leaf, int32_t form, tkp_tensor *args)
 {
@@ -101,16 +131,13 @@ static tkp_status plan_qk(
     tkp_tensor_make_1d(&args[7], NULL, TKP_DTYPE_I32, offsets);
     tkp_tensor_make_1d(&args[8], NULL, TKP_DTYPE_I32, candidates);
     tkp_tensor_make_1d(&args[9], NULL, TKP_DTYPE_F32, candidates);
-    const tkp_op_attention_scores params = score_params(leaf);
-    TKP__TRY(
-        tkp__leaf_op(leaf, form, TKP_OP_ATTENTION_SCORES, args, 10, &params));
+    TKP__TRY(plan_score_op(leaf, form, args));
     TKP__TRY(plan_rank(leaf, form, args));
     if (leaf->options.flags & TKP_ATTENTION_LOGITS)
         return TKP_OK; /* logits have no normaliser to be given */
     tkp_tensor_make_2d(&args[2], NULL, TKP_DTYPE_F32, q_rows, m->heads);
     TKP__TRY(plan_rank(leaf, form + 1, args));
-    return tkp__leaf_op(
-        leaf, form + 1, TKP_OP_ATTENTION_SCORES, args, 10, &params);
+    return plan_score_op(leaf, form + 1, args);
 }
 
 static tkp_status plan_finished(
@@ -157,7 +184,7 @@ static tkp_status plan_forms(tkp__leaf *leaf, int64_t q_rows)
             (longest + m->kv_page - 1) / m->kv_page);
         TKP__TRY(plan_qk(leaf, TKP__FORM_PAGED, &k, &table, q_rows, n));
     }
-    if (leaf->options.flags & TKP_ATTENTION_LOGITS)
+    if ((leaf->options.flags & TKP_ATTENTION_LOGITS) || of_heads(leaf))
         return TKP_OK;
     tkp_tensor probs;
     tkp_tensor_make_3d(&probs, NULL, m->dtype, q_rows, m->heads, longest);
@@ -232,6 +259,12 @@ static tkp_status attention_plan(tkp__leaf *leaf, const tkp__batch *batch)
         "model: heads, kv_heads, head_dim are %d, %d, %d; attention scores "
         "need all of them",
         m->heads, m->kv_heads, m->head_dim);
+    TKP__CHECK(
+        !leaf->options.level || (m->rope_theta > 0.0 && m->head_dim % 2 == 0),
+        TKP_ERR_OPTION,
+        "model: rope_theta is %g and head_dim %d; level needs the base of the "
+        "rotary angles and pairs of channels",
+        m->rope_theta, m->head_dim);
     leaf->rounds = count_rounds(leaf, batch->layout);
     TKP__TRY(plan_forms(leaf, q_rows));
     TKP__TRY(plan_gathers(leaf, q_rows));
@@ -502,7 +535,9 @@ static tkp_status run_qk(
         TKP__TRY(pick_rows(
             leaf, raters, exec, in->lse, "lse", GATHER_ORDER,
             tkp__ledger_at(workspace, leaf->at[AT_LSE]), workspace, &lse));
-    tkp_tensor args[10] = {[1] = *in->k};
+    const bool heads = of_heads(leaf) && !ranks;
+    const int32_t out = heads ? 10 : 9;
+    tkp_tensor args[11] = {[1] = *in->k};
     if (in->block_table) {
         args[3] = *in->block_table;
         narrow(
@@ -536,11 +571,16 @@ static tkp_status run_qk(
             &args[7], leaf->local_offsets + round * offsets, TKP_DTYPE_I32,
             offsets);
         tkp_tensor_make_1d(&args[8], leaf->local + c0, TKP_DTYPE_I32, nc);
-        args[9] = *dst;
+        if (heads)
+            tkp_tensor_make_2d(
+                &args[9], leaf->batch->positions, TKP_DTYPE_I32,
+                leaf->batch->position_rows, leaf->batch->rows);
+        args[out] = *dst;
         if (!ranks)
-            slice_rows(&args[9], c0, nc);
+            slice_rows(&args[out], c0, nc);
         TKP__TRY(tkp__leaf_run_op(
-            leaf, ranks ? RANK_OF + form : form, exec, args, 10, workspace));
+            leaf, ranks ? RANK_OF + form : form, exec, args, out + 1,
+            workspace));
     }
     return TKP_OK;
 }
@@ -624,6 +664,9 @@ static tkp_status attention_run(
         TKP_ERR_UNSUPPORTED,
         "inputs: raters are picked out of q; give q and k, not finished "
         "attention");
+    TKP__CHECK(
+        !finished || !of_heads(leaf), TKP_ERR_UNSUPPORTED,
+        "inputs: heads and level look at q and k, not at finished attention");
     if (leaf->rounds > 1) /* by image ordinal first, then back in order */
         to.data = tkp__ledger_at(workspace, leaf->at[AT_SCORES]),
         to.byte_offset = 0;

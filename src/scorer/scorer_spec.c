@@ -3,7 +3,7 @@
 #include "core/names.h"
 #include "scorer/scorer.h"
 
-TKP__ASSERT_NO_PADDING(tkp_scorer_options, reserved);
+TKP__ASSERT_NO_PADDING(tkp_scorer_options, level);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -111,6 +111,26 @@ static tkp_status check_seeds(tkp_scorer_options *o)
     return TKP_OK;
 }
 
+/* Some heads alone, or without what distance does. */
+static tkp_status check_heads(const tkp_scorer_options *o)
+{
+    TKP__TRY(check_range(o->heads, 65536, "heads"));
+    TKP__TRY(check_range(o->level, 1, "level"));
+    if (!o->heads && !o->level)
+        return TKP_OK;
+    TKP__CHECK(
+        o->kind == TKP_SCORER_ATTENTION, TKP_ERR_OPTION,
+        "scorer: %s is %d; only attention has it", o->heads ? "heads" : "level",
+        o->heads ? o->heads : o->level);
+    TKP__CHECK(
+        o->row_reduce != TKP_ROW_REDUCE_MAX &&
+            !(o->flags & (TKP_ATTENTION_LOGITS | TKP_ATTENTION_EMULATE_HALF)),
+        TKP_ERR_UNSUPPORTED,
+        "scorer: attention: heads and level go with probabilities, summed or "
+        "meaned over the rows");
+    return TKP_OK;
+}
+
 static tkp_status
 copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
 {
@@ -153,6 +173,7 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_seeds(out));
     TKP__TRY(check_relevance(out));
     TKP__TRY(check_reconstruction(out));
+    TKP__TRY(check_heads(out));
     fill_defaults(out);
     return copy_name(name, out);
 }

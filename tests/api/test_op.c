@@ -109,6 +109,8 @@ static const tkp_op_group_pool pool_params = {sizeof(pool_params), 0};
 static const tkp_op_linear linear_params = {sizeof(linear_params), 0};
 static const tkp_op_attention_rank rank_params = {
     sizeof(rank_params), TKP_ATTENTION_CAUSAL, 0.0f, 0.0f};
+static const tkp_op_attention_heads heads_params = {
+    sizeof(heads_params), TKP_ATTENTION_CAUSAL, 0, 0.0f, 2, 0, 0.0};
 static const tkp_op_norm norm_params = {sizeof(norm_params), 1e-5f};
 static const tkp_op_rotary_table table_params = {
     sizeof(table_params), {2, 3, 3}, 10000.0};
@@ -137,6 +139,10 @@ static const struct op_case {
      {F32(4, 8, 16), F32(2, 8, 2, 16), F32(4, 8), I32(2, 4), I32(3), I32(4),
       I32(3), I32(3), I32(10), I32(2)},
      &rank_params, sizeof(rank_params), 3 << 2, 1 << 9, 0},
+    {"attention_heads", TKP_OP_ATTENTION_HEADS, 11,
+     {F32(4, 8, 16), F32(2, 8, 2, 16), F32(4, 8), I32(2, 4), I32(3), I32(4),
+      I32(3), I32(3), I32(10), I32(1, 16), F32(10)},
+     &heads_params, sizeof(heads_params), 3 << 2 | 1 << 9, 1 << 10, 0},
     {"attention_rows_reduce", TKP_OP_ATTENTION_ROWS_REDUCE, 6,
      {BF16(4, 8, 20), I32(3), I32(4), I32(3), I32(10), F32(10)},
      &scores_params, sizeof(scores_params), 0, 1 << 5, 0},
@@ -613,6 +619,19 @@ START_TEST(op_create__params_out_of_range__refused_by_name)
     TRY_PARAMS(
         TKP_OP_ATTENTION_RANK, tkp_op_attention_rank, flags,
         TKP_ATTENTION_LOGITS, "flags");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_HEADS, tkp_op_attention_heads, row_reduce,
+        TKP_ROW_REDUCE_MAX, "row_reduce");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_HEADS, tkp_op_attention_heads, flags,
+        TKP_ATTENTION_LOGITS, "flags");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_HEADS, tkp_op_attention_heads, heads, -1, "heads");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_HEADS, tkp_op_attention_heads, theta, -1.0, "theta");
+    TRY_PARAMS(
+        TKP_OP_ATTENTION_HEADS, tkp_op_attention_heads, reserved, 1,
+        "reserved");
     TRY_PARAMS(TKP_OP_QUOTA, tkp_op_quota, truncate, 2, "truncate");
     TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, map, 3, "map");
     TRY_PARAMS(TKP_OP_OVERVIEW, tkp_op_overview, alpha, 1.5f, "alpha");

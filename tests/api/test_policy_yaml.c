@@ -989,14 +989,19 @@ END_TEST
 /* Those that stand elsewhere: their stages are held against published results
  * (tests/golden/published). */
 static const char *const other_presets[] = {
-    "dart",         "dart-embed",  "divprune",   "fastervlm",     "mmr",
-    "scope",        "mmtok",       "eadp",       "cdpruner",      "tops",
-    "evs",          "vidcom2",     "v-cast",     "apet",          "apet-embed",
-    "framefusion",  "pyramiddrop", "prunesid",   "prunesid-qwen", "visionzip",
-    "dycoke",       "fastvid",     "prumerge",   "prumerge-plus", "vispruner",
-    "vscan",        "duet",        "sparsevlm",  "holov",         "holitom",
-    "sparsevlm-v1", "pact",        "globalcom2", "hired",         "ivc",
-    "tome",         "mustdrop",    "aim"};
+    "dart",           "dart-embed",   "divprune",
+    "fastervlm",      "mmr",          "scope",
+    "mmtok",          "eadp",         "cdpruner",
+    "tops",           "evs",          "vidcom2",
+    "v-cast",         "apet",         "apet-embed",
+    "framefusion",    "pyramiddrop",  "prunesid",
+    "prunesid-qwen",  "visionzip",    "dycoke",
+    "fastvid",        "prumerge",     "prumerge-plus",
+    "vispruner",      "vscan",        "duet",
+    "sparsevlm",      "holov",        "holitom",
+    "sparsevlm-plus", "sparsevlm-v1", "pact",
+    "globalcom2",     "hired",        "ivc",
+    "tome",           "mustdrop",     "aim"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)

@@ -367,10 +367,10 @@ static bool fits(const tkp_test_case *a, const tkp_test_case *b)
         a->kind == TKP_OP_PATCHES || a->kind == TKP_OP_LINEAR ||
         a->kind == TKP_OP_ROTARY_TABLE)
         return false;
-    const bool heads = a->kind == TKP_OP_ATTENTION_SCORES ||
-                       a->kind == TKP_OP_ATTENTION_RANK ||
-                       a->kind == TKP_OP_MEAN_QUERY ||
-                       a->kind == TKP_OP_ATTENTION;
+    const bool heads =
+        a->kind == TKP_OP_ATTENTION_SCORES ||
+        a->kind == TKP_OP_ATTENTION_RANK || a->kind == TKP_OP_ATTENTION_HEADS ||
+        a->kind == TKP_OP_MEAN_QUERY || a->kind == TKP_OP_ATTENTION;
     for (int32_t i = 0; i < a->n_args; i++) {
         const tkp_tensor *x = &a->args[i], *y = &b->args[i];
         if (x->dtype != y->dtype || x->ndim != y->ndim)

@@ -36,6 +36,7 @@ typedef struct tkp_test_case {
         uint32_t struct_size;
         tkp_op_attention_scores attention_scores;
         tkp_op_attention_rank attention_rank;
+        tkp_op_attention_heads attention_heads;
         tkp_op_row_norm row_norm;
         tkp_op_cosine_pairs cosine_pairs;
         tkp_op_blend blend;

@@ -51,6 +51,8 @@ build_candidates(tkp_test_case *c, int32_t arg_offsets, const int32_t *batch)
             cand[offsets[b] + i] =
                 text_before + (shuffled ? batch[b] - 1 - i : i);
     const int64_t b = tkp_test_batch_size(batch);
+    if (c->kind == TKP_OP_ATTENTION_HEADS)
+        arg_offsets++; /* positions come before dst */
     if (c->kind == TKP_OP_ATTENTION_RANK)
         tkp_test_arg_out(c, arg_offsets + 2, TKP_DTYPE_I32, 1, &b);
     else
@@ -155,6 +157,38 @@ static void build_rank_params(tkp_test_case *c)
         c, " flags=%u tolerance=%g", p->flags, (double)p->tolerance);
 }
 
+static void build_heads_params(tkp_test_case *c, int64_t channels)
+{
+    static const int32_t reduce[] = {
+        TKP_ROW_REDUCE_DEFAULT, TKP_ROW_REDUCE_MEAN, TKP_ROW_REDUCE_SUM,
+        TKP_ROW_REDUCE_MEAN_VISIBLE};
+    tkp_test_params(c, sizeof(tkp_op_attention_heads));
+    tkp_op_attention_heads *p = &c->params.attention_heads;
+    p->flags = tkp_test_random(c, 2) ? TKP_ATTENTION_CAUSAL : 0;
+    p->row_reduce = reduce[tkp_test_random(c, 4)];
+    p->heads = (int32_t)tkp_test_random(c, 4);
+    p->theta = channels % 2 == 0 && tkp_test_random(c, 2) ? 1e4 : 0.0;
+    c->degenerate = true; /* rows may see nothing, sequences have no rows */
+    tkp_test_describe(
+        c, " flags=%u reduce=%d heads=%d theta=%g", p->flags, p->row_reduce,
+        p->heads, p->theta);
+}
+
+/* One row of positions, or three. */
+static void build_heads_positions(tkp_test_case *c, const int32_t *keys)
+{
+    const int64_t lines = tkp_test_random(c, 2) ? 3 : 1;
+    const int64_t rows = tkp_test_batch_total(keys) + 1;
+    if (c->params.attention_heads.theta == 0.0 && tkp_test_random(c, 2)) {
+        tkp_test_arg_none(c, 9);
+        return;
+    }
+    tkp_test_arg_view(c, 9, TKP_DTYPE_I32, 2, (int64_t[]){lines, rows}, 0);
+    int32_t *positions = c->args[9].data;
+    for (int64_t i = 0; i < lines * rows; i++)
+        positions[i] = (int32_t)tkp_test_random(c, 5000);
+}
+
 static void build_attention_scores(tkp_test_case *c, int32_t i)
 {
     static const int64_t heads[][3] = {
@@ -182,6 +216,8 @@ static void build_attention_scores(tkp_test_case *c, int32_t i)
                       : "paged");
     if (c->kind == TKP_OP_ATTENTION_RANK)
         build_rank_params(c);
+    else if (c->kind == TKP_OP_ATTENTION_HEADS)
+        build_heads_params(c, h[2]);
     else
         build_score_params(c, dtype);
     /* Large logits, see ATTENTION. */
@@ -200,6 +236,8 @@ static void build_attention_scores(tkp_test_case *c, int32_t i)
             TKP_TEST_NORMAL);
     tkp_test_arg_offsets(c, 6, keys);
     build_candidates(c, 7, batch);
+    if (c->kind == TKP_OP_ATTENTION_HEADS)
+        build_heads_positions(c, keys);
 }
 
 static void build_attention_rows_reduce(tkp_test_case *c, int32_t i)
@@ -680,6 +718,7 @@ const tkp_test_kind tkp_test_kinds_score[] = {
     {TKP_OP_ROTARY_COORDINATES, 24, build_rotary_coordinates},
     {TKP_OP_TEXT_RATERS, 30, build_text_raters},
     {TKP_OP_ATTENTION_RANK, 60, build_attention_scores},
+    {TKP_OP_ATTENTION_HEADS, 36, build_attention_scores},
     {TKP_OP_CURVATURE, 30, build_curvature},
     {TKP_OP_SEGMENTS, 30, build_segments},
     {TKP_OP_STATIC_WINDOWS, 45, build_static_windows},

@@ -22,6 +22,7 @@ static bool free_to_choose(int32_t kind, int32_t arg)
            (kind == TKP_OP_MERGE_ROWS && arg == 3) ||
            (kind == TKP_OP_TEMPORAL && arg == 2) ||
            (kind == TKP_OP_STATIC_WINDOWS && arg == 1) ||
+           (kind == TKP_OP_ATTENTION_HEADS && arg == 9) ||
            kind == TKP_OP_OVERVIEW || (kind == TKP_OP_RECONCILE && arg == 3) ||
            (kind == TKP_OP_SAMPLE && (arg == 1 || arg == 4));
 }
@@ -36,7 +37,8 @@ static bool without_end(const tkp_test_case *c, int32_t arg)
 static bool looks_at_keys(const tkp_test_case *c)
 {
     return c->kind == TKP_OP_ATTENTION_SCORES ||
-           c->kind == TKP_OP_ATTENTION_RANK;
+           c->kind == TKP_OP_ATTENTION_RANK ||
+           c->kind == TKP_OP_ATTENTION_HEADS;
 }
 
 /* The last entry that a kernel has to look at. Members may have more entries
@@ -69,9 +71,11 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
     switch (c->kind * 100 + arg) {
     case TKP_OP_ATTENTION_SCORES * 100 + 5:
     case TKP_OP_ATTENTION_RANK * 100 + 5:
+    case TKP_OP_ATTENTION_HEADS * 100 + 5:
         return keys_of_last(c, 4);
     case TKP_OP_ATTENTION_SCORES * 100 + 8:
     case TKP_OP_ATTENTION_RANK * 100 + 8:
+    case TKP_OP_ATTENTION_HEADS * 100 + 8:
         return keys_of_last(c, 7);
     case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 2:
     case TKP_OP_ATTENTION_ROWS_REDUCE * 100 + 4:
@@ -91,6 +95,7 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
         return a[3].shape[0];
     case TKP_OP_ATTENTION_SCORES * 100 + 3:
     case TKP_OP_ATTENTION_RANK * 100 + 3:
+    case TKP_OP_ATTENTION_HEADS * 100 + 3:
     case TKP_OP_ROW_NORM * 100 + 1:
     case TKP_OP_COSINE * 100 + 1:
     case TKP_OP_COSINE_PAIRS * 100 + 1:

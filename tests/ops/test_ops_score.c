@@ -149,6 +149,58 @@ START_TEST(attention_rank__rows_alike_or_not__directions)
 }
 END_TEST
 
+/* Candidates 1 and 2: one head gives them 6/7, the other 2/3. */
+START_TEST(attention_heads__one_of_two__that_which_looks_at_them)
+{
+    attention a;
+    tkp_tensor args[11];
+    tkp_op_attention_heads p = {sizeof(p), 0, 0, 1.0f, 1, 0, 0.0};
+    attention_setup(&a, 1);
+    a.offsets[1] = 2;
+    a.cand[0] = 1;
+    a.cand[1] = 2;
+    memcpy(args, a.args, 9 * sizeof(*args));
+    args[8] = tkp_test_1d(a.cand, TKP_DTYPE_I32, 2);
+    args[9] = tkp_test_none();
+    args[10] = tkp_test_1d(a.dst, TKP_DTYPE_F32, 2);
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_HEADS, &p, args, 11), TKP_OK);
+    expect(a.dst, (float[]){2.0f / 7, 4.0f / 7}, 2);
+    p.heads = 7; /* all there are */
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_HEADS, &p, args, 11), TKP_OK);
+    expect(a.dst, (float[]){13.0f / 42, 19.0f / 42}, 2);
+}
+END_TEST
+
+/* Two channels, theta any: distance d divides by sqrt(2) cos d, or, where that is
+ * less, by a 64th of sqrt(2). The query is 0, so all keys have 1/3. */
+START_TEST(attention_heads__level__divided_by_what_distance_does)
+{
+    attention a;
+    tkp_tensor args[11];
+    float zero[6] = {0};
+    int32_t positions[3] = {0, 2, 3}; /* the row is the last: 3, 1 and 0 away */
+    const float root = sqrtf(2.0f);
+    tkp_op_attention_heads p = {sizeof(p), 0, 0, 1.0f, 0, 0, 1e4};
+    attention_setup(&a, 1);
+    memcpy(args, a.args, 9 * sizeof(*args));
+    args[0] = tkp_test_3d(zero, TKP_DTYPE_F32, 1, 1, 2);
+    args[1] = tkp_test_3d(zero, TKP_DTYPE_F32, 3, 1, 2);
+    args[9] = tkp_test_2d(positions, TKP_DTYPE_I32, 1, 3);
+    args[10] = a.args[9];
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_HEADS, &p, args, 11), TKP_OK);
+    for (int i = 0; i < 3; i++)
+        a.dst[i] *= 3.0f * root;
+    a.dst[0] /= 64.0f; /* cos 3 is below 0 */
+    expect(a.dst, (float[]){1.0f, 1.0f / cosf(1.0f), 1.0f}, 3);
+    args[9] = tkp_test_2d(positions, TKP_DTYPE_I32, 1, 2);
+    ck_assert_int_eq(
+        tkp_test_run(TKP_OP_ATTENTION_HEADS, &p, args, 11), TKP_ERR_ARGUMENT);
+}
+END_TEST
+
 START_TEST(attention_scores__lse_given__is_used)
 {
     attention a;
@@ -771,6 +823,10 @@ int main(void)
     tcase_add_test(attention_case, attention_scores__logits__no_softmax);
     tcase_add_test(
         attention_case, attention_rank__rows_alike_or_not__directions);
+    tcase_add_test(
+        attention_case, attention_heads__one_of_two__that_which_looks_at_them);
+    tcase_add_test(
+        attention_case, attention_heads__level__divided_by_what_distance_does);
     tcase_add_test(attention_case, attention_scores__lse_given__is_used);
     tcase_add_test(
         attention_case,

@@ -242,6 +242,43 @@ def make_attention_rank():
         w.arg("out", "i32", want)
 
 
+def make_attention_heads():
+    own = np.random.default_rng(909)
+    for name, dtype, flags, how, wanted, theta, lines, sizes, rows, spread in (
+            ("two_of_four", "f32", CAUSAL, 2, 2, 0.0, 1, [21, 9, 14], [5, 3, 0], 1), ("level", "bf16", CAUSAL, 2, 0, 1e4, 1, [40, 17], [6, 4], 7),
+            ("both_far", "f32", 0, 4, 3, 1e4, 1, [30], [4], 400), ("three_lines", "f16", CAUSAL, 3, 2, 1e6, 3, [25, 12], [3, 5], 11),
+            ("last", "f32", CAUSAL, 1, 1, 1e4, 1, [33, 8], [2, 2], 3)):
+        heads, groups, c = 4, 2, 8
+        positions = np.sort(own.integers(0, spread * sum(sizes), (lines, sum(sizes) + 2)), axis=1)
+        speed = float(theta or 1.0) ** (-2.0 * np.arange(c // 2) / c)
+        q, k, pos, cand, want = [], [], [], [], []
+        for b, (n, r) in enumerate(zip(sizes, rows)):
+            q.append(rnd(own.standard_normal((r, heads, c)) * 2, dtype))
+            k.append(rnd(own.standard_normal((n, groups, c)) * 2, dtype))
+            pos.append(np.arange(n - r, n))
+            cand.append(own.permutation(n)[:n - 3])
+            at = positions[:, offsets(sizes)[b]:offsets(sizes)[b + 1]]
+            apart = (at[:, pos[-1]][:, :, None] - at[:, None, :]).astype(np.float64)
+            g = 2 / np.sqrt(c) * np.cos(apart[..., None] * speed).sum(-1).mean(0)
+            g = np.maximum(g, np.sqrt(c) / 64) if theta else np.ones((r, n))
+            each = [head_means(q[-1][:, [h]], k[-1][:, [h // (heads // groups)]], pos[-1], flags, 1 / np.sqrt(c), dtype)
+                    for h in range(heads)]
+            seen = each[0][1]
+            p = np.stack([np.where(seen, a, 0.0) / g for a, _ in each])
+            if how == 1:
+                p[:, :-1] = 0.0
+            total = p[:, :, cand[-1]].sum((1, 2))
+            chosen = np.argsort(-total, kind="stable")[:wanted or heads]
+            a = p[chosen].mean(0).sum(0)
+            a /= {1: 1, 2: max(r, 1), 3: np.maximum(seen.sum(0), 1), 4: 1}[how]
+            want.append(a[cand[-1]])
+        w.case("attention_heads", name, struct.pack("<Iifiid", flags, how, 0.0, wanted, 0, theta))
+        w.ins((dtype, np.concatenate(q)), (dtype, np.concatenate(k)), NONE, NONE, ("i32", offsets(rows)),
+              ("i32", np.concatenate(pos)), ("i32", offsets(sizes)), ("i32", offsets([len(x) for x in cand])),
+              ("i32", np.concatenate(cand)), ("i32", positions) if theta else NONE)
+        w.arg("out", "f32", np.concatenate(want))
+
+
 def make_rows_reduce():
     for how, word in REDUCES.items():
         rows, heads, keys = [2, 0, 3], 3, 11
@@ -1638,7 +1675,7 @@ def make_prunesid():
 
 
 def main():
-    for make in (make_attention_scores, make_attention_rank, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
+    for make in (make_attention_scores, make_attention_rank, make_attention_heads, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,

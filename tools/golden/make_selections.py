@@ -996,10 +996,81 @@ def make_eadp():
              {"kept": kept, "scores": s}, note)
 
 
+# --- sparsevlm-plus ------------------------------------------------------------
+
+
+def raters(rows, visual, text):
+    """Words whose share of the visual tokens' softmax over the words is above the mean."""
+    z = rows[visual].astype(np.float64) @ rows[text].astype(np.float64).T
+    e = np.exp(z - z.max(1, keepdims=True))
+    share = (e / e.sum(1, keepdims=True)).mean(0)
+    assert abs(share - share.mean()).min() > 1e-6
+    return text[share > share.mean()]
+
+
+def distance_kernel(positions, a, b, channels, theta):
+    """Product of two rows of ones, turned to their positions; not below a 64th of what it is at the same place."""
+    speed = theta ** (-np.arange(0, channels, 2) / channels)
+    apart = (positions[:, a, None] - positions[:, None, b]).astype(np.float64)
+    g = 2 / np.sqrt(channels) * np.cos(apart[..., None] * speed).sum(-1).mean(0)
+    return np.maximum(g, np.sqrt(channels) / 64)
+
+
+def sparsevlm_plus(t, visual, text, theta, wanted):
+    """Scores: attention of the raters, of the heads that give most, without what distance does."""
+    asks = raters(t["embeddings"], visual, text)
+    heads, c = t["q"].shape[1:]
+    keys = np.repeat(t["k"].astype(np.float64), heads // t["k"].shape[1], 1)
+    z = np.einsum("qhc,nhc->hqn", t["q"][asks].astype(np.float64), keys) / np.sqrt(c)
+    z = np.where(np.arange(len(keys)) <= asks[:, None], z, -np.inf)
+    e = np.exp(z - z.max(2, keepdims=True))
+    p = (e / e.sum(2, keepdims=True))[:, :, visual]
+    if theta:
+        p = p / distance_kernel(t["positions"], asks, visual, c, theta)
+    total = np.sort(p.sum((1, 2)))[::-1]
+    assert wanted >= heads or total[wanted - 1] - total[wanted] > 1e-5
+    return p[np.argsort(-p.sum((1, 2)), kind="stable")[:wanted]].mean((0, 1))
+
+
+def make_sparsevlm_plus():
+    rng = np.random.default_rng(97)
+    number = 0
+    for grids, lines, wanted, theta, keep, spread, note in (
+            ([(8, 9)], 1, 3, 1e4, 20, 1, "half of the heads"), ([(8, 9)], 1, 3, 0.0, 20, 1, "heads alone"),
+            ([(12, 12)], 1, 99, 1e4, 50, 1, "all heads"), ([(10, 10)], 3, 2, 1e6, 33, 1, "three rows of positions"),
+            ([(6, 6), (5, 5)], 1, 3, 1e4, 20, 1, "two pictures"), ([(9, 9)], 1, 3, 1e4, 30, 90, "so far that the bound holds")):
+        heads, groups, c, before, between, after = 6, 3, 16, 4, 1, 9
+        starts, rows = [], before
+        for h, w in grids:
+            starts.append(rows)
+            rows += h * w + between
+        rows += after - between
+        spans = [np.arange(at, at + h * w) for at, (h, w) in zip(starts, grids)]
+        visual, text = np.concatenate(spans), np.arange(spans[-1][-1] + 1, rows)
+        positions = np.tile(np.arange(rows) * spread, (lines, 1))
+        if lines == 3:
+            h, w = grids[0]
+            positions[:, visual] = before + np.stack([np.zeros(h * w, int), np.arange(h * w) // w, np.arange(h * w) % w])
+            positions[:, text] = before + max(h, w) + np.arange(len(text))
+        tensors = {"q": rng.standard_normal((rows, heads, c)).astype(np.float32),
+                   "k": rng.standard_normal((rows, groups, c)).astype(np.float32),
+                   "embeddings": rng.standard_normal((rows, 24)).astype(np.float32) / 2,
+                   "positions": positions, "rope_theta": np.array([theta or 1e4]), "grid": np.array(grids),
+                   "span": np.array([[x[0], x[-1] + 1] for x in spans])}
+        number += 1
+        score = sparsevlm_plus(tensors, visual, text, theta, wanted)
+        level = ", level: true" if theta else ""
+        order = np.sort(score)[::-1]
+        assert order[keep - 1] - order[keep] > 1e-7
+        save("sparsevlm-plus", number, ["llm:3", f"scorer: {{kind: attention, query: raters, reduce: mean, heads: {wanted}{level}}}",
+                                        "selector: topk", f"budget: {{count: {keep}}}"], tensors,
+             {"kept": best(score, keep), "scores": score}, note)
+
+
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
                  make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2,
-                 make_hired, make_ivc, make_eadp):
+                 make_hired, make_ivc, make_eadp, make_sparsevlm_plus):
         make()
 
 

@@ -43,6 +43,7 @@ enum tkp_op_kind {
     TKP_OP_BLEND = 6,
     TKP_OP_RECONSTRUCTION = 7,
     TKP_OP_TEXT_RATERS = 8,
+    TKP_OP_ATTENTION_HEADS = 9,
     TKP_OP_TEMPORAL = 10,
     TKP_OP_CROP_VARIANCE = 13,
     TKP_OP_GAUSSIAN_SCORES = 11,
@@ -162,6 +163,29 @@ typedef struct tkp_op_attention_rank {
     float scale;     /* 0 = 1 / sqrt(C) */
     float tolerance; /* 0 = max(rows, candidates) 2^-23, of each sequence */
 } tkp_op_attention_rank;
+
+/*
+ * ATTENTION_HEADS: ATTENTION_SCORES of those heads alone that attend most to the
+ * candidates, each probability divided by what distance alone makes of it.
+ *   c[h, q, j] = p[h, q, j] / max(G[q, j], G(0) / 64)
+ *   G[q, j]    = (2 / sqrt(C)) mean over r of sum over i < C / 2 of
+ *                cos((positions[r, q] - positions[r, j]) theta^(-2 i / C))
+ *   heads      = of each sequence, those of the largest sum of c over its rows
+ *                and candidates; of equal ones the lower number
+ *   0 to 8 as ATTENTION_SCORES
+ *   9 positions    [P, M] i32 rotary positions of the packed batch, in which key
+ *                  j of sequence b is k_offsets[b] + j; or none, with theta = 0
+ *  10 dst          [N] f32
+ */
+typedef struct tkp_op_attention_heads {
+    uint32_t struct_size;
+    uint32_t flags;     /* TKP_ATTENTION_CAUSAL or 0 */
+    int32_t row_reduce; /* enum tkp_row_reduce, but MAX; 0 = LAST */
+    float scale;        /* 0 = 1 / sqrt(C) */
+    int32_t heads;      /* how many; 0 = all, as are more than there are */
+    int32_t reserved;
+    double theta; /* base of the rotary angles; 0 = probabilities as they are */
+} tkp_op_attention_heads;
 
 /*
  * ATTENTION_ROWS_REDUCE: the same from finished probabilities.
