@@ -22,6 +22,7 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     &tkp__cuda_value_attention,
     &tkp__cuda_text_raters,
     &tkp__cuda_reconstruction,
+    &tkp__cuda_attention_heads,
     &tkp__cuda_attention_rank,
     /* selection */
     &tkp__cuda_topk,

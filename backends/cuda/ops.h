@@ -20,6 +20,7 @@ extern const tkp__cuda_op tkp__cuda_mean_query;
 extern const tkp__cuda_op tkp__cuda_value_attention;
 extern const tkp__cuda_op tkp__cuda_text_raters;
 extern const tkp__cuda_op tkp__cuda_reconstruction;
+extern const tkp__cuda_op tkp__cuda_attention_heads;
 extern const tkp__cuda_op tkp__cuda_attention_rank;
 
 /* selection */

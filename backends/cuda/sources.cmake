@@ -1,5 +1,6 @@
 target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/attention.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attention_heads.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_rank.cu
   ${CMAKE_CURRENT_LIST_DIR}/attention_scores.cu
   ${CMAKE_CURRENT_LIST_DIR}/blas.cu

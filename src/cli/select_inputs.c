@@ -480,7 +480,8 @@ static tkp_status make_model(tkp__select_case *c)
     int64_t heads = 1;
     *m = (tkp_model_desc)TKP_MODEL_DESC_INIT;
     m->dtype = c->file->dtype;
-    m->hidden = c->width;
+    m->hidden = !in->hidden && HAS(EMBEDDINGS) ? TENSOR(EMBEDDINGS)->shape[1]
+                                               : c->width;
     m->head_dim = 1;
     if (in->q && in->k) {
         heads = c->q.shape[1];

@@ -437,7 +437,7 @@ static const tkp__key scorer_keys[] = {
     {.name = "sine", .type = TKP__KEY_BOOL, .kinds = KIND(TKP_SCORER_ROTARY),
      .offset = AT(tkp_scorer_options, sine)},
     {.name = "heads", .type = TKP__KEY_I32, .kinds = KIND(TKP_SCORER_ATTENTION),
-     .low = 1, .high = 65536, .offset = AT(tkp_scorer_options, heads)},
+     .low = 0, .high = 65536, .offset = AT(tkp_scorer_options, heads)},
     {.name = "level", .type = TKP__KEY_BOOL, .kinds = KIND(TKP_SCORER_ATTENTION),
      .offset = AT(tkp_scorer_options, level)},
     {.name = "terms", .type = TKP__KEY_TERMS, .kinds = BLEND,
