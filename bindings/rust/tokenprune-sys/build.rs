@@ -3,13 +3,13 @@
 use std::env;
 use std::process::Command;
 
-const RANGE: &str = "tokenprune >= 0.1 tokenprune < 0.2";
+const RANGE: [&str; 2] = ["tokenprune >= 0.1", "tokenprune < 0.2"];
 
-fn pkg_config(name: &str) -> Result<Vec<String>, String> {
+fn pkg_config() -> Result<Vec<String>, String> {
     let tool = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".to_string());
     let out = Command::new(&tool)
         .args(["--libs-only-L", "--keep-system-libs"])
-        .args(name.split(' '))
+        .args(RANGE)
         .output()
         .map_err(|e| format!("{tool} did not run: {e}"))?;
     if !out.status.success() {
@@ -26,16 +26,12 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let folders = match env::var("TOKENPRUNE_LIB_DIR") {
         Ok(folder) => vec![folder],
-        Err(_) => {
-            // "name >= a name < b" is how pkg-config asks for a range.
-            let asked = RANGE.replace(" >= ", ">=").replace(" < ", "<");
-            match pkg_config(&asked) {
-                Ok(folders) => folders,
-                Err(why) => panic!(
-                    "libtokenprune was not found: {why}\nset TOKENPRUNE_LIB_DIR to the folder it lies in"
-                ),
+        Err(_) => match pkg_config() {
+            Ok(folders) => folders,
+            Err(why) => {
+                panic!("libtokenprune was not found: {why}\nset TOKENPRUNE_LIB_DIR to the folder it lies in")
             }
-        }
+        },
     };
     for folder in &folders {
         println!("cargo:rustc-link-search=native={folder}");
