@@ -1,0 +1,3 @@
+module github.com/tokenprune/tokenprune/bindings/go
+
+go 1.19
