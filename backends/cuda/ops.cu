@@ -36,6 +36,7 @@ const tkp__cuda_op *const tkp__cuda_ops[] = {
     &tkp__cuda_density_peaks,
     &tkp__cuda_cluster_centres,
     &tkp__cuda_nms,
+    &tkp__cuda_nominate,
     &tkp__cuda_neighbours,
     &tkp__cuda_parity,
     &tkp__cuda_segments,

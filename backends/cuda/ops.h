@@ -35,6 +35,7 @@ extern const tkp__cuda_op tkp__cuda_pivots;
 extern const tkp__cuda_op tkp__cuda_density_peaks;
 extern const tkp__cuda_op tkp__cuda_cluster_centres;
 extern const tkp__cuda_op tkp__cuda_nms;
+extern const tkp__cuda_op tkp__cuda_nominate;
 extern const tkp__cuda_op tkp__cuda_neighbours;
 extern const tkp__cuda_op tkp__cuda_parity;
 extern const tkp__cuda_op tkp__cuda_segments;

@@ -21,6 +21,7 @@ target_sources(tokenprune-cuda PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/linear.cu
   ${CMAKE_CURRENT_LIST_DIR}/merge_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/nearest.cu
+  ${CMAKE_CURRENT_LIST_DIR}/nominate.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/ops.cu
   ${CMAKE_CURRENT_LIST_DIR}/pair_scores.cu

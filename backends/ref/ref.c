@@ -43,6 +43,7 @@ static const tkp__ref_op *const ops[] = {
     &tkp__ref_reconcile,
     &tkp__ref_principal_groups,
     &tkp__ref_nms,
+    &tkp__ref_nominate,
     &tkp__ref_neighbours,
     &tkp__ref_combine_rows,
     &tkp__ref_group_pool,

@@ -34,6 +34,7 @@ typedef struct tkp__ref_plan {
         tkp_op_blend blend;
         tkp_op_reconstruction reconstruction;
         tkp_op_similarity similarity;
+        tkp_op_nominate nominate;
         tkp_op_relevance relevance;
         tkp_op_temporal temporal;
         tkp_op_segments segments;
@@ -124,6 +125,7 @@ extern const tkp__ref_op tkp__ref_density_peaks;
 extern const tkp__ref_op tkp__ref_cluster_centres;
 extern const tkp__ref_op tkp__ref_principal_groups;
 extern const tkp__ref_op tkp__ref_nms;
+extern const tkp__ref_op tkp__ref_nominate;
 extern const tkp__ref_op tkp__ref_neighbours;
 extern const tkp__ref_op tkp__ref_combine_rows;
 extern const tkp__ref_op tkp__ref_nearest;

@@ -32,6 +32,7 @@ target_sources(tokenprune PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/ref_combine_rows.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_neighbours.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_nms.c
+  ${CMAKE_CURRENT_LIST_DIR}/ref_nominate.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_principal_groups.c
           ${CMAKE_CURRENT_LIST_DIR}/ref_reconstruction.c

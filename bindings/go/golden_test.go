@@ -117,7 +117,7 @@ func (c *goldenCase) give(name string, words []string) {
 		"text": &in.Text, "values": &in.Values, "vision": &in.Vision, "vision_keys": &in.VisionKeys,
 		"cls_shallow": &in.CLSShallow, "clip": &in.Clip, "clip_text": &in.ClipText,
 		"clip_tokens": &in.ClipTokens, "embeddings": &in.Embeddings, "pivot_order": &in.PivotOrder,
-		"plain_q": &in.PlainQ, "plain_k": &in.PlainK,
+		"plain_q": &in.PlainQ, "plain_k": &in.PlainK, "vision_values": &in.VisionValues,
 	}
 	to, ok := tensors[name]
 	if !ok {

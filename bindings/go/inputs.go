@@ -35,6 +35,7 @@ type Inputs struct {
 	Roles, Pools     *Tensor // mergers: [K] i32, [N] i32
 	TokenScores      *Tensor // mergers that weigh rows: [N] f32
 	PlainQ, PlainK   *Tensor // before rotary: [R, H, C], [R, G, C]
+	VisionValues     *Tensor // [N, Dw] of the encoder's last block, heads side by side
 }
 
 func (in *Inputs) list() list {
@@ -58,6 +59,7 @@ func (in *Inputs) list() list {
 		{native.FLAT_ROLES, in.Roles}, {native.FLAT_POOLS, in.Pools},
 		{native.FLAT_TOKEN_SCORES, in.TokenScores}, {native.FLAT_PLAIN_Q, in.PlainQ},
 		{native.FLAT_PLAIN_K, in.PlainK},
+		{native.FLAT_VISION_VALUES, in.VisionValues},
 	} {
 		l = l.with(t.slot, t.tensor)
 	}

@@ -122,6 +122,7 @@ type ModelShape struct {
 	TextRows, ClipTextRows, ClipTokenRows int
 	NormEps                               float32
 	RopeTheta                             float64
+	VisionValueDim                        int
 }
 
 func (m ModelShape) native() native.Tkp_model_desc {
@@ -148,5 +149,6 @@ func (m ModelShape) native() native.Tkp_model_desc {
 	d.SetClip_token_rows(m.ClipTokenRows)
 	d.SetNorm_eps(m.NormEps)
 	d.SetRope_theta(m.RopeTheta)
+	d.SetVision_value_dim(int64(m.VisionValueDim))
 	return d
 }

@@ -39,6 +39,7 @@ const (
 	NeedCLSShallow     Needs = 8192
 	NeedKeys           Needs = 16384
 	NeedPlainAttention Needs = 32768
+	NeedVisionValues   Needs = 65536
 )
 
 // Point is a place in the forward where the batch is cut.

@@ -55,6 +55,7 @@ enum flat_slot {
     FLAT_TOKEN_SCORES,
     FLAT_PLAIN_Q,
     FLAT_PLAIN_K,
+    FLAT_VISION_VALUES,
     FLAT_INPUTS, /* how many those are */
     /* What calls write, and what is no input of a stage. */
     FLAT_OUT_SCORES = 64,

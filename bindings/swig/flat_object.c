@@ -154,6 +154,7 @@ static const struct {
     [FLAT_TOKEN_SCORES] = FIELD(token_scores),
     [FLAT_PLAIN_Q] = FIELD(plain_q),
     [FLAT_PLAIN_K] = FIELD(plain_k),
+    [FLAT_VISION_VALUES] = FIELD(vision_values),
 #undef FIELD
 };
 _Static_assert(

@@ -26,8 +26,9 @@ enum tkp_need {
     TKP_NEED_CLIP_TOKENS = 2048,
     TKP_NEED_EMBEDDINGS = 4096,
     TKP_NEED_CLS_SHALLOW = 8192,
-    TKP_NEED_KEYS = 16384,           /* k alone */
-    TKP_NEED_PLAIN_ATTENTION = 32768 /* plain_q and plain_k */
+    TKP_NEED_KEYS = 16384,            /* k alone */
+    TKP_NEED_PLAIN_ATTENTION = 32768, /* plain_q and plain_k */
+    TKP_NEED_VISION_VALUES = 65536
 };
 
 /*
@@ -37,7 +38,7 @@ enum tkp_need {
  *
  * [N] stands for the candidates that are still there, in order; what comes from
  * before the language model (cls_attention, cls_shallow, scores, vision,
- * vision_keys, clip) may also be given for all candidates of the layout, as the
+ * vision_keys, vision_values, clip) may also be given for all candidates of the layout, as the
  * encoder left it: the entries of those that are gone are passed over.
  *
  * Text rows of several sequences are packed; their offsets [B + 1] lie on the
@@ -91,15 +92,18 @@ typedef struct tkp_inputs {
     const tkp_tensor *token_scores;    /* mergers that weigh rows: [N] f32 as
                                           tkp_scorer_run() gave them */
     /* Queries and keys of the score layer before rotary, all rows: */
-    const tkp_tensor *plain_q; /* [R, H, C] */
-    const tkp_tensor *plain_k; /* [R, G, C] */
+    const tkp_tensor *plain_q;       /* [R, H, C] */
+    const tkp_tensor *plain_k;       /* [R, G, C] */
+    const tkp_tensor *vision_values; /* [N, Dw] values of the encoder's last
+                                        block, heads side by side; patches */
 } tkp_inputs;
 
 #define TKP_INPUTS_INIT                                                        \
     {                                                                          \
         (uint32_t)sizeof(tkp_inputs), 0, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL   \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
+            NULL                                                               \
     }
 TKP_API void tkp_inputs_init(tkp_inputs *inputs);
 
@@ -120,21 +124,22 @@ typedef struct tkp_model_desc {
     int32_t kv_dtype;     /* of the KV cache; 0 = dtype */
     int32_t kv_page;      /* keys of a page, if k comes in pages; 0 = never */
     int32_t reserved;
-    int64_t kv_pages;        /* pages of the pool; 0 with kv_page = 0 */
-    int64_t vision_hidden;   /* Dv; this and the next six: 0 = not given */
-    int64_t vision_key_dim;  /* Dk */
-    int64_t clip_dim;        /* Dc */
-    int32_t text_rows;       /* most rows m of `text` */
-    int32_t clip_text_rows;  /* ... of `clip_text` */
-    int32_t clip_token_rows; /* ... of `clip_tokens` */
-    float norm_eps;          /* of the final norm; 0 = 1e-5 */
-    double rope_theta;       /* base of the rotary angles; 0 = not given */
+    int64_t kv_pages;         /* pages of the pool; 0 with kv_page = 0 */
+    int64_t vision_hidden;    /* Dv; this and the next six: 0 = not given */
+    int64_t vision_key_dim;   /* Dk */
+    int64_t clip_dim;         /* Dc */
+    int32_t text_rows;        /* most rows m of `text` */
+    int32_t clip_text_rows;   /* ... of `clip_text` */
+    int32_t clip_token_rows;  /* ... of `clip_tokens` */
+    float norm_eps;           /* of the final norm; 0 = 1e-5 */
+    double rope_theta;        /* base of the rotary angles; 0 = not given */
+    int64_t vision_value_dim; /* Dw; 0 = not given */
 } tkp_model_desc;
 
 #define TKP_MODEL_DESC_INIT                                                    \
     {                                                                          \
         (uint32_t)sizeof(tkp_model_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-            0, 0, 0, 0, 0, 0, 0.0f, 0.0                                        \
+            0, 0, 0, 0, 0, 0, 0.0f, 0.0, 0                                     \
     }
 TKP_API void tkp_model_desc_init(tkp_model_desc *model);
 

@@ -155,7 +155,8 @@ typedef struct tkp_policy_info {
     int32_t last_boundary; /* last decoder boundary that is cut; -1 = none */
     /* Which rows of the CLS token are wanted as `cls_attention` and as
      * `cls_shallow` where they are needed: encoder_layer of tkp_scorer_options;
-     * 1 = scaled logits, not probabilities. */
+     * 1 = scaled logits, not probabilities; 2 more: of unit vectors, as
+     * TKP_ATTENTION_UNIT says. */
     int32_t cls_layer;
     int32_t cls_logits;
     int32_t shallow_layer;

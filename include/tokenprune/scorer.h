@@ -71,8 +71,9 @@ enum tkp_feature {
     TKP_FEATURE_VISION = 2,      /* rows of the vision encoder */
     TKP_FEATURE_VISION_KEYS = 3, /* its keys, meaned over the heads */
     TKP_FEATURE_CLIP = 4,        /* patches in the space shared with text */
-    TKP_FEATURE_KEYS = 5,  /* keys of the score layer, heads side by side */
-    TKP_FEATURE_VALUES = 6 /* values of the score layer */
+    TKP_FEATURE_KEYS = 5,   /* keys of the score layer, heads side by side */
+    TKP_FEATURE_VALUES = 6, /* values of the score layer */
+    TKP_FEATURE_VISION_VALUES = 7 /* values of the encoder's last block */
 };
 
 /* Relevance: which tokens have to do with the text. */
@@ -96,7 +97,7 @@ typedef struct tkp_scorer_options {
     uint32_t struct_size;
     int32_t kind;       /* enum tkp_scorer_kind */
     uint32_t flags;     /* enum tkp_attention_flags; attention: CAUSAL is
-                           implied; cls-attention: LOGITS alone */
+                           implied; cls-attention: LOGITS, UNIT */
     int32_t query;      /* attention: enum tkp_query */
     int32_t row_reduce; /* attention: enum tkp_row_reduce; 0 = LAST for one
                            row, MEAN_VISIBLE for several */

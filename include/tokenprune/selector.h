@@ -62,7 +62,10 @@ enum tkp_selector_kind {
     TKP_SELECTOR_STATIC = 25,
     /* Centres of clusters no wider than a distance, among the best by score: the
      * data decide how many (PACT); compares features. */
-    TKP_SELECTOR_CLUSTERS = 26
+    TKP_SELECTOR_CLUSTERS = 26,
+    /* Prompts name tokens, each as many, the rest comes by score (LiteLVLM);
+     * compares features with text. */
+    TKP_SELECTOR_NOMINATE = 29
 };
 
 /* Cover: what the scores are. */
@@ -237,7 +240,7 @@ typedef struct tkp_selector_options {
                        OFFICIAL: as GlobalCom2's code (rule TILT) or EADP's
                        (LARGEST_REMAINDER) counts, so without a budget the data
                        decide how many */
-    int32_t reserved;
+    int32_t prefer; /* nominate: enum tkp_prefer */
 } tkp_selector_options;
 
 #define TKP_SELECTOR_OPTIONS_INIT                                              \

@@ -75,6 +75,7 @@ static json_t *needs_to_json(uint32_t needs)
         {TKP_NEED_VALUES, "values"},
         {TKP_NEED_VISION, "vision"},
         {TKP_NEED_VISION_KEYS, "vision_keys"},
+        {TKP_NEED_VISION_VALUES, "vision_values"},
         {TKP_NEED_CLIP, "clip"},
         {TKP_NEED_CLIP_TEXT, "clip_text"},
         {TKP_NEED_CLIP_TOKENS, "clip_tokens"},

@@ -28,6 +28,7 @@ enum {
     TKP__SELECT_VALUES,
     TKP__SELECT_VISION,
     TKP__SELECT_VISION_KEYS,
+    TKP__SELECT_VISION_VALUES,
     TKP__SELECT_CLS_SHALLOW,
     TKP__SELECT_CLIP,
     TKP__SELECT_CLIP_TEXT,
@@ -83,6 +84,7 @@ typedef struct tkp__select_case {
     tkp_layout *layout;
     tkp_inputs inputs;
     tkp_tensor plain_q, plain_k;
+    tkp_tensor vision_values;
     tkp_tensor q, k, lse, attention_rows, attention, cls_attention, scores,
         norm_weight, text, values, vision, vision_keys, cls_shallow, clip,
         clip_text, clip_tokens, embeddings, pivot_order;

@@ -65,6 +65,7 @@ tkp_status tkp__select_device_inputs(
         &in->embeddings,
         &in->plain_q,
         &in->plain_k,
+        &in->vision_values,
     };
     d->context = context;
     d->exec = exec;

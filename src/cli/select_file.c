@@ -32,6 +32,7 @@ static const struct {
     [TKP__SELECT_VALUES] = {"values", COMMON, 3, 3, "[R, G, C]"},
     [TKP__SELECT_VISION] = {"vision", COMMON, 2, 2, "[N, Dv]"},
     [TKP__SELECT_VISION_KEYS] = {"vision_keys", COMMON, 2, 2, "[N, Dk]"},
+    [TKP__SELECT_VISION_VALUES] = {"vision_values", COMMON, 2, 2, "[N, Dw]"},
     [TKP__SELECT_CLS_SHALLOW] = {"cls_shallow", COMMON, 1, 2, "[N] or [H, N]"},
     [TKP__SELECT_CLIP] = {"clip", COMMON, 2, 2, "[N, Dc]"},
     [TKP__SELECT_CLIP_TEXT] = {"clip_text", COMMON, 2, 2, "[m, Dc]"},

@@ -72,7 +72,7 @@ static tkp_status count_cells(const tkp__select_case *c, tally *found)
         {TKP__SELECT_SCORES, false},      {TKP__SELECT_KEEP_ALWAYS, false},
         {TKP__SELECT_VALID, false},       {TKP__SELECT_VISION, true},
         {TKP__SELECT_VISION_KEYS, true},  {TKP__SELECT_CLIP, true},
-        {TKP__SELECT_CLS_SHALLOW, false},
+        {TKP__SELECT_CLS_SHALLOW, false}, {TKP__SELECT_VISION_VALUES, true},
     };
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
         const tkp_tensor *t = &c->file->tensor[sources[i].tensor];
@@ -510,6 +510,7 @@ static tkp_status make_model(tkp__select_case *c)
         m->rope_theta = (double)*(const float *)tkp__data(TENSOR(ROPE_THETA));
     m->vision_hidden = in->vision ? c->vision.shape[1] : 0;
     m->vision_key_dim = in->vision_keys ? c->vision_keys.shape[1] : 0;
+    m->vision_value_dim = in->vision_values ? c->vision_values.shape[1] : 0;
     m->clip_dim = in->clip ? c->clip.shape[1] : 0;
     m->text_rows = in->text ? (int32_t)c->text.shape[0] : 0;
     m->clip_text_rows = in->clip_text ? (int32_t)c->clip_text.shape[0] : 0;
@@ -602,6 +603,7 @@ static tkp_status make_inputs(tkp__select_case *c)
     give(c, TKP__SELECT_VALUES, &c->values, &in->values);
     give(c, TKP__SELECT_VISION, &c->vision, &in->vision);
     give(c, TKP__SELECT_VISION_KEYS, &c->vision_keys, &in->vision_keys);
+    give(c, TKP__SELECT_VISION_VALUES, &c->vision_values, &in->vision_values);
     give(c, TKP__SELECT_CLS_SHALLOW, &c->cls_shallow, &in->cls_shallow);
     give(c, TKP__SELECT_CLIP, &c->clip, &in->clip);
     give(c, TKP__SELECT_CLIP_TEXT, &c->clip_text, &in->clip_text);
@@ -614,6 +616,7 @@ static tkp_status make_inputs(tkp__select_case *c)
     TKP__TRY(drop_padding(c, &c->cls_shallow));
     drop_padding_rows(c, &c->vision);
     drop_padding_rows(c, &c->vision_keys);
+    drop_padding_rows(c, &c->vision_values);
     drop_padding_rows(c, &c->clip);
     return make_model(c);
 }

@@ -125,6 +125,8 @@ missing(const tkp__select_case *c, uint32_t needs, const char **form)
         {TKP_NEED_VISION, in->vision != NULL, "the encoder's rows", "vision"},
         {TKP_NEED_VISION_KEYS, in->vision_keys != NULL, "the encoder's keys",
          "vision_keys"},
+        {TKP_NEED_VISION_VALUES, in->vision_values != NULL,
+         "the encoder's values", "vision_values"},
         {TKP_NEED_CLS_SHALLOW, in->cls_shallow != NULL,
          "the CLS row of an early layer", "cls_shallow"},
         {TKP_NEED_CLIP, in->clip != NULL,

@@ -7,6 +7,7 @@
 #include "core/op_check.h"
 
 TKP__ASSERT_NO_PADDING(tkp_op_topk, reserved);
+TKP__ASSERT_NO_PADDING(tkp_op_nominate, order);
 TKP__ASSERT_NO_PADDING(tkp_op_cluster_centres, distance);
 TKP__ASSERT_NO_PADDING(tkp_op_quota, truncate);
 TKP__ASSERT_NO_PADDING(tkp_op_reconcile, order);
@@ -41,6 +42,16 @@ static const tkp__arg_rule reconcile_args[] = {
     {"dst",           "K", TKP__ARG_I32, TKP__ARG_OUT,      0},
 };
 static const tkp__arg_rule topk_args[] = {
+    {"scores",        "N",  TKP__ARG_F32, 0,                 0},
+    {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
+    {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
+    {"keep",          "M",  TKP__ARG_I32, 0,                 0},
+    {"out_offsets",   "m",  TKP__ARG_I32, 0,                 0},
+    {"dst",           "K",  TKP__ARG_I32, TKP__ARG_OUT,      0},
+};
+static const tkp__arg_rule nominate_args[] = {
+    {"likeness",      "TN", TKP__ARG_F32, 0,                 0},
+    {"range",         "M2", TKP__ARG_I32, 0,                 0},
     {"scores",        "N",  TKP__ARG_F32, 0,                 0},
     {"group_offsets", "m",  TKP__ARG_I32, 0,                 0},
     {"members",       "*",  TKP__ARG_I32, TKP__ARG_OPTIONAL, 0},
@@ -213,6 +224,15 @@ static tkp_status quota_params(void *params)
 static tkp_status reconcile_params(void *params)
 {
     const tkp_op_reconcile *p = params;
+    TKP__CHECK(
+        p->order == TKP_ORDER_HIGHEST || p->order == TKP_ORDER_LOWEST,
+        TKP_ERR_OPTION, "order: is %d, wanted 0 or 1", p->order);
+    return TKP_OK;
+}
+
+static tkp_status nominate_params(void *params)
+{
+    const tkp_op_nominate *p = params;
     TKP__CHECK(
         p->order == TKP_ORDER_HIGHEST || p->order == TKP_ORDER_LOWEST,
         TKP_ERR_OPTION, "order: is %d, wanted 0 or 1", p->order);
@@ -415,6 +435,8 @@ const tkp__op_rule tkp__core_rules_select[] = {
      TKP__RULE_PARAMS(tkp_op_reconcile, order), reconcile_params, NULL},
     {TKP_OP_TOPK, TKP__RULE_ARGS(topk_args), "topk",
      TKP__RULE_PARAMS(tkp_op_topk, reserved), topk_params, NULL},
+    {TKP_OP_NOMINATE, TKP__RULE_ARGS(nominate_args), "nominate",
+     TKP__RULE_PARAMS(tkp_op_nominate, order), nominate_params, NULL},
     {TKP_OP_SAMPLE, TKP__RULE_ARGS(sample_args), "sample",
      TKP__RULE_PARAMS(tkp_op_sample, seed), NULL, NULL},
     {TKP_OP_COMPACT, TKP__RULE_ARGS(compact_args), "compact",

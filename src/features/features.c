@@ -20,6 +20,8 @@ uint32_t tkp__features_needs(int32_t source)
         return TKP_NEED_KEYS;
     case TKP_FEATURE_VALUES:
         return TKP_NEED_VALUES;
+    case TKP_FEATURE_VISION_VALUES:
+        return TKP_NEED_VISION_VALUES;
     default:
         return 0;
     }
@@ -28,7 +30,7 @@ uint32_t tkp__features_needs(int32_t source)
 bool tkp__features_of_patches(int32_t source)
 {
     return source == TKP_FEATURE_VISION || source == TKP_FEATURE_VISION_KEYS ||
-           source == TKP_FEATURE_CLIP;
+           source == TKP_FEATURE_VISION_VALUES || source == TKP_FEATURE_CLIP;
 }
 
 static bool of_heads(const tkp__features *f)
@@ -49,6 +51,9 @@ static tkp_status take_width(tkp__features *f)
     } else if (f->source == TKP_FEATURE_VISION_KEYS) {
         f->width = m->vision_key_dim;
         field = "vision_key_dim";
+    } else if (f->source == TKP_FEATURE_VISION_VALUES) {
+        f->width = m->vision_value_dim;
+        field = "vision_value_dim";
     } else if (f->source == TKP_FEATURE_CLIP) {
         f->width = m->clip_dim;
         field = "clip_dim";
@@ -208,6 +213,9 @@ given(const tkp__features *f, const tkp_inputs *in, const char **name)
     case TKP_FEATURE_VISION_KEYS:
         *name = "vision_keys";
         return in->vision_keys;
+    case TKP_FEATURE_VISION_VALUES:
+        *name = "vision_values";
+        return in->vision_values;
     case TKP_FEATURE_CLIP:
         *name = "clip";
         return in->clip;

@@ -171,6 +171,13 @@ static tkp_status query_policy(tkp__engine *e)
         "for both, but the checkpoint has neither CLIP's projection nor its "
         "text encoder",
         tkp_policy_name(e->policy));
+    TKP__CHECK(
+        !(info.needs & TKP_NEED_VISION_VALUES) && info.cls_logits < 2 &&
+            info.shallow_logits < 2,
+        TKP_ERR_UNSUPPORTED,
+        "policy '%s': asks for values of the encoder, or for its CLS row with "
+        "heads side by side, which this forward does not keep",
+        tkp_policy_name(e->policy));
     if (info.flags & TKP_POLICY_IN_VISION)
         TKP__TRY(check_inside(e, info.needs));
     kept->needs = info.needs;

@@ -134,7 +134,8 @@ static bool join_cls(cls_row rows[2], const tkp_scorer_options *o)
     if (!tkp__scorer_reads_cls(o))
         return true;
     cls_row *row = &rows[o->shallow];
-    const int32_t logits = (o->flags & TKP_ATTENTION_LOGITS) != 0;
+    const int32_t logits = (o->flags & TKP_ATTENTION_LOGITS ? 1 : 0) +
+                           (o->flags & TKP_ATTENTION_UNIT ? 2 : 0);
     if (row->asked)
         return row->layer == o->encoder_layer && row->logits == logits;
     *row = (cls_row){true, o->encoder_layer, logits};
@@ -183,7 +184,7 @@ check_cls(const tkp_policy *policy, const tkp__stage *s, int32_t number)
     TKP__CHECK(
         join_stage_cls(rows, s), TKP_ERR_POLICY,
         "stage %d: asks for two CLS rows of the encoder under one name "
-        "(encoder_layer, logits), wanted one; another may be asked for as "
+        "(encoder_layer, logits, unit), wanted one; another may be asked for as "
         "shallow",
         number);
     return TKP_OK;

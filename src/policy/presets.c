@@ -433,6 +433,23 @@ const tkp__preset tkp__presets[] = {
         "    merger: {kind: nearest, measure: euclidean, into: 1}\n"
         "    budget: {rank: 27/2, rounding: floor, min_keep: 1}\n"),
 
+    PRESET("litelvlm", "What each sentence is least like, then what the CLS row takes",
+        "LiteLVLM, ICML 2026, arXiv 2605.13178",
+        "\n"
+        "  - at: projector\n"
+        "    scorer:\n"
+        "      kind: blend\n"
+        "      combine: product\n"
+        "      scope: image\n"
+        "      terms:\n"
+        "        - {weight: 1, normalise: softmax,\n"
+        "           scorer: {kind: cls-attention, logits: true, unit: true,\n"
+        "                    encoder_layer: last}}\n"
+        "        - {weight: 1,\n"
+        "           scorer: {kind: norm, norm: l2, feature: vision-values}}\n"
+        "    selector: {kind: nominate, feature: clip}\n"
+        "    budget: {ratio: 1/4}\n"),
+
     PRESET("tome", "In each block of the encoder like tokens are merged, down to a third",
         "Bolya et al. 2023, ToMe, arXiv 2210.09461, 384 over 23 blocks of CLIP",
         "\n"

@@ -128,6 +128,7 @@ static const tkp__word features[] = {
     {"clip", TKP_FEATURE_CLIP},
     {"keys", TKP_FEATURE_KEYS},
     {"values", TKP_FEATURE_VALUES},
+    {"vision-values", TKP_FEATURE_VISION_VALUES},
     {NULL, 0}};
 
 static const tkp__word normalisations[] = {
@@ -178,6 +179,7 @@ static const tkp__word selector_kinds[] = {
     {"fold", TKP_SELECTOR_FOLD},
     {"pivots", TKP_SELECTOR_PIVOTS},
     {"threshold", TKP_SELECTOR_THRESHOLD},
+    {"nominate", TKP_SELECTOR_NOMINATE},
     {NULL, 0}};
 
 static const tkp__word nms_ranks[] = {
@@ -376,6 +378,8 @@ static const tkp__key scorer_keys[] = {
      .offset = AT(tkp_scorer_options, flags)},
     {.name = "logits", .type = TKP__KEY_FLAG, .kinds = ATTENTION | CLS,
      .bit = TKP_ATTENTION_LOGITS, .offset = AT(tkp_scorer_options, flags)},
+    {.name = "unit", .type = TKP__KEY_FLAG, .kinds = KIND(TKP_SCORER_CLS_ATTENTION),
+     .bit = TKP_ATTENTION_UNIT, .offset = AT(tkp_scorer_options, flags)},
     {.name = "encoder_layer", .type = TKP__KEY_I32, .words = encoder_layers,
      .kinds = CLS, .low = 1, .high = 65536,
      .offset = AT(tkp_scorer_options, encoder_layer)},
@@ -480,6 +484,7 @@ enum {
     SHARING = DIVERSE | MMR | COVER | DPP | TRI,
     GREEDY = DIVERSE | MMR | COVER | DPP | TRI | PARITY,
     PIVOTS = KIND(TKP_SELECTOR_PIVOTS),
+    NOMINATE = KIND(TKP_SELECTOR_NOMINATE),
     QUOTA = KIND(TKP_SELECTOR_QUOTA)
 };
 
@@ -510,8 +515,10 @@ static const tkp__key selector_keys[] = {
      .offset = AT(tkp_selector_options, seed)},
     {.name = "feature", .type = TKP__KEY_WORD, .words = features,
      .kinds = GREEDY | PIVOTS | DENSITY | NMS_GROUPS | BIPARTITE | FOLD |
-              CLUSTERS,
+              CLUSTERS | NOMINATE,
      .offset = AT(tkp_selector_options, feature)},
+    {.name = "prefer", .type = TKP__KEY_WORD, .words = preferences,
+     .kinds = NOMINATE, .offset = AT(tkp_selector_options, prefer)},
     {.name = "neighbours", .type = TKP__KEY_I32, .kinds = DENSITY,
      .low = 1, .high = INT32_MAX, .words = by_budget,
      .offset = AT(tkp_selector_options, neighbours)},
@@ -604,7 +611,8 @@ static const tkp__key selector_keys[] = {
     {.name = "compat", .type = TKP__KEY_WORD, .words = compats, .kinds = QUOTA | SHARING,
      .offset = AT(tkp_selector_options, compat)},
     {.name = "scorer", .type = TKP__KEY_PART, .part = TKP__PART_SCORER,
-     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | GREEDY | QUOTA,
+     .kinds = KIND(TKP_SELECTOR_TOPK) | WINDOW | WINDOW_RANK | GREEDY | QUOTA |
+              NOMINATE,
      .offset = AT(tkp_selector_options, scorer)},
     {.name = "parts", .type = TKP__KEY_PARTS, .required = true,
      .kinds = KIND(TKP_SELECTOR_CHAIN),

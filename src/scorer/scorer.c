@@ -3,8 +3,8 @@
 
 #include "core/names.h"
 
-TKP__ASSERT_NO_PADDING(tkp_model_desc, rope_theta);
-TKP__ASSERT_NO_PADDING(tkp_inputs, plain_k);
+TKP__ASSERT_NO_PADDING(tkp_model_desc, vision_value_dim);
+TKP__ASSERT_NO_PADDING(tkp_inputs, vision_values);
 
 tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
 {
@@ -22,7 +22,8 @@ tkp_status tkp__model_copy(tkp_model_desc *out, const tkp_model_desc *in)
             out->hidden <= INT32_MAX && out->intermediate >= 0 &&
             out->intermediate <= INT32_MAX && out->vision_hidden >= 0 &&
             out->vision_hidden <= INT32_MAX && out->vision_key_dim >= 0 &&
-            out->vision_key_dim <= INT32_MAX && out->clip_dim >= 0 &&
+            out->vision_key_dim <= INT32_MAX && out->vision_value_dim >= 0 &&
+            out->vision_value_dim <= INT32_MAX && out->clip_dim >= 0 &&
             out->clip_dim <= INT32_MAX && out->text_rows >= 0 &&
             out->clip_text_rows >= 0 && out->clip_token_rows >= 0,
         TKP_ERR_OPTION, "model: a size is out of range");

@@ -145,15 +145,21 @@ copy_one(tkp_scorer_options *out, char name[64], const tkp_scorer_options *in)
     TKP__TRY(check_range(out->norm, TKP_NORM_L2, "norm"));
     TKP__TRY(
         check_range(out->reference, TKP_REFERENCE_MEAN_FRAME, "reference"));
-    TKP__TRY(check_range(out->feature, TKP_FEATURE_VALUES, "feature"));
+    TKP__TRY(check_range(out->feature, TKP_FEATURE_VISION_VALUES, "feature"));
     TKP__CHECK(
         out->norm_eps >= 0.0f && out->norm_eps < 1.0f, TKP_ERR_OPTION,
         "scorer: norm_eps is %g, wanted 0 to 1", (double)out->norm_eps);
     const uint32_t known = TKP_ATTENTION_CAUSAL | TKP_ATTENTION_EMULATE_HALF |
-                           TKP_ATTENTION_LOGITS;
+                           TKP_ATTENTION_LOGITS | TKP_ATTENTION_UNIT;
     TKP__CHECK(
         !(out->flags & ~known), TKP_ERR_OPTION,
         "scorer: flags are 0x%x, wanted bits of 0x%x", out->flags, known);
+    TKP__CHECK(
+        !(out->flags & TKP_ATTENTION_UNIT) ||
+            out->kind == TKP_SCORER_CLS_ATTENTION,
+        TKP_ERR_OPTION,
+        "scorer: kind %d has the flag unit; only cls-attention has it",
+        out->kind);
     TKP__CHECK(
         out->encoder_layer >= -1 && out->encoder_layer <= 65536, TKP_ERR_OPTION,
         "scorer: encoder_layer is %d, wanted -1 to 65536", out->encoder_layer);

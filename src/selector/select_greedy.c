@@ -282,7 +282,6 @@ static bool covers_text(const tkp_selector *s)
 
 static tkp_status plan_text(tkp_selector *s, tkp_ledger *ledger)
 {
-    const int64_t n = s->batch->layout->visual;
     const int64_t rows = s->model.text_rows;
     const tkp_op_similarity params = {
         .struct_size = sizeof(params),
@@ -299,23 +298,8 @@ static tkp_status plan_text(tkp_selector *s, tkp_ledger *ledger)
     TKP__TRY(tkp__features_plan(
         &state->features, s->context, s->batch, &s->model, TKP_FEATURE_RAW,
         0.0f, 0, ledger));
-    const tkp__features *f = &state->features;
-    tkp_tensor args[7] = {0};
-    tkp_tensor_make_2d(&args[0], NULL, f->dtype, f->most_rows, f->width);
-    tkp_tensor_make_1d(&args[1], NULL, TKP_DTYPE_I32, n);
-    tkp_tensor_make_1d(&args[2], NULL, TKP_DTYPE_I32, n + 1);
-    tkp_tensor_make_1d(&args[3], NULL, TKP_DTYPE_I32, n);
-    tkp_tensor_make_2d(&args[4], NULL, f->dtype, rows, f->width);
-    tkp_tensor_make_2d(&args[5], NULL, TKP_DTYPE_I32, n, 2);
-    tkp_tensor_make_2d(&args[6], NULL, TKP_DTYPE_F32, rows, n);
-    TKP__TRY(tkp__ledger_book(
-        ledger, (uint64_t)(rows * n) * sizeof(float), &s->at[AT_LIKENESS]));
-    /* By sequence, then by group. */
-    TKP__TRY(tkp__ledger_book(
-        ledger, 2 * (uint64_t)(n + s->batch->sequences) * sizeof(int32_t),
-        &s->at[AT_RANGES]));
-    return tkp__selector_op(
-        s, &s->ops[OP_TEXT], TKP_OP_SIMILARITY, args, 7, &params);
+    return tkp__selector_plan_likeness(
+        s, &state->features, OP_TEXT, AT_LIKENESS, rows, &params, ledger);
 }
 
 static tkp_status cover_plan(tkp_selector *s, tkp_ledger *ledger)
@@ -365,51 +349,6 @@ static void cover_release(tkp_selector *s)
     tkp__free(state);
 }
 
-/* Which rows of text belong to a group: those of its sequence. */
-static void fill_ranges(
-    const tkp_selector *s,
-    const tkp_inputs *in,
-    int32_t *by_sequence,
-    int32_t *by_group)
-{
-    tkp__features_text_ranges(
-        by_sequence, in->text, in->text_offsets, s->batch->sequences);
-    for (int32_t b = 0; b < s->batch->sequences; b++)
-        for (int32_t g = s->groups.first[b]; g < s->groups.first[b + 1]; g++)
-            memcpy(by_group + 2 * g, by_sequence + 2 * b, 2 * sizeof(int32_t));
-}
-
-/* Fills extra and extra_range: args 8 and 9. */
-static tkp_status run_text(
-    const tkp_selector *s,
-    tkp_exec *exec,
-    const tkp__selection *in,
-    void *workspace,
-    tkp_tensor args[TKP_OP_MAX_ARGS])
-{
-    const cover_state *state = s->state;
-    const tkp_tensor *text = in->inputs->text;
-    tkp_tensor call[7] = {0};
-    TKP__TRY(tkp__features_check_text(
-        &state->features, text, in->inputs->text_offsets, s->model.text_rows,
-        "text"));
-    int32_t *ranges = tkp__ledger_at(workspace, s->at[AT_RANGES]);
-    int32_t *by_group = ranges + 2 * s->batch->sequences;
-    fill_ranges(s, in->inputs, ranges, by_group);
-    TKP__TRY(tkp__features_run(
-        &state->features, exec, in->inputs, workspace, &call[0], &call[1]));
-    call[2] = args[2];
-    call[3] = args[3];
-    call[4] = *text;
-    tkp_tensor_make_2d(&call[5], by_group, TKP_DTYPE_I32, s->groups.count, 2);
-    tkp_tensor_make_2d(
-        &call[6], tkp__ledger_at(workspace, s->at[AT_LIKENESS]), TKP_DTYPE_F32,
-        text->shape[0], s->batch->candidates);
-    args[8] = call[6];
-    args[9] = call[5];
-    return tkp__selector_run_op(s, s->ops[OP_TEXT], exec, call, 7, workspace);
-}
-
 static tkp_status cover_run(
     const tkp_selector *s,
     tkp_exec *exec,
@@ -422,7 +361,9 @@ static tkp_status cover_run(
     if (scored(s))
         args[s->spec.options.weight == TKP_COVER_DEMAND ? 6 : 7] = *in->scores;
     if (covers_text(s))
-        TKP__TRY(run_text(s, exec, in, workspace, args));
+        TKP__TRY(tkp__selector_run_likeness(
+            s, &((const cover_state *)s->state)->features, OP_TEXT, AT_LIKENESS,
+            exec, in, workspace, &args[8], &args[9]));
     args[10] = kept;
     return tkp__selector_run_op(s, s->ops[OP_MAIN], exec, args, 11, workspace);
 }

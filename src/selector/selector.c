@@ -55,6 +55,8 @@ const tkp__selector_kind *tkp__selector_kind_of(int32_t kind)
         return &tkp__select_quota;
     case TKP_SELECTOR_FOLD:
         return &tkp__select_fold;
+    case TKP_SELECTOR_NOMINATE:
+        return &tkp__select_nominate;
     case TKP_SELECTOR_BIPARTITE:
         return &tkp__select_bipartite;
     default:

@@ -149,6 +149,7 @@ extern const tkp__selector_kind tkp__select_bipartite;
 extern const tkp__selector_kind tkp__select_outliers;
 extern const tkp__selector_kind tkp__select_fold;
 extern const tkp__selector_kind tkp__select_clusters;
+extern const tkp__selector_kind tkp__select_nominate;
 
 enum { TKP__SELECTOR_OPS = 8 };
 
@@ -283,6 +284,28 @@ tkp_status tkp__selector_run_op(
 int32_t tkp__selector_largest_group(const tkp_selector *s);
 /* Plan s->features from the options' feature. */
 tkp_status tkp__selector_features(tkp_selector *s, tkp_ledger *ledger);
+
+/* likeness.c: cosines of the rows of text that features are compared with
+ * (clip_text for CLIP, else text) with the members of each group: [rows, N], and
+ * which rows are whose [groups, 2]. They are ops[op], at[at] and at[at + 1]. */
+tkp_status tkp__selector_plan_likeness(
+    tkp_selector *s,
+    const tkp__features *features,
+    int32_t op,
+    int32_t at,
+    int64_t rows, /* the most there may be */
+    const tkp_op_similarity *params,
+    tkp_ledger *ledger);
+tkp_status tkp__selector_run_likeness(
+    const tkp_selector *s,
+    const tkp__features *features,
+    int32_t op,
+    int32_t at,
+    tkp_exec *exec,
+    const tkp__selection *in,
+    void *workspace,
+    tkp_tensor *likeness,
+    tkp_tensor *ranges);
 
 /* select_topk.c: top-k over the groups, for kinds built on it. */
 tkp_status tkp__selector_plan_topk(tkp_selector *s);

@@ -3,7 +3,7 @@
 #include "selector/selector.h"
 
 TKP__ASSERT_NO_PADDING(tkp_budget, reserved);
-TKP__ASSERT_NO_PADDING(tkp_selector_options, reserved);
+TKP__ASSERT_NO_PADDING(tkp_selector_options, prefer);
 
 static tkp_status check_range(int32_t value, int32_t last, const char *field)
 {
@@ -431,6 +431,14 @@ tkp__selector_spec_copy(tkp__selector_spec *out, const tkp_selector_options *in)
         o->step = 8;
     fill_number(&o->threshold, o->kind == TKP_SELECTOR_FOLD, 0.8f);
     TKP__TRY(check_range(o->together, 1, "together"));
+    TKP__TRY(check_range(o->prefer, TKP_PREFER_LIKE, "prefer"));
+    TKP__CHECK(
+        o->kind != TKP_SELECTOR_NOMINATE || o->feature == TKP_FEATURE_CLIP ||
+            o->feature == TKP_FEATURE_RAW ||
+            o->feature == TKP_FEATURE_FINAL_NORM,
+        TKP_ERR_OPTION,
+        "selector: nominate: feature is %d, wanted clip, raw or final-norm",
+        o->feature);
     TKP__TRY(check_range(o->rank, TKP_NMS_STRENGTH, "rank"));
     TKP__TRY(check_range(o->limit, TKP_NMS_LIMIT_SHARE, "limit"));
     TKP__TRY(check_range(o->class_token, 1, "class_token"));
@@ -528,6 +536,7 @@ bool tkp__selector_takes_scores(const tkp__selector_spec *spec)
     case TKP_SELECTOR_TRI:
     case TKP_SELECTOR_OUTLIERS:
     case TKP_SELECTOR_PARITY:
+    case TKP_SELECTOR_NOMINATE:
         return true;
     case TKP_SELECTOR_DIVERSE:
         return spec->options.weighted ||
@@ -560,7 +569,8 @@ static bool compares(int32_t kind)
            kind == TKP_SELECTOR_PARITY || kind == TKP_SELECTOR_DENSITY ||
            kind == TKP_SELECTOR_NMS_GROUPS || kind == TKP_SELECTOR_BIPARTITE ||
            kind == TKP_SELECTOR_ANCHORS || kind == TKP_SELECTOR_STATIC ||
-           kind == TKP_SELECTOR_FOLD || kind == TKP_SELECTOR_CLUSTERS;
+           kind == TKP_SELECTOR_FOLD || kind == TKP_SELECTOR_CLUSTERS ||
+           kind == TKP_SELECTOR_NOMINATE;
 }
 
 uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
@@ -576,6 +586,9 @@ uint32_t tkp__selector_spec_needs(const tkp__selector_spec *spec)
         needs |= tkp__scorer_spec_needs(&spec->scorer);
     if (o->kind == TKP_SELECTOR_COVER && o->text)
         needs |= TKP_NEED_TEXT | tkp__features_needs(TKP_FEATURE_RAW);
+    if (o->kind == TKP_SELECTOR_NOMINATE)
+        needs |=
+            o->feature == TKP_FEATURE_CLIP ? TKP_NEED_CLIP_TEXT : TKP_NEED_TEXT;
     if (o->kind == TKP_SELECTOR_QUOTA)
         needs |= tkp__scorer_spec_needs(&spec->weigh);
     if (o->kind == TKP_SELECTOR_PIVOTS)

@@ -1,6 +1,7 @@
 target_sources(
   tokenprune
-  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/marks.c
+  PRIVATE ${CMAKE_CURRENT_LIST_DIR}/likeness.c
+          ${CMAKE_CURRENT_LIST_DIR}/marks.c
           ${CMAKE_CURRENT_LIST_DIR}/quota.c
           ${CMAKE_CURRENT_LIST_DIR}/select_anchors.c
           ${CMAKE_CURRENT_LIST_DIR}/select_bipartite.c
@@ -11,6 +12,7 @@ target_sources(
           ${CMAKE_CURRENT_LIST_DIR}/select_even.c
           ${CMAKE_CURRENT_LIST_DIR}/select_fold.c
           ${CMAKE_CURRENT_LIST_DIR}/select_nms.c
+          ${CMAKE_CURRENT_LIST_DIR}/select_nominate.c
           ${CMAKE_CURRENT_LIST_DIR}/select_outliers.c
           ${CMAKE_CURRENT_LIST_DIR}/select_pivots.c
           ${CMAKE_CURRENT_LIST_DIR}/select_quota.c

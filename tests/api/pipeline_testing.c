@@ -69,6 +69,7 @@ void test_batch_begin(test_batch *batch)
     batch->model.kv_page = TEST_PAGE;
     batch->model.vision_hidden = TEST_DV;
     batch->model.vision_key_dim = TEST_DK;
+    batch->model.vision_value_dim = TEST_DV;
     batch->model.clip_dim = TEST_DC;
     batch->position_rows = 1;
 }
@@ -165,6 +166,8 @@ void test_batch_give(
         {TKP_NEED_VISION, &v->vision, &in->vision, batch->vision, n, TEST_DV},
         {TKP_NEED_VISION_KEYS, &v->vision_keys, &in->vision_keys,
          batch->vision_keys, n, TEST_DK},
+        {TKP_NEED_VISION_VALUES, &v->vision_values, &in->vision_values,
+         batch->vision, n, TEST_DV},
         {TKP_NEED_CLIP, &v->clip, &in->clip, batch->clip, n, TEST_DC},
         {TKP_NEED_TEXT, &v->text, &in->text, batch->text, m, TEST_D},
         {TKP_NEED_CLIP_TEXT, &v->clip_text, &in->clip_text, batch->clip_text, m,

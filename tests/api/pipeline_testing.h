@@ -74,7 +74,7 @@ typedef struct test_batch {
 
 /* Views of what comes from before the language model. */
 typedef struct test_inputs {
-    tkp_tensor cls, cls_shallow, vision, vision_keys, clip;
+    tkp_tensor cls, cls_shallow, vision, vision_keys, vision_values, clip;
     tkp_tensor text, clip_text, clip_tokens, embeddings, scores, norm_weight;
 } test_inputs;
 /* Those of them that `needs` names. */

@@ -1001,7 +1001,8 @@ static const char *const other_presets[] = {
     "sparsevlm",      "holov",        "holitom",
     "sparsevlm-plus", "sparsevlm-v1", "pact",
     "globalcom2",     "hired",        "ivc",
-    "tome",           "mustdrop",     "aim"};
+    "tome",           "mustdrop",     "aim",
+    "litelvlm"};
 
 /* Who asks the question may not be served from a cache of pictures. */
 START_TEST(preset__query__says_who_asks_the_question)
@@ -1014,6 +1015,7 @@ START_TEST(preset__query__says_who_asks_the_question)
         {"dart", true},     {"dart-embed", true},  {"fastervlm", false},
         {"scope", false},   {"divprune", false},   {"mmtok", true},
         {"cdpruner", true}, {"alpha-blend", true}, {"external", false},
+        {"litelvlm", true},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         tkp_policy *policy = NULL;

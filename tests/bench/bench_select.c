@@ -96,6 +96,7 @@ static void make_inputs(inputs *all, int64_t n)
     in->scores = FILL(scores, full, n);
     in->vision = FILL(vision, half, n, VISION);
     in->vision_keys = FILL(keys, half, n, VISION_KEYS);
+    in->vision_values = in->vision;
     in->clip = FILL(clip, half, n, CLIP);
     in->clip_text = FILL(clip_text, half, 1, CLIP);
     in->clip_tokens = FILL(clip_tokens, half, AFTER, CLIP);
@@ -175,6 +176,7 @@ static const tkp_model_desc *model_shapes(void)
     m.intermediate = 11008;
     m.vision_hidden = VISION;
     m.vision_key_dim = VISION_KEYS;
+    m.vision_value_dim = VISION;
     m.clip_dim = CLIP;
     m.text_rows = AFTER;
     m.clip_text_rows = 1;

@@ -35,6 +35,7 @@ static const struct {
 } refused[] = {
     {"eadp", false, TKP_ERR_UNSUPPORTED, "CLIP"},
     {"cdpruner", false, TKP_ERR_UNSUPPORTED, "CLIP"},
+    {"litelvlm", false, TKP_ERR_UNSUPPORTED, "CLIP"},
     {"tome", true, TKP_ERR_UNSUPPORTED, "inside the encoder"},
     {"mustdrop", true, TKP_ERR_UNSUPPORTED, "inside the encoder"},
 };

@@ -61,6 +61,7 @@ typedef struct tkp_test_case {
         tkp_op_greedy_tri greedy_tri;
         tkp_op_parity parity;
         tkp_op_pivots pivots;
+        tkp_op_nominate nominate;
         tkp_op_density_peaks density_peaks;
         tkp_op_cluster_centres cluster_centres;
         tkp_op_mean_query mean_query;

@@ -77,6 +77,46 @@ static void build_topk(tkp_test_case *c, int32_t i)
         c->params.topk.sorted_by_score, listed ? " members" : "");
 }
 
+/* Few values, so that rows name the same and ties are many; more rows than what a
+ * group keeps, or none. */
+static void build_nominate(tkp_test_case *c, int32_t i)
+{
+    enum { ROWS = 5 };
+    const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
+    const int32_t fill = tkp_test_pick(&i, 2) ? TKP_TEST_NORMAL : TKP_TEST_TIES;
+    const bool listed = tkp_test_pick(&i, 2);
+    const int64_t n = tkp_test_batch_total(batch);
+    const int32_t groups = tkp_test_batch_size(batch);
+    tkp_test_params(c, sizeof(tkp_op_nominate));
+    c->params.nominate.order = (int32_t)tkp_test_random(c, 2);
+    c->exact = true;
+    tkp_test_arg_float(
+        c, 0, TKP_DTYPE_F32, 2, (int64_t[]){ROWS, n},
+        (int32_t)tkp_test_random(c, 3), fill);
+    tkp_test_arg_view(c, 1, TKP_DTYPE_I32, 2, (int64_t[]){groups, 2}, 0);
+    int32_t *range = c->args[1].data;
+    for (int32_t g = 0; g < groups; g++) {
+        range[2 * g] = (int32_t)tkp_test_random(c, ROWS + 1);
+        range[2 * g + 1] =
+            range[2 * g] +
+            (int32_t)tkp_test_random(c, (uint32_t)(ROWS - range[2 * g]) + 1);
+    }
+    tkp_test_arg_float(c, 2, TKP_DTYPE_F32, 1, &n, 0, fill);
+    tkp_test_arg_offsets(c, 3, batch);
+    tkp_test_arg_none(c, 4);
+    if (listed)
+        tkp_test_distinct(
+            c, tkp_test_arg_i32(c, 4, n, NULL), (int32_t)n, (int32_t)n, false);
+    int32_t keep[8] = {0};
+    for (int32_t g = 0; g < groups; g++)
+        keep[g] = some_of(c, batch[g]);
+    const int64_t kept = build_keep(c, 5, batch, keep);
+    tkp_test_arg_out(c, 7, TKP_DTYPE_I32, 1, &kept);
+    tkp_test_describe(
+        c, ",f32,n%d m%d k%d fill=%d order=%d%s", (int)n, groups, (int)kept,
+        fill, c->params.nominate.order, listed ? " members" : "");
+}
+
 static void build_sample(tkp_test_case *c, int32_t i)
 {
     const int32_t *batch = tkp_test_batch(tkp_test_pick(&i, 10));
@@ -394,6 +434,7 @@ const tkp_test_kind tkp_test_kinds_select[] = {
     {TKP_OP_TOPK, 200, build_topk},
     {TKP_OP_QUOTA, 100, build_quota},
     {TKP_OP_RECONCILE, 60, build_reconcile},
+    {TKP_OP_NOMINATE, 80, build_nominate},
     {TKP_OP_SAMPLE, 60, build_sample},
     {TKP_OP_COMPACT, 60, build_compact},
     {TKP_OP_PIVOTS, 80, build_pivots},

@@ -82,6 +82,8 @@ static int64_t limit_of(const tkp_test_case *c, int32_t arg)
         return a[0].shape[a[0].ndim - 1];
     case TKP_OP_COMPACT * 100:
         return a[2].shape[0] + a[0].shape[0] - a[1].shape[0];
+    case TKP_OP_NOMINATE * 100 + 4:
+        return a[2].shape[0];
     case TKP_OP_SIMILARITY * 100 + 3:
     case TKP_OP_GREEDY_DISTANCE * 100 + 3:
     case TKP_OP_GREEDY_COVER * 100 + 3:

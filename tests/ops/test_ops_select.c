@@ -268,6 +268,69 @@ START_TEST(topk__infinities__are_numbers)
 }
 END_TEST
 
+/* Two rows name two of four each, one of them the same; the fourth comes by
+ * score. */
+START_TEST(nominate__two_rows__name_then_scores)
+{
+    float likeness[2][6] = {
+        {0.9f, 0.1f, 0.5f, 0.2f, 0.8f, NAN}, {0.1f, 0.1f, 0.7f, 0.6f, 0.3f, 0}};
+    float scores[6] = {9, 1, 3, 2, 3, NAN};
+    int32_t range[2] = {0, 2}, offsets[2] = {0, 6}, keep[1] = {4};
+    int32_t out_offsets[2] = {0, 4}, members[6] = {5, 4, 3, 2, 1, 0}, dst[5];
+    tkp_op_nominate p = {sizeof(p), TKP_ORDER_LOWEST};
+    tkp_tensor args[] = {
+        tkp_test_2d(likeness, TKP_DTYPE_F32, 2, 6),
+        tkp_test_2d(range, TKP_DTYPE_I32, 1, 2),
+        TKP_TEST_F32(scores),
+        TKP_TEST_I32(offsets),
+        tkp_test_none(),
+        TKP_TEST_I32(keep),
+        TKP_TEST_I32(out_offsets),
+        tkp_test_1d(dst, TKP_DTYPE_I32, 4)};
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_OK);
+    /* 1 and 3; 5 and 0, before 1; 3 are named */
+    expect(dst, (int32_t[]){0, 1, 3, 5}, 4);
+    likeness[1][5] = 1.0f; /* 1 and 3; 0 and 1; 2 by score, before 4 */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_OK);
+    expect(dst, (int32_t[]){0, 1, 2, 3}, 4);
+    args[4] = TKP_TEST_I32(members); /* 4 is listed before 2 */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_OK);
+    expect(dst, (int32_t[]){0, 1, 3, 4}, 4);
+    p.order = TKP_ORDER_HIGHEST; /* 0 and 4; 5 and 2 */
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_OK);
+    expect(dst, (int32_t[]){0, 2, 4, 5}, 4);
+    range[1] = 0; /* nobody names: NaN last */
+    keep[0] = out_offsets[1] = 5;
+    args[7] = TKP_TEST_I32(dst);
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_OK);
+    expect(dst, (int32_t[]){0, 1, 2, 3, 4}, 5);
+}
+END_TEST
+
+START_TEST(nominate__what_does_not_fit__refused)
+{
+    float likeness[2] = {1, 2}, scores[2] = {NAN, NAN};
+    int32_t range[2] = {0, 2}, offsets[2] = {0, 2}, keep[1] = {1};
+    int32_t out_offsets[2] = {0, 1}, dst[1] = {77};
+    const tkp_op_nominate p = {sizeof(p), TKP_ORDER_LOWEST};
+    const tkp_tensor args[] = {
+        tkp_test_2d(likeness, TKP_DTYPE_F32, 1, 2),
+        tkp_test_2d(range, TKP_DTYPE_I32, 1, 2),
+        TKP_TEST_F32(scores),
+        TKP_TEST_I32(offsets),
+        tkp_test_none(),
+        TKP_TEST_I32(keep),
+        TKP_TEST_I32(out_offsets),
+        TKP_TEST_I32(dst)};
+    ck_assert_int_eq(/* there is one row */
+                     tkp_test_run(TKP_OP_NOMINATE, &p, args, 8),
+                     TKP_ERR_ARGUMENT);
+    range[1] = 1;
+    ck_assert_int_eq(tkp_test_run(TKP_OP_NOMINATE, &p, args, 8), TKP_ERR_DATA);
+    ck_assert_int_eq(dst[0], 77);
+}
+END_TEST
+
 START_TEST(topk__only_nan__refused_and_dst_untouched)
 {
     float scores[3] = {NAN, NAN, NAN};
@@ -697,6 +760,8 @@ int main(void)
     TCase *topk_case = tcase_create("topk");
     tcase_add_loop_test(
         topk_case, topk__ties_zeros_and_nan__strict_order, 0, 11);
+    tcase_add_test(topk_case, nominate__two_rows__name_then_scores);
+    tcase_add_test(topk_case, nominate__what_does_not_fit__refused);
     tcase_add_test(topk_case, quota__each_rule__as_worked_out_by_hand);
     tcase_add_test(topk_case, quota__softmax_and_lowest__and_what_is_no_weight);
     tcase_add_test(topk_case, quota__truncated__fractions_are_lost);

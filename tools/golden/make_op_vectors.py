@@ -785,6 +785,34 @@ def make_topk():
     topk("only_nan", [nan] * 4, [np.arange(4)], [1], 0, 0, status="DATA")
 
 
+def make_nominate():
+    own = np.random.default_rng(928)
+    for name, order, sizes, keep, ranges, listed, tied in (
+            ("sentences", 0, [40, 17, 0], [12, 9, 0], [(0, 3), (3, 4), (0, 0)], False, False),
+            ("alike", 1, [30, 30], [7, 30], [(0, 6), (2, 4)], True, True),
+            ("more_rows_than_kept", 1, [25, 9], [3, 4], [(0, 6), (0, 6)], False, True),
+            ("no_rows", 1, [20], [6], [(2, 2)], True, False)):
+        n = sum(sizes)
+        likeness, scores = own.standard_normal((6, n)), own.standard_normal(n)
+        if tied:
+            likeness, scores = np.round(2 * likeness) / 2, np.round(2 * scores) / 2
+        likeness, scores = likeness.astype(np.float32), scores.astype(np.float32)
+        members = own.permutation(n) if listed else np.arange(n)
+        want, lo = [], 0
+        for size, k, (begin, end) in zip(sizes, keep, ranges):
+            m = members[lo:lo + size]
+            lo += size
+            sign = 1 if order else -1
+            named = {int(p) for t in range(begin, end)
+                     for p in np.argsort(sign * likeness[t, m], kind="stable")[:k // (end - begin)]}
+            rest = [int(p) for p in np.argsort(-scores[m], kind="stable") if int(p) not in named]
+            want.append(np.sort(m[sorted(named) + rest[:k - len(named)]]))
+        w.case("nominate", name, struct.pack("<i", order))
+        w.ins(("f32", likeness), ("i32", np.array(ranges)), ("f32", scores), ("i32", offsets(sizes)),
+              ("i32", members) if listed else NONE, ("i32", keep), ("i32", offsets(keep)))
+        w.arg("out", "i32", np.concatenate(want))
+
+
 M32 = 0xFFFFFFFF
 
 
@@ -1675,7 +1703,7 @@ def make_prunesid():
 
 
 def main():
-    for make in (make_attention_scores, make_attention_rank, make_attention_heads, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk,
+    for make in (make_attention_scores, make_attention_rank, make_attention_heads, make_rows_reduce, make_norms_and_cosines, make_blend, make_topk, make_nominate,
                  make_sample, make_compact, make_groups, make_rows, make_linear, make_norms, make_rotary,
                  make_attention, make_activation, make_small, make_greedy,
                  make_prunesid,

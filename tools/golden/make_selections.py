@@ -1067,10 +1067,46 @@ def make_sparsevlm_plus():
              {"kept": best(score, keep), "scores": score}, note)
 
 
+# --- litelvlm ------------------------------------------------------------------
+
+
+def make_litelvlm():
+    rng = np.random.default_rng(2605)
+    for number, (side, sentences, keep, note) in enumerate((
+            (12, 1, 36, "one sentence names them all"), (12, 3, 40, "three sentences, what is left by score"),
+            (10, 7, 5, "more sentences than tokens: by score alone"), (9, 4, 80, "all but one are kept"),
+            (14, 2, 49, "two sentences that mean nearly the same")), 1):
+        n, width = side * side, 48
+        clip, text = smooth(rng, side, side, 20), rng.standard_normal((sentences, 20)).astype(np.float32)
+        if number == 5:
+            text[1] = text[0] + 0.05 * text[1]
+        # The CLS row asks with all heads side by side, in unit vectors.
+        query, keys = rng.standard_normal((1, width)), rng.standard_normal((n, width))
+        values = smooth(rng, side, side, width)
+        logits = (unit(keys) @ unit(query).T)[:, 0] / np.sqrt(width)
+        logits = logits.astype(np.float32)
+        e = np.exp(logits.astype(np.float64))
+        context = np.linalg.norm((e / e.sum())[:, None] * values.astype(np.float64), axis=1)
+        alike = unit(clip) @ unit(text).T
+        named = set()
+        for t in range(sentences):
+            named |= set(np.argsort(alike[:, t], kind="stable")[:keep // sentences].tolist())
+        rest = [i for i in np.argsort(-context, kind="stable").tolist() if i not in named]
+        kept = np.sort(np.array(sorted(named) + rest[:keep - len(named)]))
+        save("litelvlm", number,
+             ["projector", "scorer: {kind: blend, combine: product, scope: image, terms: ["
+              "{weight: 1, normalise: softmax, scorer: {kind: cls-attention, logits: true, unit: true, "
+              "encoder_layer: last}}, "
+              "{weight: 1, scorer: {kind: norm, norm: l2, feature: vision-values}}]}",
+              "selector: {kind: nominate, feature: clip}", f"budget: {{count: {keep}}}"],
+             {"clip": clip, "clip_text": text, "cls_attention": logits, "vision_values": values,
+              "grid": np.array([side, side])}, {"kept": kept, "scores": context}, note)
+
+
 def main():
     for make in (make_apet, make_prunesid, make_bipartite, make_fold, make_vscan, make_duet,
                  make_prumerge, make_holov, make_tiles, make_pact, make_globalcom2,
-                 make_hired, make_ivc, make_eadp, make_sparsevlm_plus):
+                 make_hired, make_ivc, make_eadp, make_sparsevlm_plus, make_litelvlm):
         make()
 
 

@@ -150,13 +150,17 @@ static PyObject *describe_inputs(const tkp_inputs *in)
         const tkp_tensor *tensor;
     } fields[] = {
 #define FIELD(name) {#name, in->name}
-        FIELD(q),           FIELD(k),           FIELD(lse),
-        FIELD(hidden),      FIELD(norm_weight), FIELD(cls_attention),
-        FIELD(scores),      FIELD(text),        FIELD(values),
-        FIELD(vision),      FIELD(vision_keys), FIELD(cls_shallow),
-        FIELD(clip),        FIELD(clip_text),   FIELD(clip_tokens),
-        FIELD(embeddings),  FIELD(attention),   FIELD(attention_rows),
-        FIELD(block_table), FIELD(plain_q),     FIELD(plain_k),
+        FIELD(q),           FIELD(k),
+        FIELD(lse),         FIELD(hidden),
+        FIELD(norm_weight), FIELD(cls_attention),
+        FIELD(scores),      FIELD(text),
+        FIELD(values),      FIELD(vision),
+        FIELD(vision_keys), FIELD(cls_shallow),
+        FIELD(clip),        FIELD(clip_text),
+        FIELD(clip_tokens), FIELD(embeddings),
+        FIELD(attention),   FIELD(attention_rows),
+        FIELD(block_table), FIELD(plain_q),
+        FIELD(plain_k),     FIELD(vision_values),
 #undef FIELD
     };
     PyObject *out = PyDict_New();

@@ -63,6 +63,7 @@ enum tkp_op_kind {
     TKP_OP_GREEDY_COVER = 25,
     TKP_OP_GREEDY_DPP = 26,
     TKP_OP_GREEDY_TRI = 27,
+    TKP_OP_NOMINATE = 28,
     TKP_OP_DENSITY_PEAKS = 29,
     TKP_OP_PARITY = 30,
     TKP_OP_PIVOTS = 31,
@@ -120,7 +121,10 @@ enum tkp_attention_flags {
     TKP_ATTENTION_CAUSAL = 1,       /* a row sees keys 0 .. its position */
     TKP_ATTENTION_EMULATE_HALF = 2, /* round probabilities and their head mean
                                        to the dtype of q, as eager code does */
-    TKP_ATTENTION_LOGITS = 4        /* mean of scaled logits, no softmax */
+    TKP_ATTENTION_LOGITS = 4,       /* mean of scaled logits, no softmax */
+    TKP_ATTENTION_UNIT = 8 /* no op's: of what an engine gives. Queries and keys
+                              with the heads side by side, D wide and divided by
+                              their lengths; logits are q . k / sqrt(D) */
 };
 
 /*
@@ -548,6 +552,24 @@ typedef struct tkp_op_topk {
     int32_t sorted_by_score; /* 1: best first instead of ascending index */
     int32_t reserved;
 } tkp_op_topk;
+
+/*
+ * NOMINATE: rows of text name members of their groups, each row as many; what
+ * nobody names comes by score. Of a group that keeps k, with r rows:
+ *   each row    floor(k / r) members, those of lowest likeness (or highest); some
+ *               may be named by several
+ *   by score    the best of the others, until there are k
+ * Of equal ones that which is listed first; NaN comes after everything.
+ *   0 likeness [T, N] f32         1 range [M, 2] i32 first row of each group and
+ *   end; groups may share rows    2 scores [N] f32
+ *   3 group_offsets [M + 1] i32   4 members [..] i32; none = 0..N
+ *   5 keep [M] i32                6 out_offsets [M + 1] i32 prefix sums of keep
+ *   7 dst [K] i32 ascending in each group
+ */
+typedef struct tkp_op_nominate {
+    uint32_t struct_size;
+    int32_t order; /* enum tkp_order, of the likeness */
+} tkp_op_nominate;
 
 /*
  * SAMPLE: per group, a uniform subset of keep[g] members without replacement:

@@ -282,6 +282,7 @@ pub const TKP_NEED_EMBEDDINGS: tkp_need = 4096;
 pub const TKP_NEED_CLS_SHALLOW: tkp_need = 8192;
 pub const TKP_NEED_KEYS: tkp_need = 16384;
 pub const TKP_NEED_PLAIN_ATTENTION: tkp_need = 32768;
+pub const TKP_NEED_VISION_VALUES: tkp_need = 65536;
 pub type tkp_need = std::os::raw::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -316,6 +317,7 @@ pub struct tkp_inputs {
     pub token_scores: *const tkp_tensor,
     pub plain_q: *const tkp_tensor,
     pub plain_k: *const tkp_tensor,
+    pub vision_values: *const tkp_tensor,
 }
 extern "C" {
     pub fn tkp_inputs_init(inputs: *mut tkp_inputs);
@@ -344,6 +346,7 @@ pub struct tkp_model_desc {
     pub clip_token_rows: i32,
     pub norm_eps: f32,
     pub rope_theta: f64,
+    pub vision_value_dim: i64,
 }
 extern "C" {
     pub fn tkp_model_desc_init(model: *mut tkp_model_desc);
@@ -475,6 +478,7 @@ pub const TKP_OP_GREEDY_DISTANCE: tkp_op_kind = 24;
 pub const TKP_OP_GREEDY_COVER: tkp_op_kind = 25;
 pub const TKP_OP_GREEDY_DPP: tkp_op_kind = 26;
 pub const TKP_OP_GREEDY_TRI: tkp_op_kind = 27;
+pub const TKP_OP_NOMINATE: tkp_op_kind = 28;
 pub const TKP_OP_DENSITY_PEAKS: tkp_op_kind = 29;
 pub const TKP_OP_PARITY: tkp_op_kind = 30;
 pub const TKP_OP_PIVOTS: tkp_op_kind = 31;
@@ -519,6 +523,7 @@ pub type tkp_row_reduce = std::os::raw::c_uint;
 pub const TKP_ATTENTION_CAUSAL: tkp_attention_flags = 1;
 pub const TKP_ATTENTION_EMULATE_HALF: tkp_attention_flags = 2;
 pub const TKP_ATTENTION_LOGITS: tkp_attention_flags = 4;
+pub const TKP_ATTENTION_UNIT: tkp_attention_flags = 8;
 pub type tkp_attention_flags = std::os::raw::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -705,6 +710,12 @@ pub struct tkp_op_topk {
     pub order: i32,
     pub sorted_by_score: i32,
     pub reserved: i32,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct tkp_op_nominate {
+    pub struct_size: u32,
+    pub order: i32,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -1004,6 +1015,7 @@ pub const TKP_FEATURE_VISION_KEYS: tkp_feature = 3;
 pub const TKP_FEATURE_CLIP: tkp_feature = 4;
 pub const TKP_FEATURE_KEYS: tkp_feature = 5;
 pub const TKP_FEATURE_VALUES: tkp_feature = 6;
+pub const TKP_FEATURE_VISION_VALUES: tkp_feature = 7;
 pub type tkp_feature = std::os::raw::c_uint;
 pub const TKP_PREFER_UNLIKE: tkp_prefer = 0;
 pub const TKP_PREFER_LIKE: tkp_prefer = 1;
@@ -1165,6 +1177,7 @@ pub const TKP_SELECTOR_FOLD: tkp_selector_kind = 28;
 pub const TKP_SELECTOR_ANCHORS: tkp_selector_kind = 24;
 pub const TKP_SELECTOR_STATIC: tkp_selector_kind = 25;
 pub const TKP_SELECTOR_CLUSTERS: tkp_selector_kind = 26;
+pub const TKP_SELECTOR_NOMINATE: tkp_selector_kind = 29;
 pub type tkp_selector_kind = std::os::raw::c_uint;
 pub const TKP_COVER_FACTOR: tkp_cover_weight = 0;
 pub const TKP_COVER_DEMAND: tkp_cover_weight = 1;
@@ -1270,7 +1283,7 @@ pub struct tkp_selector_options {
     pub share_num: i64,
     pub share_den: i64,
     pub compat: i32,
-    pub reserved: i32,
+    pub prefer: i32,
 }
 extern "C" {
     pub fn tkp_selector_options_init(options: *mut tkp_selector_options);

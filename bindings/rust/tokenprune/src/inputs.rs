@@ -50,6 +50,8 @@ needs! {
     KEYS = TKP_NEED_KEYS,
     /// q and k before rotary.
     PLAIN_ATTENTION = TKP_NEED_PLAIN_ATTENTION,
+    /// Values of the encoder.
+    VISION_VALUES = TKP_NEED_VISION_VALUES,
 }
 
 impl Needs {
@@ -208,7 +210,9 @@ inputs! {
     /// Queries before rotary, [R, H, C].
     plain_q,
     /// Keys before rotary, [R, G, C].
-    plain_k;
+    plain_k,
+    /// Values of the encoder's last block, heads side by side, [N, Dw].
+    vision_values;
     offsets:
     /// Where the rows of `text` begin for each sequence.
     text_offsets,

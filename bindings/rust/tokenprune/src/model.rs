@@ -49,6 +49,8 @@ pub struct ModelShape {
     pub norm_eps: f32,
     /// Base of the rotary angles; 0 = not given.
     pub rope_theta: f64,
+    /// Width of the encoder's values.
+    pub vision_value_dim: i64,
 }
 
 impl Default for ModelShape {
@@ -73,6 +75,7 @@ impl Default for ModelShape {
             clip_token_rows: 0,
             norm_eps: 0.0,
             rope_theta: 0.0,
+            vision_value_dim: 0,
         }
     }
 }
@@ -104,6 +107,7 @@ impl ModelShape {
         raw.clip_token_rows = self.clip_token_rows;
         raw.norm_eps = self.norm_eps;
         raw.rope_theta = self.rope_theta;
+        raw.vision_value_dim = self.vision_value_dim;
         raw
     }
 }

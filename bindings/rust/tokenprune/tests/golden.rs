@@ -76,6 +76,7 @@ fn inputs(given: &HashMap<String, Tensor>) -> Inputs<'_> {
         "pivot_order" => inputs.pivot_order(t.view()),
         "plain_q" => inputs.plain_q(t.view()),
         "plain_k" => inputs.plain_k(t.view()),
+        "vision_values" => inputs.vision_values(t.view()),
         other => panic!("input {other}"),
     })
 }

@@ -61,6 +61,7 @@ macro_rules! core_fields {
         $field!(tkp_inputs, token_scores);
         $field!(tkp_inputs, plain_q);
         $field!(tkp_inputs, plain_k);
+        $field!(tkp_inputs, vision_values);
         $field!(tkp_model_desc, struct_size);
         $field!(tkp_model_desc, dtype);
         $field!(tkp_model_desc, layers);
@@ -82,6 +83,7 @@ macro_rules! core_fields {
         $field!(tkp_model_desc, clip_token_rows);
         $field!(tkp_model_desc, norm_eps);
         $field!(tkp_model_desc, rope_theta);
+        $field!(tkp_model_desc, vision_value_dim);
         $field!(tkp_sequence_desc, struct_size);
         $field!(tkp_sequence_desc, id);
         $field!(tkp_sequence_desc, length);
@@ -286,7 +288,7 @@ macro_rules! core_fields {
         $field!(tkp_selector_options, share_num);
         $field!(tkp_selector_options, share_den);
         $field!(tkp_selector_options, compat);
-        $field!(tkp_selector_options, reserved);
+        $field!(tkp_selector_options, prefer);
         $field!(tkp_selector_vtable, struct_size);
         $field!(tkp_selector_vtable, needs_scores);
         $field!(tkp_selector_vtable, run);
@@ -414,6 +416,8 @@ macro_rules! core_fields {
         $field!(tkp_op_topk, order);
         $field!(tkp_op_topk, sorted_by_score);
         $field!(tkp_op_topk, reserved);
+        $field!(tkp_op_nominate, struct_size);
+        $field!(tkp_op_nominate, order);
         $field!(tkp_op_sample, struct_size);
         $field!(tkp_op_sample, salt);
         $field!(tkp_op_sample, seed);
