@@ -72,6 +72,7 @@ extern const tkp__cpu_op tkp__cpu_op_density_peaks;
 extern const tkp__cpu_op tkp__cpu_op_cluster_centres;
 extern const tkp__cpu_op tkp__cpu_op_mean_query;
 extern const tkp__cpu_op tkp__cpu_op_text_raters;
+extern const tkp__cpu_op tkp__cpu_op_reconstruction;
 extern const tkp__cpu_op tkp__cpu_op_value_attention;
 extern const tkp__cpu_op tkp__cpu_op_group_pool;
 extern const tkp__cpu_op tkp__cpu_op_gather_rows;

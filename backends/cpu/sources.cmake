@@ -28,6 +28,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_order.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pivots.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_pool.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_reconstruction.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rotary.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rows_reduce.c
