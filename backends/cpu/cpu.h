@@ -52,6 +52,7 @@ typedef struct tkp__cpu_op {
 } tkp__cpu_op;
 
 extern const tkp__cpu_op tkp__cpu_op_attention_scores;
+extern const tkp__cpu_op tkp__cpu_op_attention_heads;
 extern const tkp__cpu_op tkp__cpu_op_attention_rows_reduce;
 extern const tkp__cpu_op tkp__cpu_op_row_norm;
 extern const tkp__cpu_op tkp__cpu_op_cosine;

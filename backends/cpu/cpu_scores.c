@@ -9,104 +9,68 @@
  * sequence depend on its own sizes alone.
  */
 
+#include "cpu/cpu_scores.h"
+
 #include <omp.h>
 
-#include "cpu/cpu.h"
-
-enum {
-    Q,
-    K,
-    LSE,
-    TABLE,
-    Q_OFFSETS,
-    Q_POSITIONS,
-    K_OFFSETS,
-    OFFSETS,
-    CANDIDATES,
-    DST
-};
+enum { DST = 9 };
 enum { ROWS = 24, PIECE = TKP__CPU_TILE };
 
 /* Rows times heads that share a key from which on packing the keys pays. */
 #define MANY 8
 
 struct scores_plan {
-    tkp__cpu_plan base;
-    tkp_op_attention_scores params;
-    int64_t rows;       /* taken at a time */
-    int64_t keys;       /* of the longest sequence, in whole pieces */
-    uint64_t q_at;      /* [rows, H, C] packed */
-    uint64_t logits_at; /* [rows, H, keys] f32 */
-    uint64_t factor_at; /* [rows, H] f32: what exp(..) is multiplied by */
-    uint64_t wanted_at; /* [keys / PIECE] u8: piece has candidates */
-    uint64_t sum_at;    /* [N] f64 */
-    uint64_t seen_at;   /* [N] i32 rows that see the candidate */
-    uint64_t scratch_at, scratch_bytes; /* packed keys of each thread */
-};
-
-/* One sequence, and the rows of it that are taken now. */
-struct scores {
-    const struct scores_plan *plan;
-    const tkp__cpu_kernels *kernels;
-    const tkp_tensor *args;
-    char *workspace;
-    int64_t b;
-    int64_t keys, h, g, c;
-    int64_t q0, rows; /* first row; rows in this round */
-    const int32_t *positions, *candidates;
-    int64_t n0, n; /* first candidate; candidates */
-    float scale;
-    int32_t every_key; /* the sum of exp is ours to find */
+    struct tkp__cpu_scores_plan shared;
+    uint64_t sum_at; /* [N] f64 */
 };
 
 /* --- plan -------------------------------------------------------------------- */
 
-static bool last_only(const tkp_op_attention_scores *p)
+bool tkp__cpu_scores_last_only(const struct tkp__cpu_scores_plan *p)
 {
-    return p->row_reduce == TKP_ROW_REDUCE_LAST ||
-           p->row_reduce == TKP_ROW_REDUCE_DEFAULT;
+    return p->params.row_reduce == TKP_ROW_REDUCE_LAST ||
+           p->params.row_reduce == TKP_ROW_REDUCE_DEFAULT;
 }
 
 static int64_t longest(const tkp_tensor *a)
 {
-    if (tkp__present(&a[TABLE]))
-        return a[TABLE].shape[1] * a[K].shape[1];
-    return a[K].ndim == 4 ? a[K].shape[1] : a[K].shape[0];
+    if (tkp__present(&a[TKP__SCORES_TABLE]))
+        return a[TKP__SCORES_TABLE].shape[1] * a[TKP__SCORES_K].shape[1];
+    return a[TKP__SCORES_K].ndim == 4 ? a[TKP__SCORES_K].shape[1]
+                                      : a[TKP__SCORES_K].shape[0];
 }
 
-static tkp_status plan(
-    tkp__cpu_plan *base,
-    const char **kernel_out,
+tkp_status tkp__cpu_scores_plan(
+    struct tkp__cpu_scores_plan *p,
     tkp_ledger *ledger,
     const tkp_op_desc *desc)
 {
-    struct scores_plan *p = (struct scores_plan *)base;
     const tkp_tensor *a = desc->args;
-    const uint64_t h = (uint64_t)a[Q].shape[1], c = (uint64_t)a[Q].shape[2];
-    (void)kernel_out;
-    p->params = *(const tkp_op_attention_scores *)desc->params;
-    p->rows = last_only(&p->params) ? 1 : tkp__cpu_min(ROWS, a[Q].shape[0]);
+    const uint64_t h = (uint64_t)a[TKP__SCORES_Q].shape[1];
+    const uint64_t c = (uint64_t)a[TKP__SCORES_Q].shape[2];
+    p->rows = tkp__cpu_scores_last_only(p)
+                  ? 1
+                  : tkp__cpu_min(ROWS, a[TKP__SCORES_Q].shape[0]);
     p->keys = tkp__cpu_ceil(longest(a), PIECE) * PIECE;
     const uint64_t rows = (uint64_t)p->rows, keys = (uint64_t)p->keys;
-    const uint64_t n = (uint64_t)a[DST].shape[0];
-    p->scratch_bytes = base->kernels->logits_scratch((int32_t)c);
+    const uint64_t n = (uint64_t)a[TKP__SCORES_CANDIDATES].shape[0];
+    p->scratch_bytes = p->base.kernels->logits_scratch((int32_t)c);
     TKP__TRY(tkp_sys_ledger_book(ledger, rows * h * c * 4, &p->q_at));
     TKP__TRY(tkp_sys_ledger_book(ledger, rows * h * keys * 4, &p->logits_at));
     TKP__TRY(tkp_sys_ledger_book(ledger, rows * h * 4, &p->factor_at));
     TKP__TRY(tkp_sys_ledger_book(ledger, keys / PIECE, &p->wanted_at));
-    TKP__TRY(tkp_sys_ledger_book(ledger, n * 8, &p->sum_at));
     TKP__TRY(tkp_sys_ledger_book(ledger, n * 4, &p->seen_at));
     return tkp_sys_ledger_book(
-        ledger, p->scratch_bytes * (uint64_t)base->threads, &p->scratch_at);
+        ledger, p->scratch_bytes * (uint64_t)p->base.threads, &p->scratch_at);
 }
 
-static tkp_status supports(const tkp_op_desc *desc)
+tkp_status tkp__cpu_scores_supports(const tkp_op_desc *desc)
 {
-    const tkp_tensor *q = &desc->args[Q];
+    const tkp_tensor *q = &desc->args[TKP__SCORES_Q];
     TKP__CHECK(
         q->shape[1] > 0 && q->shape[2] > 0 && q->shape[2] <= TKP__CPU_HEAD_MAX,
         TKP_ERR_UNSUPPORTED,
-        "cpu: attention_scores: %lld heads of %lld channels; 1 or more of 1 "
+        "cpu: attention: %lld heads of %lld channels; 1 or more of 1 "
         "to %d",
         (long long)q->shape[1], (long long)q->shape[2], TKP__CPU_HEAD_MAX);
     return TKP_OK;
@@ -116,59 +80,66 @@ static tkp_status supports(const tkp_op_desc *desc)
 
 static tkp_status check_sequence(const tkp_tensor *a, int64_t b)
 {
-    const int32_t *ko = tkp__cpu_i32(&a[K_OFFSETS]);
-    const int32_t *qo = tkp__cpu_i32(&a[Q_OFFSETS]);
-    const int32_t *co = tkp__cpu_i32(&a[OFFSETS]);
+    const int32_t *ko = tkp__cpu_i32(&a[TKP__SCORES_K_OFFSETS]);
+    const int32_t *qo = tkp__cpu_i32(&a[TKP__SCORES_Q_OFFSETS]);
+    const int32_t *co = tkp__cpu_i32(&a[TKP__SCORES_OFFSETS]);
     const int64_t keys = ko[b + 1] - ko[b];
     TKP__CHECK(
         keys <= longest(a), TKP_ERR_ARGUMENT,
         "k_offsets: sequence %lld has %lld keys, k has room for %lld",
         (long long)b, (long long)keys, (long long)longest(a));
-    tkp_tensor part = a[Q_POSITIONS];
+    tkp_tensor part = a[TKP__SCORES_Q_POSITIONS];
     part.byte_offset += (uint64_t)qo[b] * 4;
     TKP__TRY(
         tkp__cpu_check_index(&part, qo[b + 1] - qo[b], keys, "q_positions"));
-    part = a[CANDIDATES];
+    part = a[TKP__SCORES_CANDIDATES];
     part.byte_offset += (uint64_t)co[b] * 4;
     TKP__TRY(
         tkp__cpu_check_index(&part, co[b + 1] - co[b], keys, "candidates"));
-    if (!tkp__present(&a[TABLE]))
+    if (!tkp__present(&a[TKP__SCORES_TABLE]))
         return TKP_OK;
-    part = a[TABLE];
-    part.byte_offset += (uint64_t)(b * a[TABLE].strides[0]) * 4;
+    part = a[TKP__SCORES_TABLE];
+    part.byte_offset += (uint64_t)(b * a[TKP__SCORES_TABLE].strides[0]) * 4;
     return tkp__cpu_check_index(
-        &part, tkp__cpu_ceil(keys, tkp__cpu_max(a[K].shape[1], 1)),
-        a[K].shape[0], "block_table");
+        &part, tkp__cpu_ceil(keys, tkp__cpu_max(a[TKP__SCORES_K].shape[1], 1)),
+        a[TKP__SCORES_K].shape[0], "block_table");
 }
 
-static tkp_status check(const tkp_tensor *a)
+tkp_status tkp__cpu_scores_check(const tkp_tensor *a)
 {
-    const int64_t packed = a[K].ndim == 3 ? a[K].shape[0] : INT32_MAX;
+    const int64_t packed =
+        a[TKP__SCORES_K].ndim == 3 ? a[TKP__SCORES_K].shape[0] : INT32_MAX;
+    TKP__TRY(tkp__cpu_check_covering(
+        &a[TKP__SCORES_Q_OFFSETS], a[TKP__SCORES_Q].shape[0], "q_offsets"));
     TKP__TRY(
-        tkp__cpu_check_covering(&a[Q_OFFSETS], a[Q].shape[0], "q_offsets"));
-    TKP__TRY(tkp__cpu_check_offsets(&a[K_OFFSETS], packed, "k_offsets"));
-    TKP__TRY(tkp__cpu_check_covering(&a[OFFSETS], a[DST].shape[0], "offsets"));
-    for (int64_t b = 0; b + 1 < a[OFFSETS].shape[0]; b++)
+        tkp__cpu_check_offsets(&a[TKP__SCORES_K_OFFSETS], packed, "k_offsets"));
+    TKP__TRY(tkp__cpu_check_covering(
+        &a[TKP__SCORES_OFFSETS], a[TKP__SCORES_CANDIDATES].shape[0],
+        "offsets"));
+    for (int64_t b = 0; b + 1 < a[TKP__SCORES_OFFSETS].shape[0]; b++)
         TKP__TRY(check_sequence(a, b));
     return TKP_OK;
 }
 
 /* Key j of the sequence, and how many from it on lie one stride apart. */
-static const char *
-keys_at(const struct scores *s, int64_t j, int64_t *stride, int64_t *run)
+static const char *keys_at(
+    const struct tkp__cpu_scores *s,
+    int64_t j,
+    int64_t *stride,
+    int64_t *run)
 {
-    const tkp_tensor *k = &s->args[K];
+    const tkp_tensor *k = &s->args[TKP__SCORES_K];
     const size_t bytes = tkp__cpu_bytes(k->dtype);
     *run = s->keys - j;
     if (k->ndim == 3) {
         *stride = k->strides[0];
-        j += tkp__cpu_i32(&s->args[K_OFFSETS])[s->b];
+        j += tkp__cpu_i32(&s->args[TKP__SCORES_K_OFFSETS])[s->b];
         return (const char *)tkp__data(k) + (size_t)(j * *stride) * bytes;
     }
     int64_t block = s->b;
     *stride = k->strides[1];
-    if (tkp__present(&s->args[TABLE])) {
-        const tkp_tensor *table = &s->args[TABLE];
+    if (tkp__present(&s->args[TKP__SCORES_TABLE])) {
+        const tkp_tensor *table = &s->args[TKP__SCORES_TABLE];
         const int64_t page = j / k->shape[1];
         block = tkp__cpu_i32(table)[s->b * table->strides[0] + page];
         j -= page * k->shape[1];
@@ -180,41 +151,15 @@ keys_at(const struct scores *s, int64_t j, int64_t *stride, int64_t *run)
 
 /* --- workspace ------------------------------------------------------------------- */
 
-static float *logits_of(const struct scores *s, int64_t row, int64_t head)
-{
-    float *base = (float *)(void *)(s->workspace + s->plan->logits_at);
-    return base + (row * s->h + head) * s->plan->keys;
-}
-static float *factors(const struct scores *s)
-{
-    return (float *)(void *)(s->workspace + s->plan->factor_at);
-}
-static uint8_t *wanted(const struct scores *s)
+static uint8_t *wanted(const struct tkp__cpu_scores *s)
 {
     return (uint8_t *)s->workspace + s->plan->wanted_at;
 }
-static double *sums(const struct scores *s)
-{
-    return (double *)(void *)(s->workspace + s->plan->sum_at) + s->n0;
-}
-static int32_t *seen(const struct scores *s)
-{
-    return (int32_t *)(void *)(s->workspace + s->plan->seen_at) + s->n0;
-}
-
-/* Keys that row r of this round sees. */
-static int64_t visible(const struct scores *s, int64_t r)
-{
-    return s->plan->params.flags & TKP_ATTENTION_CAUSAL
-               ? (int64_t)s->positions[s->q0 + r] + 1
-               : s->keys;
-}
-
 /* --- pass 1: logits ---------------------------------------------------------------- */
 
-static void pack_rows(const struct scores *s)
+static void pack_rows(const struct tkp__cpu_scores *s)
 {
-    const tkp_tensor *q = &s->args[Q];
+    const tkp_tensor *q = &s->args[TKP__SCORES_Q];
     const size_t bytes = tkp__cpu_bytes(q->dtype);
     const bool pairs = s->kernels->bf16_dots && q->dtype == TKP_DTYPE_BF16;
     const size_t row = (size_t)(s->h * s->c) * (pairs ? 2 : 4);
@@ -224,16 +169,16 @@ static void pack_rows(const struct scores *s)
             tkp__cpu_row(q, s->q0 + r, bytes), q->dtype, s->h * s->c);
 }
 
-static void piece_logits(const struct scores *s, int64_t piece)
+static void piece_logits(const struct tkp__cpu_scores *s, int64_t piece)
 {
-    const tkp_tensor *k = &s->args[K];
+    const tkp_tensor *k = &s->args[TKP__SCORES_K];
     const int32_t d = k->ndim - 2;
     const int64_t end = tkp__cpu_min((piece + 1) * PIECE, s->keys);
     int64_t run;
     for (int64_t j = piece * PIECE; j < end; j += run) {
         tkp__cpu_logits args = {
             .q = s->workspace + s->plan->q_at,
-            .dst = logits_of(s, 0, 0) + j,
+            .dst = tkp__cpu_scores_row(s, 0, 0) + j,
             .group_stride = k->shape[d] > 1 ? k->strides[d] : 0,
             .ldd = s->plan->keys,
             .dtype = k->dtype,
@@ -261,16 +206,17 @@ static void piece_logits(const struct scores *s, int64_t piece)
 
 /* --- pass 2: softmax ------------------------------------------------------------------ */
 
-static float lse_of(const struct scores *s, int64_t r, int64_t head)
+static float lse_of(const struct tkp__cpu_scores *s, int64_t r, int64_t head)
 {
-    const tkp_tensor *lse = &s->args[LSE];
+    const tkp_tensor *lse = &s->args[TKP__SCORES_LSE];
     return ((const float *)(void *)tkp__cpu_row(lse, s->q0 + r, 4))[head];
 }
 
-static void softmax(const struct scores *s, int64_t r, int64_t head)
+static void softmax(const struct tkp__cpu_scores *s, int64_t r, int64_t head)
 {
-    float *row = logits_of(s, r, head), *factor = factors(s) + r * s->h + head;
-    const int64_t n = visible(s, r);
+    float *row = tkp__cpu_scores_row(s, r, head),
+          *factor = tkp__cpu_scores_factors(s) + r * s->h + head;
+    const int64_t n = tkp__cpu_scores_visible(s, r);
     *factor = 1.0f;
     if (s->plan->params.flags & TKP_ATTENTION_LOGITS)
         return;
@@ -285,7 +231,89 @@ static void softmax(const struct scores *s, int64_t r, int64_t head)
             s->kernels->exp_sum(row + j, lse, tkp__cpu_min(PIECE, n - j));
 }
 
+static void attend(const struct tkp__cpu_scores *s)
+{
+    int64_t end = 0;
+    for (int64_t r = 0; r < s->rows; r++)
+        end = tkp__cpu_max(end, tkp__cpu_scores_visible(s, r));
+    const int64_t pieces = tkp__cpu_ceil(end, PIECE);
+    pack_rows(s);
+#pragma omp parallel num_threads(s->plan->base.threads)
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < pieces; i++)
+            if (s->every_key || wanted(s)[i])
+                piece_logits(s, i);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < s->rows * s->h; i++)
+            softmax(s, i / s->h, i % s->h);
+    }
+}
+
+/* --- rounds ------------------------------------------------------------------------------ */
+
+void tkp__cpu_scores_open(
+    struct tkp__cpu_scores *s,
+    const struct tkp__cpu_scores_plan *p,
+    const tkp__cpu_run *r)
+{
+    const tkp_tensor *a = r->args, *k = &a[TKP__SCORES_K];
+    *s = (struct tkp__cpu_scores){
+        .plan = p,
+        .kernels = p->base.kernels,
+        .args = a,
+        .workspace = r->workspace,
+        .h = a[TKP__SCORES_Q].shape[1],
+        .g = k->shape[k->ndim - 2],
+        .c = a[TKP__SCORES_Q].shape[2],
+        .positions = tkp__cpu_i32(&a[TKP__SCORES_Q_POSITIONS]),
+        .candidates = tkp__cpu_i32(&a[TKP__SCORES_CANDIDATES]),
+        .scale = p->params.scale != 0
+                     ? p->params.scale
+                     : 1.0f / __builtin_sqrtf((float)a[TKP__SCORES_Q].shape[2]),
+        .every_key = !tkp__present(&a[TKP__SCORES_LSE]) &&
+                     !(p->params.flags & TKP_ATTENTION_LOGITS),
+    };
+}
+
+void tkp__cpu_scores_begin(struct tkp__cpu_scores *s, int64_t b)
+{
+    const int32_t *ko = tkp__cpu_i32(&s->args[TKP__SCORES_K_OFFSETS]);
+    const int32_t *qo = tkp__cpu_i32(&s->args[TKP__SCORES_Q_OFFSETS]);
+    const int32_t *co = tkp__cpu_i32(&s->args[TKP__SCORES_OFFSETS]);
+    s->b = b;
+    s->keys = ko[b + 1] - ko[b];
+    s->n0 = co[b];
+    s->n = co[b + 1] - co[b];
+    s->rows = 0;
+    s->q0 = tkp__cpu_scores_last_only(s->plan) && qo[b + 1] > qo[b]
+                ? qo[b + 1] - 1
+                : qo[b];
+    memset(wanted(s), 0, (size_t)(s->plan->keys / PIECE));
+    for (int64_t i = 0; i < s->n; i++) {
+        wanted(s)[s->candidates[s->n0 + i] / PIECE] = 1;
+        tkp__cpu_scores_seen(s)[i] = 0;
+    }
+}
+
+bool tkp__cpu_scores_next(struct tkp__cpu_scores *s)
+{
+    const int64_t end = tkp__cpu_i32(&s->args[TKP__SCORES_Q_OFFSETS])[s->b + 1];
+    s->q0 += s->rows;
+    s->rows = tkp__cpu_min(s->plan->rows, end - s->q0);
+    if (s->rows <= 0 || s->n == 0)
+        return false;
+    attend(s);
+    return true;
+}
+
 /* --- pass 3: head mean, rows ------------------------------------------------------------ */
+
+static double *sums(const struct tkp__cpu_scores *s)
+{
+    const struct scores_plan *p = (const struct scores_plan *)s->plan;
+    return (double *)(void *)(s->workspace + p->sum_at) + s->n0;
+}
 
 /* Are they neighbours? */
 static bool consecutive(const int32_t *at, int64_t n)
@@ -297,7 +325,7 @@ static bool consecutive(const int32_t *at, int64_t n)
 }
 
 static void mean_plain(
-    const struct scores *s,
+    const struct tkp__cpu_scores *s,
     int64_t r,
     const int32_t *at,
     int64_t n,
@@ -306,14 +334,15 @@ static void mean_plain(
     float sum[PIECE] = {0}, picked[PIECE];
     const bool together = consecutive(at, n);
     for (int64_t head = 0; head < s->h; head++) {
-        const float *row = logits_of(s, r, head), *values = picked;
+        const float *row = tkp__cpu_scores_row(s, r, head), *values = picked;
         if (together)
             values = row + at[0];
         else
             for (int64_t i = 0; i < n; i++)
                 picked[i] = row[at[i]];
         s->kernels->add_scaled(
-            sum, values, TKP_DTYPE_F32, factors(s)[r * s->h + head], n);
+            sum, values, TKP_DTYPE_F32,
+            tkp__cpu_scores_factors(s)[r * s->h + head], n);
     }
     for (int64_t i = 0; i < n; i++)
         mean[i] = (double)sum[i] / (double)s->h;
@@ -321,17 +350,17 @@ static void mean_plain(
 
 /* As eager code: probabilities and their mean in the dtype of q. */
 static void mean_half(
-    const struct scores *s,
+    const struct tkp__cpu_scores *s,
     int64_t r,
     const int32_t *at,
     int64_t n,
     double *mean)
 {
-    const int32_t dtype = s->args[Q].dtype;
+    const int32_t dtype = s->args[TKP__SCORES_Q].dtype;
     double sum[PIECE] = {0};
     for (int64_t head = 0; head < s->h; head++) {
-        const float *row = logits_of(s, r, head);
-        const float factor = factors(s)[r * s->h + head];
+        const float *row = tkp__cpu_scores_row(s, r, head);
+        const float factor = tkp__cpu_scores_factors(s)[r * s->h + head];
         for (int64_t i = 0; i < n; i++) {
             float p;
             tkp__store_f32(&p, dtype, 0, row[at[i]] * factor);
@@ -355,15 +384,15 @@ reduce_add(double *sum, int32_t *count, int32_t reduce, double value)
     ++*count;
 }
 
-static void reduce_piece(const struct scores *s, int64_t i0)
+static void reduce_piece(const struct tkp__cpu_scores *s, int64_t i0)
 {
     const int64_t n = tkp__cpu_min(PIECE, s->n - i0);
     const int32_t *at = s->candidates + s->n0 + i0;
     const bool half = (s->plan->params.flags & TKP_ATTENTION_EMULATE_HALF) &&
-                      s->args[Q].dtype != TKP_DTYPE_F32;
+                      s->args[TKP__SCORES_Q].dtype != TKP_DTYPE_F32;
     double mean[PIECE];
     for (int64_t r = 0; r < s->rows; r++) {
-        const int64_t sees = visible(s, r);
+        const int64_t sees = tkp__cpu_scores_visible(s, r);
         if (half)
             mean_half(s, r, at, n, mean);
         else
@@ -371,38 +400,30 @@ static void reduce_piece(const struct scores *s, int64_t i0)
         for (int64_t i = 0; i < n; i++)
             if (at[i] < sees)
                 reduce_add(
-                    &sums(s)[i0 + i], &seen(s)[i0 + i],
+                    &sums(s)[i0 + i], &tkp__cpu_scores_seen(s)[i0 + i],
                     s->plan->params.row_reduce, mean[i]);
     }
 }
 
 /* --- run --------------------------------------------------------------------------------- */
 
-static void run_rows(const struct scores *s)
+static tkp_status plan(
+    tkp__cpu_plan *base,
+    const char **kernel_out,
+    tkp_ledger *ledger,
+    const tkp_op_desc *desc)
 {
-    int64_t end = 0;
-    for (int64_t r = 0; r < s->rows; r++)
-        end = tkp__cpu_max(end, visible(s, r));
-    const int64_t pieces = tkp__cpu_ceil(end, PIECE);
-    pack_rows(s);
-#pragma omp parallel num_threads(s->plan->base.threads)
-    {
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < pieces; i++)
-            if (s->every_key || wanted(s)[i])
-                piece_logits(s, i);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < s->rows * s->h; i++)
-            softmax(s, i / s->h, i % s->h);
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < s->n; i += PIECE)
-            reduce_piece(s, i);
-    }
+    struct scores_plan *p = (struct scores_plan *)base;
+    (void)kernel_out;
+    p->shared.params = *(const tkp_op_attention_scores *)desc->params;
+    TKP__TRY(tkp__cpu_scores_plan(&p->shared, ledger, desc));
+    return tkp_sys_ledger_book(
+        ledger, (uint64_t)desc->args[DST].shape[0] * 8, &p->sum_at);
 }
 
-static double finish(const struct scores *s, int64_t i, int64_t rows)
+static double finish(const struct tkp__cpu_scores *s, int64_t i, int64_t rows)
 {
-    const int32_t count = seen(s)[i];
+    const int32_t count = tkp__cpu_scores_seen(s)[i];
     const double sum = sums(s)[i];
     if (count == 0)
         return 0;
@@ -413,63 +434,36 @@ static double finish(const struct scores *s, int64_t i, int64_t rows)
     return sum;
 }
 
-static void run_sequence(struct scores *s)
+static void run_sequence(struct tkp__cpu_scores *s, int64_t b)
 {
-    const int32_t *qo = tkp__cpu_i32(&s->args[Q_OFFSETS]);
-    const int64_t from = qo[s->b], end = qo[s->b + 1];
+    const int32_t *qo = tkp__cpu_i32(&s->args[TKP__SCORES_Q_OFFSETS]);
+    tkp__cpu_scores_begin(s, b);
     float *dst = (float *)tkp__data(&s->args[DST]) + s->n0;
-    for (int64_t i = 0; i < s->n; i++) {
+    for (int64_t i = 0; i < s->n; i++)
         sums(s)[i] = 0;
-        seen(s)[i] = 0;
-    }
-    memset(wanted(s), 0, (size_t)(s->plan->keys / PIECE));
-    for (int64_t i = 0; i < s->n; i++)
-        wanted(s)[s->candidates[s->n0 + i] / PIECE] = 1;
-    s->q0 = last_only(&s->plan->params) && end > from ? end - 1 : from;
-    for (; s->q0 < end && s->n > 0; s->q0 += s->rows) {
-        s->rows = tkp__cpu_min(s->plan->rows, end - s->q0);
-        run_rows(s);
+    while (tkp__cpu_scores_next(s)) {
+#pragma omp parallel for num_threads(s->plan->base.threads) schedule(dynamic, 1)
+        for (int64_t i = 0; i < s->n; i += PIECE)
+            reduce_piece(s, i);
     }
     for (int64_t i = 0; i < s->n; i++)
-        dst[i] = (float)finish(s, i, end - from);
+        dst[i] = (float)finish(s, i, qo[b + 1] - qo[b]);
 }
 
 static tkp_status run(const tkp__cpu_plan *base, const tkp__cpu_run *r)
 {
-    const tkp_tensor *a = r->args;
-    const struct scores_plan *p = (const struct scores_plan *)base;
-    TKP__TRY(check(a));
-    struct scores s = {
-        .plan = p,
-        .kernels = base->kernels,
-        .args = a,
-        .workspace = r->workspace,
-        .h = a[Q].shape[1],
-        .g = a[K].shape[a[K].ndim - 2],
-        .c = a[Q].shape[2],
-        .positions = tkp__cpu_i32(&a[Q_POSITIONS]),
-        .candidates = tkp__cpu_i32(&a[CANDIDATES]),
-        .scale = p->params.scale != 0
-                     ? p->params.scale
-                     : 1.0f / __builtin_sqrtf((float)a[Q].shape[2]),
-        .every_key =
-            !tkp__present(&a[LSE]) && !(p->params.flags & TKP_ATTENTION_LOGITS),
-    };
-    for (s.b = 0; s.b + 1 < a[OFFSETS].shape[0]; s.b++) {
-        const int32_t *ko = tkp__cpu_i32(&a[K_OFFSETS]);
-        const int32_t *co = tkp__cpu_i32(&a[OFFSETS]);
-        s.keys = ko[s.b + 1] - ko[s.b];
-        s.n0 = co[s.b];
-        s.n = co[s.b + 1] - co[s.b];
-        run_sequence(&s);
-    }
+    struct tkp__cpu_scores s;
+    TKP__TRY(tkp__cpu_scores_check(r->args));
+    tkp__cpu_scores_open(&s, (const struct tkp__cpu_scores_plan *)base, r);
+    for (int64_t b = 0; b + 1 < r->args[TKP__SCORES_OFFSETS].shape[0]; b++)
+        run_sequence(&s, b);
     return TKP_OK;
 }
 
 const tkp__cpu_op tkp__cpu_op_attention_scores = {
     .kind = TKP_OP_ATTENTION_SCORES,
     .plan_bytes = sizeof(struct scores_plan),
-    .supports = supports,
+    .supports = tkp__cpu_scores_supports,
     .plan = plan,
     .run = run,
     .destroy = NULL,

@@ -33,6 +33,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_rows_reduce.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_scores.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_scores_heads.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_similarity.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_text_raters.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_topk.c)
