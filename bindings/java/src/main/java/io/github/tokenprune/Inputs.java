@@ -309,4 +309,14 @@ public final class Inputs {
     public Inputs plainK(Tensor t) {
         return put(Native.FLAT_PLAIN_K, t);
     }
+
+    /**
+     * Values of the encoder's last block, heads side by side, [N, Dw].
+     *
+     * @param t the view
+     * @return this
+     */
+    public Inputs visionValues(Tensor t) {
+        return put(Native.FLAT_VISION_VALUES, t);
+    }
 }

@@ -45,6 +45,8 @@ public final class ModelShape {
     public float normEps;
     /** Base of the rotary angles; 0 = not given. */
     public double ropeTheta;
+    /** Width of the encoder's values. */
+    public long visionValueDim;
 
     /** All 0. */
     public ModelShape() {}
@@ -70,6 +72,7 @@ public final class ModelShape {
         d.setClip_token_rows(clipTokenRows);
         d.setNorm_eps(normEps);
         d.setRope_theta(ropeTheta);
+        d.setVision_value_dim(visionValueDim);
         return d;
     }
 }

@@ -36,4 +36,6 @@ public final class Needs {
     public static final long KEYS = 16384;
     /** q and k before rotary. */
     public static final long PLAIN_ATTENTION = 32768;
+    /** Values of the encoder. */
+    public static final long VISION_VALUES = 65536;
 }

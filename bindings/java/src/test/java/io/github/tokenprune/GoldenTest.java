@@ -38,7 +38,8 @@ public class GoldenTest {
             Map.entry("clip_text", Inputs::clipText), Map.entry("clip_text_offsets", Inputs::clipTextOffsets),
             Map.entry("clip_tokens", Inputs::clipTokens), Map.entry("clip_token_offsets", Inputs::clipTokenOffsets),
             Map.entry("embeddings", Inputs::embeddings), Map.entry("pivot_order", Inputs::pivotOrder),
-            Map.entry("plain_q", Inputs::plainQ), Map.entry("plain_k", Inputs::plainK));
+            Map.entry("plain_q", Inputs::plainQ), Map.entry("plain_k", Inputs::plainK),
+            Map.entry("vision_values", Inputs::visionValues));
 
     /** One case: lines in, comparisons out. */
     private static final class Case {
