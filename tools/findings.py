@@ -193,6 +193,63 @@ def best(t):
     return markdown(["cut at", "budget", "random", "best three", "last two"], rows)
 
 
+def difference(t, method, point, budget="1/4"):
+    """Points more than random, without the interval."""
+    return float(t["differences"].rows[method, point, budget][RANDOM].split(" ")[0])
+
+
+def verdict(t, method, point, budget="1/4"):
+    return {"better": "better than random", "worse": "worse than random", "≈": "not to be told from random"}[
+        t["differences"].rows[method, point, budget]["is"]]
+
+
+def best_alphas(t, point):
+    """For how many tasks attention alone is the best blend, or as good."""
+    tasks = [h for h in t["accuracy"].heads if h.split(" ")[0] in TASKS]
+    best_of = [max(ALPHAS, key=lambda a, h=h: (t["accuracy"].number((f"alpha-{a:.2f}.yaml", point, "1/4"), h), a))
+               for h in tasks]
+    return sum(a == 1 for a in best_of), len(tasks)
+
+
+def ahead(t, method, other):
+    """In how many places and budgets its average is higher."""
+    return sum(t["accuracy"].number((method, p, b), AVG) > t["accuracy"].number((other, p, b), AVG) for p, b in PLACES)
+
+
+def in_short(t):
+    """The study's summaries, held against the tables; a quarter of the tokens stays."""
+    def centre(method, point):
+        return t["kept"].rows[method, point, "1/4"]["centre"]
+
+    reached = [float(row["reached"]) for key, row in t["costs"].rows.items()
+               if row["reached"] not in ("–", "") and float(row["EQUIV_IN"]) < 100]
+    alone = [best_alphas(t, p) for p in ("llm:1", "llm:2")]
+    lines = []
+    for point in ("llm:1", "llm:2"):
+        lines.append(
+            f"cut at {point}, FastV is {verdict(t, 'fastv', point)} ({difference(t, 'fastv', point):+.1f}), pooling "
+            f"{verdict(t, 'pooling', point)} ({difference(t, 'pooling', point):+.1f}), DivPrune "
+            f"{verdict(t, 'divprune', point)} ({difference(t, 'divprune', point):+.1f})")
+    return "\n".join([
+        "1. *Random and pooling beat clever scores.* It depends on the layer: " + "; ".join(lines) +
+        f". Of the nine places and budgets, DivPrune (tokens unlike each other) is above pooling in "
+        f"{ahead(t, 'divprune', 'pooling')}, FasterVLM (the encoder's CLS row) in {ahead(t, 'fastervlm', 'pooling')}.",
+        f"2. *Attention prefers places, not content.* The mean place of what FastV keeps is {centre('fastv', 'llm:1')} "
+        f"behind layer 1 and {centre('fastv', 'llm:2')} behind layer 2 (0.5 is none); by windows it is "
+        f"{centre('fastv-window', 'llm:1')}, and the same scores are then {verdict(t, 'fastv-window', 'llm:1')} "
+        f"({difference(t, 'fastv-window', 'llm:1'):+.1f}).",
+        f"3. *Text guides only some tasks.* Behind layer 2 the last token's attention gives "
+        f"{difference(t, 'fastv', 'llm:2'):+.1f}, all tokens' {difference(t, 'fastv-mean', 'llm:2'):+.1f}, that of the "
+        f"last visual token {difference(t, 'fastv-vis', 'llm:2'):+.1f}: the question matters here, since each "
+        "question is about one thing in the picture.",
+        f"4. *Importance or unlikeness, it depends on the task.* Not with the study's blend: attention alone is the "
+        f"best of five weights in {alone[0][0]} of {alone[0][1]} tasks behind layer 1 and in {alone[1][0]} behind "
+        "layer 2. Unlikeness that is chosen greedily (DivPrune, MMR) is another matter: it is ahead of attention.",
+        f"5. *Work saved is not time saved.* {min(reached):.2f} to {max(reached):.2f} of the predicted speed-up is "
+        "reached; the rest is what does not shrink with the tokens, and the pruning itself.",
+    ])
+
+
 TEXT = """# First findings
 
 What pruning does to the demo model ([card](../examples/demo/model/README.md)): a LLaVA of 2 million
@@ -207,8 +264,8 @@ tools/findings.py --count {count}
 
 {count} held-out questions of each of {tasks} tasks ({names}), {conditions} conditions, {answers}
 answers; random of 5 seeds; nothing was tuned on these questions. With so many questions a cell is known
-to about ±{cell} points (95 %, at 50 %), an average of all tasks to about ±3; smaller differences than the
-intervals below are noise. *Avg* is 100 times the mean over tasks of value / vanilla. All tables:
+to about ±{cell} points (95 %, at 50 %), an average of all tasks to about ±{average}; smaller differences
+than the intervals below are noise. *Avg* is 100 times the mean over tasks of value / vanilla. All tables:
 [accuracy](findings/accuracy.csv), [against random](findings/differences.csv), [costs](findings/costs.csv),
 [what stays](findings/kept.csv); what they mean is in [eval.md](eval.md).
 
@@ -217,6 +274,12 @@ intervals below are noise. *Avg* is 100 times the mean over tasks of value / van
 ![The same before the decoder](findings/score-projector.png)
 
 {best}
+
+## In short
+
+What the study says of large models, and what is so here:
+
+{short}
 
 ## Do scores of attention lose to random and pooling?
 
@@ -282,7 +345,8 @@ def write_page(a, store):
     with open(a.out, "w") as f:
         f.write(TEXT.format(
             count=a.count, tasks=len(TASKS), names=", ".join(TASKS), conditions=len(t["accuracy"].rows),
-            answers=answers, cell=round(98 / a.count ** 0.5), best=best(t), selection=claim_selection(t),
+            answers=answers, cell=round(98 / a.count ** 0.5),
+            average=round(98 / (a.count * len(TASKS)) ** 0.5), short=in_short(t), best=best(t), selection=claim_selection(t),
             places=claim_places(t), alpha=claim_alpha(t), costs=claim_costs(t),
             left_out="Methods that need what this model does not have are left out: " + ", ".join(missing) + "."
             if missing else "Every method that was asked for could run.",
