@@ -15,6 +15,7 @@ set(TKP_DOCS_DIR ${PROJECT_BINARY_DIR}/docs)
 # What documents link to beside documents.
 file(GLOB TKP_DOCS_FILES CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/docs/*.csv ${PROJECT_SOURCE_DIR}/docs/*.json
+  ${PROJECT_SOURCE_DIR}/docs/findings/*.csv
   ${PROJECT_SOURCE_DIR}/examples/c/*.c ${PROJECT_SOURCE_DIR}/examples/c/*.cpp)
 # Documents of rooms: bindings and examples.
 file(GLOB TKP_DOCS_PAGES CONFIGURE_DEPENDS
