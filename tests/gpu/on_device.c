@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "tokenprune/tokenprune.h"
+#include "tokenprune.h"
 
 int main(int argc, char **argv)
 {
