@@ -30,7 +30,7 @@ static const tkp__cpu_op *const ops[] = {
     &tkp__cpu_op_activation,       &tkp__cpu_op_add,
     &tkp__cpu_op_patches,          &tkp__cpu_op_cast,
     &tkp__cpu_op_text_raters,      &tkp__cpu_op_reconstruction,
-    &tkp__cpu_op_attention_heads,
+    &tkp__cpu_op_attention_heads,  &tkp__cpu_op_combine_rows,
 };
 
 static const tkp__cpu_op *op_find(int32_t kind)

@@ -80,6 +80,7 @@ extern const tkp__cpu_op tkp__cpu_op_gather_rows;
 extern const tkp__cpu_op tkp__cpu_op_scatter_rows;
 extern const tkp__cpu_op tkp__cpu_op_nearest;
 extern const tkp__cpu_op tkp__cpu_op_merge_rows;
+extern const tkp__cpu_op tkp__cpu_op_combine_rows;
 extern const tkp__cpu_op tkp__cpu_op_linear;
 extern const tkp__cpu_op tkp__cpu_op_rms_norm;
 extern const tkp__cpu_op tkp__cpu_op_layer_norm;

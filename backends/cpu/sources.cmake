@@ -3,6 +3,7 @@ target_sources(tokenprune-cpu PRIVATE
   ${CMAKE_CURRENT_LIST_DIR}/cpu_attention.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_blend.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_check.c
+  ${CMAKE_CURRENT_LIST_DIR}/cpu_combine_rows.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_cosine.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_decode.c
   ${CMAKE_CURRENT_LIST_DIR}/cpu_density_peaks.c
