@@ -128,6 +128,10 @@ void tkp_mllm_destroy(tkp_mllm *m)
 {
     if (!m)
         return;
+    /* First what needs the context: it may go with the last op. */
+    if (m->workspaces)
+        tkp__workspace_pool_release(m->workspaces);
+    tkp__free(m->workspaces);
     tkp__decoder_release(&m->decoder);
     tkp__projector_release(&m->projector);
     tkp__vision_release(&m->vision);
@@ -138,9 +142,6 @@ void tkp_mllm_destroy(tkp_mllm *m)
     tkp__tokenizer_destroy(m->tokenizer);
     tkp__device_weights_destroy(m->copies);
     tkp__weights_close(m->weights);
-    if (m->workspaces)
-        tkp__workspace_pool_release(m->workspaces);
-    tkp__free(m->workspaces);
     tkp__free(m);
 }
 
